@@ -1,0 +1,109 @@
+# Everything a developer does is a target here; `make help` lists them. Needs python3 >= 3.11 (with venv) and make.
+
+PYTHON ?= python3
+BIN := .venv/bin
+export AGENTMEM_SHARED_DATA ?= $(abspath ../shared/data)
+
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PYTEST := $(BIN)/python -m pytest
+PARALLEL := -n 2 --dist loadfile
+COVERAGE := --cov --cov-report=term --cov-fail-under=$$(cat tests/coverage-floor)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+##@ Use
+
+.PHONY: help
+help: ## Show this list.
+	@awk 'BEGIN {FS = ":.*## "} \
+		/^##@/ {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: .venv/.ready ## Make .venv and install the locked requirements; does nothing when nothing changed.
+	@:
+
+.venv/.ready: requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "AgentMem needs Python 3.11 or newer; name one with: make PYTHON=python3.12 setup")'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments: install its venv package (Debian, Ubuntu: apt-get install python3-venv), then try again." >&2; exit 1; }
+	@test -x $(BIN)/python && $(BIN)/python -c '' 2>/dev/null || $(PYTHON) -m venv --clear .venv
+	@{ $(PIP) install --require-hashes --requirement requirements/dev.txt && \
+	   $(PIP) install --no-deps --no-build-isolation --editable .; } >.venv/setup.log 2>&1 || { cat .venv/setup.log >&2; exit 1; }
+	@touch $@
+
+.PHONY: run
+run: setup ## Open the memory shell on your own store.
+	@$(BIN)/agentmem shell
+
+.PHONY: demo
+demo: setup ## Show what AgentMem does, on the data it carries; DATA=path for a conversation of your own.
+	@$(BIN)/agentmem demo $(if $(DATA),"$(DATA)")
+
+##@ Check
+
+.PHONY: format
+format: setup ## Format the code, and mend what lint can mend by itself.
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format --quiet .
+
+.PHONY: lint
+lint: setup ## Check format, lint, types, imports and the generated pages.
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo --cache-dir .cache/imports
+	@$(BIN)/python scripts/generate_reference.py --check
+
+.PHONY: check
+check: lint ## Lint, then the quick tests: unit, contract, architecture. Under 90 seconds.
+	@$(PYTEST) $(PARALLEL) tests/unit tests/contract tests/architecture
+
+.PHONY: test
+test: lint ## Lint, then every test, with coverage; slow suites run as bounded samples.
+	@$(PYTEST) $(PARALLEL) $(COVERAGE)
+
+.PHONY: test-full
+test-full: lint ## As test, with the slow suites whole.
+	@$(PYTEST) $(PARALLEL) $(COVERAGE) --full
+
+.PHONY: coverage
+coverage: setup ## Run every test, show the lines that none runs, and raise the floor to what is covered now.
+	@$(PYTEST) $(PARALLEL) --cov --cov-report=term-missing
+	@$(BIN)/python scripts/raise_coverage_floor.py
+
+.PHONY: mutants
+mutants: setup ## Change the pure modules in small ways, and list the changes that no test notices.
+	@$(BIN)/mutmut run
+	@$(BIN)/mutmut results
+
+##@ Measure
+
+.PHONY: bench
+bench: bench-retrieval bench-engine ## Run all benchmarks.
+
+.PHONY: bench-retrieval
+bench-retrieval: setup ## Measure the quality of retrieval; DATA=path of the questions, JSON=path for the figures.
+	@$(BIN)/python -m benchmarks.retrieval --data "$(or $(DATA),$(AGENTMEM_SHARED_DATA))" $(if $(JSON),--json "$(JSON)")
+
+.PHONY: bench-engine
+bench-engine: setup ## Measure the speed and memory of the engine; JSON=path for the figures.
+	@$(BIN)/python -m benchmarks.engine $(if $(JSON),--json "$(JSON)")
+
+##@ Maintain
+
+.PHONY: docs
+docs: setup ## Write the generated pages of docs/reference anew.
+	@$(BIN)/python scripts/generate_reference.py
+
+.PHONY: lock
+lock: ## Resolve the requirements anew, with hashes; UPGRADE=1 for the newest versions.
+	@$(PYTHON) -m venv .cache/lock
+	@.cache/lock/bin/python -m pip install --quiet --disable-pip-version-check uv 2>.cache/lock.log || { cat .cache/lock.log >&2; exit 1; }
+	@.cache/lock/bin/python scripts/lock.py $(if $(UPGRADE),--upgrade)
+
+.PHONY: clean
+clean: ## Remove what the targets made, .venv included; your stores stay.
+	@rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis mutants build dist
+	@find src tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,31 @@
+"""Resolve the requirements of pyproject.toml into requirements/*.txt, pinned and hashed (run by `make lock`).
+
+The files name no package index, so that each machine installs from the one it is set up for.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+RUNTIME = "requirements/runtime.txt"
+DEV = "requirements/dev.txt"
+COMPILE = (
+    *("uv", "pip", "compile", "--quiet", "pyproject.toml"),
+    *("--universal", "--python-version", "3.11"),
+    *("--generate-hashes", "--no-header", "--no-emit-index-url", "--no-emit-find-links"),
+)
+
+
+def main(options: list[str]) -> None:
+    """Write the runtime's pins first; the developers' tools then live with them."""
+    program = Path(sys.executable).with_name("uv")
+    extras = ["--all-extras", "--group", "dev", "--constraints", RUNTIME]
+    for arguments in (["--output-file", RUNTIME], [*extras, "--output-file", DEV]):
+        subprocess.run([program, *COMPILE[1:], *arguments, *options], check=True, cwd=ROOT)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

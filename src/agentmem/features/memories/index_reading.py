@@ -1,0 +1,273 @@
+"""All SQL that a search reads: statistics, postings, nearest vectors, and the rows of candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import (
+    BigInteger,
+    CompoundSelect,
+    LargeBinary,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    func,
+    literal,
+    literal_column,
+    select,
+    true,
+    type_coerce,
+    union_all,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
+from sqlalchemy.sql import ColumnElement
+from sqlalchemy.types import Float
+
+from agentmem.features.memories.index_writing import POSTING, vector_text
+from agentmem.features.memories.repository import RECORD_COLUMNS, to_record
+from agentmem.features.memories.tables import HalfVector, index_entries, index_settings, memories, postings, scope_statistics, vectors
+from agentmem.features.memories.visibility import SHAPES, Shape, View, visible
+from agentmem.foundation.database.transaction import TenantFilter, Transaction
+from agentmem.schemas.filters import Filter
+from agentmem.schemas.memories import MemoryRecord, Scope
+
+EXACT_SCOPE = 5_000
+"""Scopes of up to so many memories are compared one by one."""
+
+PLACE = np.dtype(">i8")
+NEAREST_LIMIT = 100
+"""How many candidates the semantic arm gives."""
+MATCHING_LIMIT = 20_000
+"""Up to so many memories that pass a filter are ranked one by one; more are asked of the indexes with the filter."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Statistics:
+    """What BM25 and the choice of a scan need to know about the searched scope."""
+
+    model: str
+    documents: int
+    average_length: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """What the ranking needs of a memory or of a neighbour of one; ``entry`` is opened."""
+
+    place: int
+    memory_id: UUID
+    occurred_at: datetime
+    length: int
+    speakers: tuple[int, ...]
+    model: str
+    entry: bytes
+
+
+async def read_statistics(tx: Transaction, scope: Scope) -> Statistics:
+    """Read the organization's embedding model and the counts of the scope's user, or of all users."""
+    statement = _statistics(tx.tenant_filter, scope.user_id is None)
+    row = (await tx.execute(statement, {"user": scope.user_id})).one()
+    documents = int(row.documents)
+    return Statistics(
+        model=row.model, documents=documents, average_length=float(row.length) / documents if documents else 0.0
+    )
+
+
+@lru_cache(SHAPES)
+def _statistics(own: TenantFilter, all_users: bool) -> Select[Any]:  # noqa: FBT001 - decides the SQL
+    counts = select(
+        func.coalesce(func.sum(scope_statistics.c.documents), 0).label("documents"),
+        func.coalesce(func.sum(scope_statistics.c.length), 0).label("length"),
+    ).where(own(scope_statistics), _of_user(scope_statistics.c.user_id, all_users=all_users))
+    model = select(index_settings.c.embedding_model).where(own(index_settings)).scalar_subquery()
+    return counts.add_columns(model.label("model"))
+
+
+def _of_user(column: ColumnElement[str], *, all_users: bool) -> ColumnElement[bool]:
+    return true() if all_users else column == bindparam("user", type_=Text())
+
+
+async def read_postings(tx: Transaction, scope: Scope, terms: Sequence[int]) -> dict[int, NDArray[np.void]]:
+    """Read all postings of the terms in the scope, per term, in no order."""
+    statement = _postings(tx.tenant_filter, scope.user_id is None)
+    rows = await tx.execute(statement, {"terms": list(terms), "user": scope.user_id})
+    return {term: np.frombuffer(packed, dtype=POSTING) for term, packed in rows}
+
+
+@lru_cache(SHAPES)
+def _postings(own: TenantFilter, all_users: bool) -> Select[Any]:  # noqa: FBT001 - decides the SQL
+    wanted = postings.c.term == func.any(bindparam("terms", type_=ARRAY(BigInteger)))
+    return (
+        select(postings.c.term, func.string_agg(postings.c.packed, literal(b"", LargeBinary)))
+        .where(own(postings), wanted, _of_user(postings.c.user_id, all_users=all_users))
+        .group_by(postings.c.term)
+    )
+
+
+async def read_visible_places(tx: Transaction, view: View, most: int | None) -> NDArray[np.int64] | None:
+    """Read the places of all memories that a view sees, or nothing if there are more than ``most``."""
+    seen = select(memories.c.place).where(visible(view.shape(tx)), view.filtered())
+    if most is not None:
+        seen = seen.limit(most + 1)
+    found = seen.subquery()
+    sent = type_coerce(func.int8send(found.c.place), LargeBinary)
+    packed = select(func.count(), func.string_agg(sent, literal(b"", LargeBinary))).select_from(found)
+    number, places = (await tx.execute(packed, view.values(tx))).one()
+    if most is not None and number > most:
+        return None
+    return np.frombuffer(places or b"", dtype=PLACE).astype(np.int64)
+
+
+async def read_nearest(
+    tx: Transaction, view: View, statistics: Statistics, vector: NDArray[np.float32], within: NDArray[np.int64] | None
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Find the vectors nearest to a normalised one: places and cosine similarities, best first.
+
+    With ``within``, those places are compared, all of them; a small scope is compared as a whole. Else the HNSW graph
+    is asked, which scans on until it has found enough in the scope, and the rows that are not in it yet are compared
+    one by one. Whatever the graph cannot fill is found by comparing all.
+    """
+    arm = Arm(shape=view.shape(tx), dimensions=len(vector), plain=view.is_plain)
+    values = {"query": vector_text(vector), "model": statistics.model, "user": view.scope.user_id, **view.values(tx)}
+    if within is not None:
+        return await _run(tx, nearest_within(arm), {**values, "within": within.tolist()})
+    if statistics.documents > EXACT_SCOPE:
+        places, similarities = await _run(tx, nearest_in_graph(arm, view.filters), values)
+        if len(places) >= min(NEAREST_LIMIT, statistics.documents):
+            return places, similarities
+    return await _run(tx, nearest_of_all(arm, view.filters), values)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arm:
+    """What decides the SQL of a nearest-neighbour statement, apart from its values and filters."""
+
+    shape: Shape
+    dimensions: int
+    plain: bool
+
+    def alive(self, filters: Filter | None) -> ColumnElement[bool]:
+        """Build the condition that a vector's memory is seen."""
+        if self.plain:
+            condition: ColumnElement[bool] = vectors.c.live
+            return condition
+        here = and_(memories.c.organization_id == vectors.c.organization_id, memories.c.place == vectors.c.place)
+        seen = and_(here, visible(self.shape), View(filters=filters).filtered())
+        return select(memories.c.place).where(seen).exists()
+
+    def nearest(self, condition: ColumnElement[bool]) -> Select[tuple[int, float]]:
+        """Build the statement that compares the vectors that meet a condition."""
+        typed = HalfVector(self.dimensions)
+        # In a sub-select, because a plan made for any parameter would read the text again for every row.
+        query = select(cast(bindparam("query", type_=Text()), typed)).scalar_subquery()
+        distance = cast(vectors.c.embedding, typed).op("<#>", return_type=Float())(query)
+        found = (
+            select(vectors.c.place, distance.label("distance"))
+            .where(
+                self.shape.own(vectors),
+                vectors.c.model == bindparam("model", type_=Text()),
+                _of_user(vectors.c.user_id, all_users="scope_user_id" not in self.shape.scope),
+                condition,
+            )
+            .order_by(distance)
+            .limit(literal_column(str(NEAREST_LIMIT)))
+            .subquery()
+        )
+        return select(found.c.place, found.c.distance)
+
+
+@lru_cache(SHAPES)
+def nearest_within(arm: Arm) -> Select[tuple[int, float]]:
+    """Compare chosen places."""
+    return arm.nearest(vectors.c.place == func.any(bindparam("within", type_=ARRAY(BigInteger))))
+
+
+@lru_cache(SHAPES)
+def nearest_of_all(arm: Arm, filters: Filter | None) -> Select[tuple[int, float]]:
+    """Compare the whole scope."""
+    return arm.nearest(arm.alive(filters))
+
+
+@lru_cache(SHAPES)
+def nearest_in_graph(arm: Arm, filters: Filter | None) -> CompoundSelect[tuple[int, float]]:
+    """Ask the graph, and compare what is not in it yet."""
+    # A literal, because PostgreSQL matches a partial index only by a constant.
+    in_graph = and_(arm.alive(filters), vectors.c.graph == literal_column(str(arm.dimensions)))
+    outside = and_(arm.alive(filters), vectors.c.graph.is_(None))
+    return union_all(arm.nearest(in_graph), arm.nearest(outside))
+
+
+async def _run(
+    tx: Transaction,
+    statement: Select[tuple[int, float]] | CompoundSelect[tuple[int, float]],
+    values: dict[str, object],
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    best = sorted((float(distance), int(place)) for place, distance in await tx.execute(statement, values))
+    best = best[:NEAREST_LIMIT]
+    places = np.array([place for _, place in best], np.int64)
+    return places, np.array([-distance for distance, _ in best], np.float32)
+
+
+async def read_candidates(tx: Transaction, view: View, model: str, places: NDArray[np.int64]) -> list[Candidate]:
+    """Read what the ranking needs of these places, in order of place; what the view does not see is left out.
+
+    A memory that the model has not seen yet comes with the entry of another one: its words count, its vectors do not.
+    """
+    statement = _candidates(view.shape(tx))
+    if view.filters is not None:
+        statement = statement.where(view.filtered())
+    rows = await tx.execute(statement, {**view.values(tx), "model": model, "places": places.tolist()})
+    opener = tx.keys.keyring.opener("index_entries", "entry")
+    return [
+        Candidate(
+            place=place,
+            memory_id=memory_id,
+            occurred_at=occurred_at,
+            length=length,
+            speakers=tuple(speakers),
+            model=entry_model,
+            entry=opener(memory_id, version, entry),
+        )
+        for place, memory_id, version, length, speakers, entry_model, entry, occurred_at in rows
+    ]
+
+
+@lru_cache(SHAPES)
+def _candidates(shape: Shape) -> Select[Any]:
+    columns = ("place", "memory_id", "version", "length", "speakers", "model", "entry")
+    same = and_(
+        memories.c.organization_id == index_entries.c.organization_id, memories.c.place == index_entries.c.place
+    )
+    first_choice = (index_entries.c.model == bindparam("model", type_=Text())).desc()
+    return (
+        select(*(index_entries.c[name] for name in columns), memories.c.occurred_at)
+        .ext(distinct_on(index_entries.c.place))
+        .join(memories, same)
+        .where(
+            shape.own(index_entries),
+            index_entries.c.place == func.any(bindparam("places", type_=ARRAY(BigInteger))),
+            visible(shape),
+        )
+        .order_by(index_entries.c.place, first_choice)
+    )
+
+
+async def read_records(tx: Transaction, view: View, places: Sequence[int]) -> dict[int, MemoryRecord]:
+    """Read the memories at these places that the view sees; filters have been applied to the places before."""
+    rows = await tx.execute(_records(view.shape(tx)), {**view.values(tx), "places": list(places)})
+    return {row.place: to_record(tx, row) for row in rows}
+
+
+@lru_cache(SHAPES)
+def _records(shape: Shape) -> Select[Any]:
+    wanted = memories.c.place == func.any(bindparam("places", type_=ARRAY(BigInteger)))
+    return select(*RECORD_COLUMNS).where(visible(shape), wanted)

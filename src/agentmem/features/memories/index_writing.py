@@ -1,0 +1,268 @@
+"""All SQL that writes what makes memories findable: places, sealed index entries, vectors, postings, statistics."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Final
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import (
+    BigInteger,
+    Insert,
+    Integer,
+    LargeBinary,
+    Text,
+    Uuid,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from agentmem.features.memories.index_entry import encode
+from agentmem.features.memories.model import FIRST_POSITION, PreparedMemory, StoredVersion, make_place
+from agentmem.features.memories.tables import (
+    index_entries,
+    postings,
+    scope_statistics,
+    session_numbers,
+    sessions,
+    vectors,
+)
+from agentmem.foundation.database.transaction import OWN_ORGANIZATION, Transaction
+from agentmem.kit.ids import Place
+from agentmem.schemas.memories import NewMemory
+
+POSTING = np.dtype([("place", "<i8"), ("tf", "<u2"), ("length", "<u2")])
+"""One posting as it is packed: the place of a memory, how often the term occurs in it, and how long it is."""
+
+BLOCK_POSTINGS = 512
+"""Postings of one row at most: 6 KiB, so that a row stays in its page."""
+
+STATISTICS_SHARDS = 8
+NOBODY = ""
+"""The ``user_id`` under which memories without one are indexed."""
+
+PENDING = ""
+"""The ``model`` of an entry whose embedder failed: the memory is found by its words, its vector is still to come."""
+
+SHORT = np.iinfo(np.uint16).max
+
+
+DRAW_NUMBERS: Final = select(session_numbers.next_value()).select_from(
+    func.generate_series(1, bindparam("count", type_=Integer))
+)
+INSERT_ENTRIES: Final = upsert(index_entries).on_conflict_do_nothing()
+INSERT_VECTORS: Final = upsert(vectors).on_conflict_do_nothing()
+
+
+def _insert_postings() -> Insert:
+    """Build the statement that writes rows of postings from arrays, one round trip for any number."""
+    names = ("term", "user_id", "first_place", "packed")
+    arrays = (("terms", BigInteger), ("users", Text), ("places", BigInteger), ("packed", LargeBinary))
+    rows = func.unnest(*(bindparam(name, type_=ARRAY(kind)) for name, kind in arrays)).table_valued(*names)
+    derived = rows.render_derived()
+    source = select(bindparam(OWN_ORGANIZATION, type_=Uuid()), *(derived.c[name] for name in names))
+    return insert(postings).from_select(["organization_id", *names], source)
+
+
+def _add_statistics() -> Insert:
+    statement = upsert(scope_statistics)
+    return statement.on_conflict_do_update(
+        index_elements=["organization_id", "user_id", "shard"],
+        set_={
+            "documents": scope_statistics.c.documents + statement.excluded.documents,
+            "length": scope_statistics.c.length + statement.excluded.length,
+        },
+    )
+
+
+INSERT_POSTINGS: Final = _insert_postings()
+ADD_STATISTICS: Final = _add_statistics()
+
+
+async def allocate_places(tx: Transaction, prepared: Sequence[PreparedMemory]) -> list[Place]:
+    """Give every memory its place: turns of a run follow those stored before, other threads begin a session."""
+    groups: dict[object, list[int]] = defaultdict(list)
+    for number, memory in enumerate(prepared):
+        groups[_session_key(memory)].append(number)
+    # In one order for everybody, so that two writers of several runs cannot wait for each other.
+    runs = sorted((key for key in groups if isinstance(key, tuple)), key=repr)
+    threads = [key for key in groups if not isinstance(key, tuple)]
+    first: dict[object, tuple[int, int]] = {}
+    for run in runs:
+        first[run] = await _extend_session(tx, prepared[groups[run][0]].new, len(groups[run]))
+    if threads:
+        drawn = (await tx.execute(DRAW_NUMBERS, {"count": len(threads)})).scalars().all()
+        first.update((key, (int(str(number)), FIRST_POSITION)) for key, number in zip(threads, drawn, strict=True))
+    places: dict[int, Place] = {}
+    for key, members in groups.items():
+        session_no, position = first[key]
+        for offset, number in enumerate(members):
+            places[number] = make_place(session_no, position + offset)
+    return [places[number] for number in range(len(prepared))]
+
+
+def _session_key(memory: PreparedMemory) -> object:
+    new = memory.new
+    return (new.user_id, new.agent_id, new.run_id, new.app_id) if new.run_id is not None else memory.thread
+
+
+async def _extend_session(tx: Transaction, new: NewMemory, turns: int) -> tuple[int, int]:
+    statement = upsert(sessions).values(
+        organization_id=tx.organization_id,
+        user_id=new.user_id,
+        agent_id=new.agent_id,
+        run_id=new.run_id,
+        app_id=new.app_id,
+        last_position=FIRST_POSITION - 1 + turns,
+    )
+    statement = statement.on_conflict_do_update(
+        index_elements=["organization_id", "run_id", "user_id", "agent_id", "app_id"],
+        set_={"last_position": sessions.c.last_position + turns},
+    )
+    row = (await tx.execute(statement.returning(sessions.c.session_no, sessions.c.last_position))).one()
+    return row.session_no, row.last_position - turns + 1
+
+
+async def write_index(tx: Transaction, written: Sequence[tuple[StoredVersion, PreparedMemory]]) -> None:
+    """Make these versions findable, all of them together."""
+    hashes = TermHashes(tx)
+    await write_entries(tx, written, hashes)
+    await _write_postings(tx, written, hashes)
+    await _count_documents(tx, written)
+
+
+class TermHashes:
+    """The keyed hashes of the terms of one batch, each computed once."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._index = tx.keys.index
+        self._known: dict[str, int] = {}
+
+    def of(self, terms: Sequence[str]) -> list[int]:
+        unknown = [term for term in terms if term not in self._known]
+        self._known.update(zip(unknown, self._index.term_hashes(unknown), strict=True))
+        return [self._known[term] for term in terms]
+
+
+async def write_entries(
+    tx: Transaction, written: Sequence[tuple[StoredVersion, PreparedMemory]], hashes: TermHashes
+) -> None:
+    """Write the sealed entry and the vector of each, under the model that made them."""
+    seal = tx.keys.keyring.sealer("index_entries", "entry")
+    entries = [
+        {
+            "organization_id": tx.organization_id,
+            "model": memory.model,
+            "place": stored.place,
+            "memory_id": stored.record.id,
+            "version": stored.record.version,
+            "user_id": stored.record.user_id or NOBODY,
+            "length": memory.entry.length,
+            "speakers": hashes.of(memory.entry.speaker_terms),
+            "entry": seal(stored.record.id, stored.record.version, encode(memory.entry)),
+        }
+        for stored, memory in written
+    ]
+    await tx.execute(INSERT_ENTRIES, entries)
+    values = [
+        {
+            "organization_id": tx.organization_id,
+            "model": memory.model,
+            "place": stored.place,
+            "user_id": stored.record.user_id or NOBODY,
+            "embedding": vector_text(memory.vector),
+        }
+        for stored, memory in written
+        if memory.vector is not None
+    ]
+    if values:
+        await tx.execute(INSERT_VECTORS, values)
+
+
+def vector_text(vector: NDArray[np.float32]) -> str:
+    """Write a vector as pgvector reads it, with the digits that half precision keeps."""
+    return "[" + ",".join([f"{value:.5g}" for value in vector.tolist()]) + "]"
+
+
+async def _write_postings(
+    tx: Transaction, written: Sequence[tuple[StoredVersion, PreparedMemory]], hashes: TermHashes
+) -> None:
+    rows: dict[tuple[int, str], list[tuple[int, int, int]]] = defaultdict(list)
+    for stored, memory in written:
+        user_id, length = stored.record.user_id or NOBODY, min(memory.entry.length, SHORT)
+        terms = list(memory.entry.terms)
+        for term, hashed in zip(terms, hashes.of(terms), strict=True):
+            rows[hashed, user_id].append((stored.place, min(memory.entry.terms[term], SHORT), length))
+    blocks = [
+        (term, user_id, block)
+        for (term, user_id), found in sorted(rows.items())
+        for block in pack_blocks(np.array(found, dtype=POSTING))
+    ]
+    await insert_blocks(tx, blocks)
+
+
+def pack_blocks(found: NDArray[np.void]) -> list[NDArray[np.void]]:
+    """Sort postings by place and cut them into rows."""
+    found = np.sort(found, order="place")
+    return [found[start : start + BLOCK_POSTINGS] for start in range(0, len(found), BLOCK_POSTINGS)]
+
+
+async def insert_blocks(tx: Transaction, blocks: Sequence[tuple[int, str, NDArray[np.void]]]) -> None:
+    """Write rows of postings in one statement."""
+    if not blocks:
+        return
+    await tx.execute(
+        INSERT_POSTINGS,
+        {
+            OWN_ORGANIZATION: tx.organization_id,
+            "terms": [term for term, _, _ in blocks],
+            "users": [user_id for _, user_id, _ in blocks],
+            "places": [int(block["place"][0]) for _, _, block in blocks],
+            "packed": [block.tobytes() for _, _, block in blocks],
+        },
+    )
+
+
+async def _count_documents(tx: Transaction, written: Sequence[tuple[StoredVersion, PreparedMemory]]) -> None:
+    documents: Counter[str] = Counter()
+    lengths: Counter[str] = Counter()
+    for stored, memory in written:
+        documents[stored.record.user_id or NOBODY] += 1
+        lengths[stored.record.user_id or NOBODY] += memory.entry.length
+    await change_statistics(tx, {user_id: (documents[user_id], lengths[user_id]) for user_id in documents})
+
+
+async def change_statistics(tx: Transaction, changes: dict[str, tuple[int, int]]) -> None:
+    """Add to the counts of documents and terms per user, in one of the shards so that writers seldom wait."""
+    shard = random.randrange(STATISTICS_SHARDS)  # noqa: S311 - spreads load, protects nothing
+    rows = [
+        {"organization_id": tx.organization_id, "user_id": user, "shard": shard, "documents": number, "length": length}
+        for user, (number, length) in sorted(changes.items())
+    ]
+    await tx.execute(ADD_STATISTICS, rows)
+
+
+async def set_live(tx: Transaction, places: Sequence[Place], *, live: bool) -> None:
+    """Say whether vectors of these places may be found by a plain search."""
+    await tx.execute(
+        update(vectors).where(tx.own(vectors), vectors.c.place.in_(places)).values(live=live)
+    )
+
+
+async def complete_entries(tx: Transaction, written: Sequence[tuple[StoredVersion, PreparedMemory]]) -> None:
+    """Give memories the vectors of a model: because the embedder had failed, or the model is changing."""
+    await write_entries(tx, written, TermHashes(tx))
+    places = [stored.place for stored, _ in written]
+    await tx.execute(
+        delete(index_entries).where(
+            tx.own(index_entries), index_entries.c.model == PENDING, index_entries.c.place.in_(places)
+        )
+    )

@@ -1,0 +1,79 @@
+"""Memories as the repository writes and reads them, and the pure rules about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentmem.errors import InvalidInput
+from agentmem.features.memories.index_entry import IndexEntry
+from agentmem.kit.ids import MemoryId, Place
+from agentmem.schemas.memories import MemoryRecord, NewMemory, OnDuplicate, Origin
+
+POSITION_BITS: Final = 20
+FIRST_POSITION: Final = 16
+LAST_POSITION: Final = (1 << POSITION_BITS) - 1
+WINDOW: Final = 2
+"""How many turns before and after a turn count as its neighbours."""
+
+RUN_TURNS: Final = LAST_POSITION - FIRST_POSITION - WINDOW
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PreparedMemory:
+    """A new memory, analysed and embedded, ready to be written.
+
+    ``thread`` numbers the conversations of one call: turns without a ``run_id`` that share it are neighbours.
+    ``vector`` is absent, and ``model`` empty, when the embedder failed; the memory is then found by its words until it is
+    back.
+    """
+
+    memory_id: MemoryId
+    new: NewMemory
+    thread: int
+    entry: IndexEntry
+    vector: NDArray[np.float32] | None
+    model: str
+    on_duplicate: OnDuplicate
+    restored: MemoryRecord | None = None
+    """The earlier life of an imported memory: its times, version and provenance are kept."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredVersion:
+    """One version of a memory with the place by which the indexes know its content."""
+
+    record: MemoryRecord
+    place: Place
+    change: str
+    changed_by: str
+
+
+def make_place(session_no: int, position: int) -> Place:
+    """Number a turn so that turns of one session are consecutive and those of two sessions never adjacent."""
+    if not FIRST_POSITION <= position <= LAST_POSITION - WINDOW:
+        raise InvalidInput(
+            f"A run holds at most {RUN_TURNS} turns, and this one is full.", hint="Go on with a new run_id."
+        )
+    return Place(session_no << POSITION_BITS | position)
+
+
+def lowest_authority(origins: Iterable[Origin]) -> Origin:
+    """Give the least trusted of the origins: what a memory derived from all of them may claim."""
+    ranks = list(Origin)
+    return max(origins, key=ranks.index)
+
+
+def effective_time(given: datetime | None, now: datetime) -> datetime:
+    """When a memory was true: as given, else now."""
+    return given if given is not None else now
+
+
+def digest_scope(new: NewMemory) -> Sequence[str | None]:
+    """What must be equal, beside the content, for two memories to be duplicates."""
+    return (new.user_id, new.agent_id, new.run_id, new.app_id, new.role, new.actor)

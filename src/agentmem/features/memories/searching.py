@@ -1,0 +1,152 @@
+"""The one operation behind every search: gather, rank, read, within one snapshot of the caller's organization."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentmem.features.memories.index_reading import (
+    MATCHING_LIMIT,
+    Candidate,
+    Statistics,
+    read_candidates,
+    read_nearest,
+    read_postings,
+    read_records,
+    read_statistics,
+    read_visible_places,
+)
+from agentmem.features.memories.index_writing import POSTING
+from agentmem.features.memories.visibility import View
+from agentmem.foundation.authorization.caller import Permission
+from agentmem.foundation.database.database import Database
+from agentmem.foundation.database.transaction import Transaction
+from agentmem.operations import operation
+from agentmem.schemas.memories import MemoryRecord
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueryVector:
+    """A query's pooled vector and the model that made it."""
+
+    model: str
+    pooled: NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gathered:
+    """What the arms of a search found in the whole scope.
+
+    ``postings`` stand in the order of the query's terms, whose keyed hashes are ``hashes``; ``within`` lists the
+    places that pass the filters when these are few; ``sifted`` says that candidates may still fail the filters.
+    """
+
+    statistics: Statistics
+    hashes: tuple[int, ...]
+    postings: list[NDArray[np.void]]
+    nearest: NDArray[np.int64]
+    similarities: NDArray[np.float32]
+    within: NDArray[np.int64] | None
+    sifted: bool
+
+
+class Ranking(Protocol):
+    """The pure part of a search: it chooses what to look at, then puts it in order."""
+
+    def shortlist(self, gathered: Gathered) -> NDArray[np.int64]:
+        """Choose the places to read: candidates and the neighbours they are judged with."""
+        ...
+
+    def is_starved(self, candidates: Sequence[Candidate]) -> bool:
+        """Whether most of the chosen places turned out not to be seen."""
+        ...
+
+    def order(self, candidates: Sequence[Candidate]) -> Sequence[int]:
+        """Give the places of the best candidates, best first."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """One search: what is looked at, for what, and how it is ranked."""
+
+    view: View
+    terms: Sequence[str]
+    vector: QueryVector | None
+    ranking: Ranking
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Searched:
+    """Records in the order of the ranking with their places, and the model that the store uses.
+
+    ``model`` differs from the query's when the store has changed its model meanwhile: nothing was searched then.
+    """
+
+    model: str
+    found: list[tuple[int, MemoryRecord]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemorySearch:
+    """Searches the memories of the caller's organization."""
+
+    database: Database
+
+    @operation(Permission.MEMORY_READ, read_only=True)
+    async def search(
+        self, tx: Transaction, view: View, terms: Sequence[str], vector: QueryVector | None, ranking: Ranking
+    ) -> Searched:
+        """Find memories by terms, by meaning, or both."""
+        statistics = await read_statistics(tx, view.scope)
+        if vector is not None and vector.model != statistics.model:
+            return Searched(model=statistics.model, found=[])
+        asked = Asked(view=view, terms=terms, vector=vector, ranking=ranking)
+        within = None if view.is_plain else await read_visible_places(tx, view, MATCHING_LIMIT)
+        best = await _rank(tx, asked, statistics, within)
+        if best is None:
+            best = await _rank(tx, asked, statistics, await read_visible_places(tx, view, None))
+        records = await read_records(tx, view, best) if best else {}
+        found = [(place, records[place]) for place in best or () if place in records]
+        return Searched(model=statistics.model, found=found)
+
+
+async def _rank(
+    tx: Transaction, asked: Asked, statistics: Statistics, within: NDArray[np.int64] | None
+) -> Sequence[int] | None:
+    """Give the best places in order; nothing when most candidates are deleted, expired or filtered away.
+
+    Then the caller ranks once more ``within`` all places that are seen.
+    """
+    gathered = await _gather(tx, asked, statistics, within)
+    wanted = asked.ranking.shortlist(gathered)
+    if not len(wanted):
+        return ()
+    candidates = await read_candidates(tx, asked.view, statistics.model, wanted)
+    if within is None and asked.ranking.is_starved(candidates):
+        return None
+    return asked.ranking.order(candidates)
+
+
+async def _gather(
+    tx: Transaction, asked: Asked, statistics: Statistics, within: NDArray[np.int64] | None
+) -> Gathered:
+    hashes = tuple(tx.keys.index.term_hashes(asked.terms))
+    found = await read_postings(tx, asked.view.scope, hashes) if hashes else {}
+    nothing = np.zeros(0, POSTING)
+    places, similarities = np.zeros(0, np.int64), np.zeros(0, np.float32)
+    if asked.vector is not None:
+        places, similarities = await read_nearest(tx, asked.view, statistics, asked.vector.pooled, within)
+    return Gathered(
+        statistics=statistics,
+        hashes=hashes,
+        postings=[found.get(hashed, nothing) for hashed in hashes],
+        nearest=places,
+        similarities=similarities,
+        within=within,
+        sifted=within is None and not asked.view.is_plain,
+    )

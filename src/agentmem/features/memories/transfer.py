@@ -1,0 +1,107 @@
+"""Operations behind export and import: whole memories with all their versions."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from sqlalchemy import select
+
+from agentmem.features.memories import repository
+from agentmem.features.memories.index_writing import allocate_places, set_live, write_index
+from agentmem.features.memories.model import POSITION_BITS, PreparedMemory, StoredVersion, lowest_authority
+from agentmem.features.memories.tables import memories
+from agentmem.features.memories.visibility import in_scope, scope_values
+from agentmem.foundation.authorization.caller import Permission
+from agentmem.foundation.database.database import Database
+from agentmem.foundation.database.transaction import Transaction
+from agentmem.kit.ids import MemoryId
+from agentmem.operations import operation
+from agentmem.schemas.memories import ExportedMemory, ExportedVersion, MemoryRecord, Origin, Scope
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredMemory:
+    """A memory with its history and the place of its present content, by which an export is ordered."""
+
+    place: int
+    exported: ExportedMemory
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryTransfer:
+    """Reads and writes whole memories of the caller's organization."""
+
+    database: Database
+
+    @operation(Permission.MEMORY_READ, read_only=True)
+    async def read(self, tx: Transaction, scope: Scope, after: int, limit: int) -> list[StoredMemory]:
+        """Read memories of a scope with all their versions, deleted ones too, in the order of their places."""
+        values = scope_values(scope)
+        current = (
+            select(memories.c.memory_id)
+            .where(tx.own(memories), in_scope(tuple(values)), memories.c.known_until.is_(None), memories.c.place > after)
+            .order_by(memories.c.place)
+            .limit(limit)
+        )
+        statement = select(*repository.RECORD_COLUMNS).where(tx.own(memories), memories.c.memory_id.in_(current))
+        versions: dict[UUID, list[StoredVersion]] = defaultdict(list)
+        for row in await tx.execute(statement.order_by(memories.c.version), values):
+            versions[row.memory_id].append(repository.to_version(tx, row))
+        return sorted((_stored(found) for found in versions.values()), key=lambda memory: memory.place)
+
+    @operation(Permission.MEMORY_READ, read_only=True)
+    async def unknown(self, tx: Transaction, ids: Sequence[UUID]) -> set[UUID]:
+        """Give those ids that no memory has."""
+        rows = await tx.execute(select(memories.c.memory_id).where(tx.own(memories), memories.c.memory_id.in_(ids)))
+        return set(ids) - {row.memory_id for row in rows}
+
+    @operation(Permission.MEMORY_WRITE, audit="memory.imported")
+    async def write(self, tx: Transaction, imported: Sequence[tuple[ExportedMemory, PreparedMemory]]) -> int:
+        """Store memories with their histories, and say how many.
+
+        Only who may maintain the store keeps the provenance that the export claims; for others it is an import.
+        """
+        if not imported:
+            return 0
+        places = await allocate_places(tx, [prepared for _, prepared in imported])
+        latest: list[tuple[StoredVersion, PreparedMemory]] = []
+        for (exported, prepared), place in zip(imported, places, strict=True):
+            versions = [
+                StoredVersion(
+                    record=_admitted(tx, version.memory),
+                    place=place,
+                    change=version.change,
+                    changed_by=version.changed_by,
+                )
+                for version in exported.versions
+            ]
+            await repository.insert_versions(tx, versions)
+            latest.append((versions[-1], replace(prepared, memory_id=MemoryId(versions[-1].record.id))))
+        await write_index(tx, latest)
+        deleted = [version.place for version, _ in latest if version.record.deleted_at is not None]
+        await set_live(tx, deleted, live=False)
+        tx.touch(version.record.id for version, _ in latest)
+        return len(latest)
+
+
+def _stored(versions: list[StoredVersion]) -> StoredMemory:
+    return StoredMemory(
+        place=versions[-1].place,
+        exported=ExportedMemory(
+            thread=versions[-1].place >> POSITION_BITS,
+            versions=[
+                ExportedVersion(change=version.change, changed_by=version.changed_by, memory=version.record)
+                for version in versions
+            ],
+        ),
+    )
+
+
+def _admitted(tx: Transaction, record: MemoryRecord) -> MemoryRecord:
+    if Permission.MEMORY_MAINTAIN in tx.caller.permissions:
+        return record
+    authority = lowest_authority([record.authority, Origin.IMPORT])
+    return record.model_copy(update={"origin": Origin.IMPORT, "authority": authority})

@@ -1,0 +1,273 @@
+"""Operations that keep the indexes in shape: missing vectors, packed postings, the HNSW graph, purging."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+import numpy as np
+from sqlalchemy import Select, and_, delete, exists, func, or_, select, update
+from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.sql import ColumnElement
+
+from agentmem.errors import DecryptionFailed
+from agentmem.features.memories.index_entry import build
+from agentmem.features.memories.index_writing import NOBODY, PENDING, TermHashes, change_statistics, write_entries
+from agentmem.features.memories.model import PreparedMemory, StoredVersion
+from agentmem.features.memories.packing import TermOfUser, hold_rewriting, pack_some, strip, try_rewriting
+from agentmem.features.memories.repository import RECORD_COLUMNS, to_version
+from agentmem.features.memories.tables import index_entries, index_settings, memories, vectors
+from agentmem.foundation.authorization.caller import Permission
+from agentmem.foundation.database.database import Database
+from agentmem.foundation.database.transaction import Transaction
+from agentmem.foundation.ledger.tables import idempotency_keys
+from agentmem.kit.ids import Place
+from agentmem.operations import operation
+
+LOOSE_ROWS: Final = 24
+"""Small rows of one term and user from which on they are packed together."""
+
+GRAPH_TAIL: Final = 5_000
+"""Vectors outside the graph from which on they are moved into it: as many as a search may compare one by one."""
+
+GRAPH_BATCH: Final = 500
+PURGE_BATCH: Final = 500
+IDEMPOTENCY_HOURS: Final = 24
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lacking:
+    """Texts that have no vectors of a model, the version that says each, and the place up to which was looked."""
+
+    versions: list[StoredVersion]
+    last: Place
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryUpkeep:
+    """Upkeep of the caller's memories; every operation does one bounded step and may be repeated."""
+
+    database: Database
+
+    @operation(Permission.MEMORY_READ)
+    async def active_model(self, tx: Transaction, default: str) -> str:
+        """Read the id of the embedding model in force; in a new store that is ``default`` from now on."""
+        statement = select(index_settings.c.embedding_model).where(tx.own(index_settings))
+        found = (await tx.execute(statement)).scalar_one_or_none()
+        if found is not None:
+            return str(found)
+        new = upsert(index_settings).on_conflict_do_nothing()
+        await tx.execute(new, {"organization_id": tx.organization_id, "embedding_model": default})
+        return str((await tx.execute(statement)).scalar_one())
+
+    @operation(Permission.MEMORY_MAINTAIN, audit="memory.model_changed")
+    async def activate_model(self, tx: Transaction, model: str) -> None:
+        """Put an embedding model in force; every memory should have its vectors by then."""
+        await tx.execute(update(index_settings).where(tx.own(index_settings)).values(embedding_model=model))
+
+    @operation(Permission.MEMORY_MAINTAIN, read_only=True)
+    async def lacking(self, tx: Transaction, model: str, after: Place, limit: int) -> Lacking | None:
+        """Find the next texts without vectors of a model, in the order of their places; none when all have them."""
+        without = and_(tx.own(memories), memories.c.place > after, ~_has_vector(tx, model, memories.c.place))
+        return await _read_texts(tx, select(memories.c.place).distinct().where(without), memories.c.place, limit)
+
+    @operation(Permission.MEMORY_MAINTAIN, read_only=True)
+    async def pending(self, tx: Transaction, model: str, after: Place, limit: int) -> Lacking | None:
+        """Find the same among texts that were indexed without a model, or by another one: quick when there are none."""
+        # Two ranges of the key in place of "is not": only what is sought is read.
+        other = or_(index_entries.c.model < model, index_entries.c.model > model)
+        without = and_(
+            tx.own(index_entries), other, index_entries.c.place > after, ~_has_vector(tx, model, index_entries.c.place)
+        )
+        places = select(index_entries.c.place).distinct().where(without)
+        return await _read_texts(tx, places, index_entries.c.place, limit)
+
+    @operation(Permission.MEMORY_MAINTAIN)
+    async def complete(self, tx: Transaction, seen: Sequence[tuple[StoredVersion, PreparedMemory]]) -> int:
+        """Write the vectors that memories lacked; those purged meanwhile are left out. Says how many were written."""
+        there = await lock_memories(tx, {stored.record.id for stored, _ in seen})
+        kept = [(stored, memory) for stored, memory in seen if stored.record.id in there]
+        if kept:
+            await write_entries(tx, kept, TermHashes(tx))
+            await follow_memories(tx, [stored.place for stored, _ in kept])
+            await _end_pending(tx, [stored.place for stored, _ in kept])
+        return len(kept)
+
+    @operation(Permission.MEMORY_MAINTAIN, audit="memory.model_dropped")
+    async def drop_other_models(self, tx: Transaction, model: str) -> int:
+        """Remove the vectors of every model but this one, where its own are there; say how many.
+
+        Nothing is removed when the model is not in force any more.
+        """
+        in_force = select(index_settings.c.embedding_model).where(tx.own(index_settings)).with_for_update()
+        if (await tx.execute(in_force)).scalar_one() != model:
+            return 0
+        gone = 0
+        for table in (vectors, index_entries):
+            replaced = exists().where(tx.own(own := table.alias()), own.c.model == model, own.c.place == table.c.place)
+            removed = await tx.execute(delete(table).where(tx.own(table), table.c.model != model, replaced))
+            gone += removed.rowcount
+        return gone
+
+    @operation(Permission.MEMORY_MAINTAIN)
+    async def pack_postings(
+        self, tx: Transaction, after: TermOfUser | None = None, loose_rows: int = LOOSE_ROWS
+    ) -> tuple[TermOfUser | None, int]:
+        """Merge small rows of postings, some terms at a time: give the last term, for the next call, and the number.
+
+        The term is absent at the end, and when another process is at it.
+        """
+        if not await try_rewriting(tx):
+            return None, 0
+        return await pack_some(tx, after, loose_rows)
+
+    @operation(Permission.MEMORY_MAINTAIN)
+    async def grow_graph(self, tx: Transaction, model: str, dimensions: int) -> int:
+        """Move up to ``GRAPH_BATCH`` vectors of a model into the HNSW graph of their length, and say how many."""
+        batch = (
+            select(vectors.c.place)
+            .where(tx.own(vectors), vectors.c.model == model, vectors.c.graph.is_(None))
+            .limit(GRAPH_BATCH)
+            # Never waits, so that it cannot stand in a circle of writers that wait for each other.
+            .with_for_update(skip_locked=True)
+        )
+        places = list((await tx.execute(batch)).scalars())
+        if places:
+            moving = and_(tx.own(vectors), vectors.c.model == model, vectors.c.place.in_(places))
+            await tx.execute(update(vectors).where(moving).values(graph=dimensions))
+        return len(places)
+
+    @operation(Permission.MEMORY_MAINTAIN, read_only=True)
+    async def has_long_tail(self, tx: Transaction, model: str) -> bool:
+        """Say whether so many vectors are outside the graph that they should be moved into it."""
+        outside = and_(tx.own(vectors), vectors.c.model == model, vectors.c.graph.is_(None))
+        tail = select(func.count()).select_from(select(vectors.c.place).where(outside).limit(GRAPH_TAIL).subquery())
+        return int((await tx.execute(tail)).scalar_one()) >= GRAPH_TAIL
+
+    @operation(Permission.MEMORY_DELETE, audit="memory.purged")
+    async def purge(self, tx: Transaction, older_than_days: int) -> int:
+        """Remove for good up to ``PURGE_BATCH`` memories that were deleted so many days ago, and say how many."""
+        expired = tx.now - timedelta(days=older_than_days)
+        gone = select(memories.c.memory_id).where(
+            tx.own(memories), memories.c.known_until.is_(None), memories.c.deleted_at <= expired
+        )
+        # The lock makes a parallel restore win or wait: what is not deleted any more does not come back from here.
+        chosen = gone.order_by(memories.c.memory_id).limit(PURGE_BATCH).with_for_update()
+        ids = list((await tx.execute(chosen)).scalars())
+        if ids:
+            await hold_rewriting(tx)
+            await _remove_index(tx, ids)
+            await tx.execute(delete(memories).where(tx.own(memories), memories.c.memory_id.in_(ids)))
+        tx.touch(ids)
+        return len(ids)
+
+    @operation(Permission.MEMORY_MAINTAIN)
+    async def forget_idempotency_keys(self, tx: Transaction) -> int:
+        """Remove idempotency keys that are older than a day, and say how many."""
+        expired = tx.now - timedelta(hours=IDEMPOTENCY_HOURS)
+        removed = await tx.execute(
+            delete(idempotency_keys).where(tx.own(idempotency_keys), idempotency_keys.c.created_at <= expired)
+        )
+        return removed.rowcount
+
+
+async def lock_memories(tx: Transaction, ids: Iterable[UUID]) -> set[UUID]:
+    """Keep these memories as they are until the transaction ends, and say which of them are there."""
+    wanted, there = sorted(set(ids)), set[UUID]()
+    current = select(memories.c.memory_id).where(tx.own(memories), memories.c.known_until.is_(None))
+    fruitless = 0
+    while len(there) < len(wanted) and fruitless < 2:
+        # A version that somebody ended while this waited for it is passed over: its successor is locked next.
+        missing = [memory_id for memory_id in wanted if memory_id not in there]
+        locking = current.where(memories.c.memory_id.in_(missing)).order_by(memories.c.memory_id)
+        found = set((await tx.execute(locking.with_for_update(read=True))).scalars())
+        fruitless = 0 if found else fruitless + 1
+        there |= found
+    return there
+
+
+async def follow_memories(tx: Transaction, places: Sequence[Place]) -> None:
+    """Let a plain search find the vectors of present contents alone; the caller has locked the memories."""
+    present = exists().where(
+        tx.own(memories),
+        memories.c.place == vectors.c.place,
+        memories.c.known_until.is_(None),
+        memories.c.deleted_at.is_(None),
+    )
+    moved = and_(tx.own(vectors), vectors.c.place.in_(places), vectors.c.live != present)
+    await tx.execute(update(vectors).where(moved).values(live=~vectors.c.live))
+
+
+def _has_vector(tx: Transaction, model: str, place: ColumnElement[int]) -> ColumnElement[bool]:
+    return exists().where(tx.own(vectors), vectors.c.model == model, vectors.c.place == place)
+
+
+async def _read_texts(
+    tx: Transaction, places: Select[tuple[int]], column: ColumnElement[int], limit: int
+) -> Lacking | None:
+    """Read the last version at each of the first places; what does not open is for the doctor, and is passed over."""
+    chosen = list((await tx.execute(places.order_by(column).limit(limit))).scalars())
+    if not chosen:
+        return None
+    return Lacking(versions=await texts_at(tx, chosen), last=Place(chosen[-1]))
+
+
+async def texts_at(tx: Transaction, places: Sequence[int]) -> list[StoredVersion]:
+    """Read the last version at each place, which says what is indexed there; those that do not open are left out."""
+    statement = (
+        select(*RECORD_COLUMNS)
+        .ext(distinct_on(memories.c.place))
+        .where(tx.own(memories), memories.c.place.in_(places))
+        .order_by(memories.c.place, memories.c.version.desc())
+    )
+    found = []
+    for row in await tx.execute(statement):
+        try:
+            found.append(to_version(tx, row))
+        except DecryptionFailed:
+            continue
+    return found
+
+
+async def _end_pending(tx: Transaction, places: Sequence[Place]) -> None:
+    await tx.execute(
+        delete(index_entries).where(
+            tx.own(index_entries), index_entries.c.model == PENDING, index_entries.c.place.in_(places)
+        )
+    )
+
+
+async def _remove_index(tx: Transaction, ids: Sequence[UUID]) -> None:
+    """Remove everything by which these memories are found."""
+    entries = select(index_entries.c.place, index_entries.c.user_id, index_entries.c.length).distinct()
+    indexed = (await tx.execute(entries.where(tx.own(index_entries), index_entries.c.memory_id.in_(ids)))).all()
+    lengths: dict[str, list[int]] = defaultdict(list)
+    for _, user_id, length in indexed:
+        lengths[user_id].append(length)
+    owned = select(memories.c.place).distinct().where(tx.own(memories), memories.c.memory_id.in_(ids))
+    places = list((await tx.execute(owned)).scalars())
+    await _remove_postings(tx, places)
+    await change_statistics(tx, {user: (-len(found), -sum(found)) for user, found in lengths.items()})
+    for table in (vectors, index_entries):
+        await tx.execute(delete(table).where(tx.own(table), table.c.place.in_(places)))
+
+
+async def _remove_postings(tx: Transaction, places: Sequence[int]) -> None:
+    """Take places out of the postings: by the terms of their texts, and by reading everything if that is not all."""
+    texts = await texts_at(tx, places)
+    hashes, expected = set[int](), 0
+    for text in texts:
+        record = text.record
+        terms = build(record.content, record.actor, record.occurred_at, None).terms
+        hashes.update(tx.keys.index.term_hashes(terms))
+        expected += len(terms)
+    gone = np.array(sorted(places), np.int64)
+    users = {text.record.user_id or NOBODY for text in texts}
+    removed = await strip(tx, gone, sorted(hashes), users) if hashes else 0
+    if removed != expected or len(texts) != len(places):
+        await strip(tx, gone)

@@ -1,0 +1,101 @@
+"""Opening connections: as the owner for migrations, as the restricted role for everything else."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+import psycopg
+from psycopg.rows import AsyncRowFactory, TupleRow, tuple_row
+
+from agentmem.errors import ConfigurationError
+
+APPLICATION: Final = "agentmem"
+SESSION_SETTINGS: Final = {
+    "role": "agentmem_app",
+    "timezone": "UTC",
+    "jit": "off",
+    # Filters must not starve a nearest-neighbour search: the graph is scanned on until enough rows have passed.
+    "hnsw.iterative_scan": "relaxed_order",
+    "hnsw.ef_search": "160",
+    "hnsw.max_scan_tuples": "100000",
+}
+
+
+class Server(Protocol):
+    """Where PostgreSQL is: ours, shared by processes, or somebody else's."""
+
+    @property
+    def conninfo(self) -> str:
+        """The connection string of a role that may change the schema; secret."""
+        ...
+
+    def ensure_running(self) -> None:
+        """Start the server again if it is ours and has died; blocks."""
+        ...
+
+    def detach(self) -> None:
+        """Let go of the server; ours stops with its last user. Blocks."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExternalServer:
+    """A PostgreSQL that somebody else runs."""
+
+    conninfo: str = field(repr=False)
+
+    def ensure_running(self) -> None:
+        """Do nothing: its operators start it."""
+
+    def detach(self) -> None:
+        """Do nothing: it is not ours."""
+
+
+class BinaryCursor(psycopg.AsyncCursor[TupleRow]):
+    """A cursor that fetches in binary: sealed bytes are not sent as hexadecimal text."""
+
+    def __init__(
+        self, connection: psycopg.AsyncConnection[TupleRow], *, row_factory: AsyncRowFactory[TupleRow] | None = None
+    ) -> None:
+        super().__init__(connection, row_factory=row_factory or tuple_row)
+        self.format = psycopg.pq.Format.BINARY
+
+
+def connect_as_owner(server: Server) -> psycopg.Connection[TupleRow]:
+    """Open a connection that may change the schema; blocks."""
+    check_conninfo(server.conninfo)
+    return psycopg.connect(server.conninfo, application_name=APPLICATION, connect_timeout=10)
+
+
+async def connect(server: Server) -> psycopg.AsyncConnection[TupleRow]:
+    """Open a connection as the restricted role, which row-level security binds; starts our server if it has died."""
+    try:
+        return await _connect(server)
+    except psycopg.OperationalError:
+        await asyncio.to_thread(server.ensure_running)
+        return await _connect(server)
+
+
+async def _connect(server: Server) -> psycopg.AsyncConnection[TupleRow]:
+    given = psycopg.conninfo.conninfo_to_dict(server.conninfo).get("options") or ""
+    ours = " ".join(f"-c {name}={value}" for name, value in SESSION_SETTINGS.items())
+    return await psycopg.AsyncConnection.connect(
+        server.conninfo,
+        application_name=APPLICATION,
+        connect_timeout=10,
+        options=f"{given} {ours}".strip(),
+        cursor_factory=BinaryCursor,
+    )
+
+
+def check_conninfo(conninfo: str) -> None:
+    """Refuse a malformed connection string without repeating it."""
+    try:
+        psycopg.conninfo.conninfo_to_dict(conninfo)
+    except psycopg.ProgrammingError:
+        raise ConfigurationError(
+            "AGENTMEM_DATABASE_URL is not a PostgreSQL connection string.",
+            hint="Write postgresql://user:password@host/database.",
+        ) from None

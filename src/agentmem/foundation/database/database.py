@@ -1,0 +1,139 @@
+"""The database: opens transactions that are bound to one organization, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from functools import partial
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from agentmem.errors import NotFound
+from agentmem.foundation.authorization.caller import Caller
+from agentmem.foundation.database.connect import Server, connect
+from agentmem.foundation.database.failures import translated
+from agentmem.foundation.database.tables import encryption_keys
+from agentmem.foundation.database.transaction import OWN_ORGANIZATION, TenantFilter, Transaction, by_organization
+from agentmem.foundation.encryption.keyring import OrganizationKeys, WrappedKey, unwrap_organization_keys
+from agentmem.foundation.encryption.providers.port import KeyProvider, KeyPurpose
+from agentmem.kit.clock import Clock, utc_now
+from agentmem.kit.ids import KeyId, OrganizationId
+
+BIND = text(
+    "SELECT set_config('agentmem.organization_id', :organization_id, true), "
+    "set_config('transaction_read_only', :read_only, true)"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Database:
+    """A pool of connections and the keys of the organizations seen; holds no state that another process lacks."""
+
+    engine: AsyncEngine
+    provider: KeyProvider
+    clock: Clock = utc_now
+    tenant_filter: TenantFilter = by_organization
+    _keys: dict[OrganizationId, OrganizationKeys]
+
+    @classmethod
+    def open(
+        cls,
+        server: Server,
+        provider: KeyProvider,
+        *,
+        pool_size: int,
+        clock: Clock = utc_now,
+        tenant_filter: TenantFilter = by_organization,
+    ) -> Database:
+        """Make a database over a server; connects when first used."""
+        engine = create_async_engine(
+            "postgresql+psycopg://",
+            async_creator=partial(connect, server),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=30,
+            hide_parameters=True,
+        )
+        return cls(engine=engine, provider=provider, clock=clock, tenant_filter=tenant_filter, _keys={})
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.engine.dispose()
+
+    @asynccontextmanager
+    async def transaction(self, caller: Caller, *, read_only: bool = False) -> AsyncIterator[Transaction]:
+        """Open a transaction bound to the caller's organization; it commits when the block ends, unless it raises."""
+        keys = self._keys.get(caller.organization_id) or await self._load_keys(caller.organization_id)
+        async with self._connection(caller.organization_id, read_only=read_only) as connection:
+            yield self._bound(connection, caller, keys)
+
+    @asynccontextmanager
+    async def registration(self, caller: Caller, wrapped: list[WrappedKey]) -> AsyncIterator[Transaction]:
+        """Open the transaction that registers a new organization: its first rows are its keys."""
+        keys = await unwrap_organization_keys(self.provider, caller.organization_id, wrapped)
+        async with self._connection(caller.organization_id, read_only=False) as connection:
+            yield self._bound(connection, caller, keys)
+        self._keys[caller.organization_id] = keys
+
+    def _bound(self, connection: AsyncConnection, caller: Caller, keys: OrganizationKeys) -> Transaction:
+        return Transaction(
+            connection=connection, caller=caller, keys=keys, now=self._now(), tenant_filter=self.tenant_filter
+        )
+
+    def _now(self) -> datetime:
+        return self.clock()
+
+    @asynccontextmanager
+    async def _connection(self, organization_id: OrganizationId, *, read_only: bool) -> AsyncIterator[AsyncConnection]:
+        with translated():
+            connection = await self._begin(organization_id, read_only=read_only)
+            try:
+                yield connection
+                await connection.commit()
+            finally:
+                await connection.close()
+
+    async def _begin(self, organization_id: OrganizationId, *, read_only: bool) -> AsyncConnection:
+        values = {"organization_id": str(organization_id), "read_only": "on" if read_only else "off"}
+        for attempt in (1, 2):
+            connection = await self.engine.connect()
+            try:
+                await connection.execute(BIND, values)
+            except DBAPIError as error:
+                await connection.close()
+                # A pooled connection died with its server: nothing was done yet, so one new one is tried.
+                if not error.connection_invalidated or attempt == 2:  # noqa: PLR2004
+                    raise
+            else:
+                return connection
+        raise AssertionError("unreachable")
+
+    async def _load_keys(self, organization_id: OrganizationId) -> OrganizationKeys:
+        async with self._connection(organization_id, read_only=True) as connection:
+            rows = await connection.execute(
+                select(encryption_keys).where(self.tenant_filter(encryption_keys)),
+                {OWN_ORGANIZATION: organization_id},
+            )
+            wrapped = [
+                WrappedKey(
+                    organization_id=organization_id,
+                    key_id=KeyId(row.key_id),
+                    purpose=KeyPurpose(row.purpose),
+                    subject=row.subject,
+                    wrapped=row.wrapped,
+                    provider=row.provider,
+                    provider_key_id=row.provider_key_id,
+                    created_at=row.created_at,
+                    retired_at=row.retired_at,
+                )
+                for row in rows
+            ]
+        if not wrapped:
+            raise NotFound(f"There is no organization {organization_id}.")
+        keys = await unwrap_organization_keys(self.provider, organization_id, wrapped)
+        self._keys[organization_id] = keys
+        return keys

@@ -1,0 +1,159 @@
+"""What only the owner of the database sees and does: facts about the server, vacuum, graph indexes, sole work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from psycopg import Connection, sql
+from psycopg.rows import TupleRow
+
+from agentmem.errors import AgentMemError, Conflict
+from agentmem.foundation.database.connect import Server, connect_as_owner
+from agentmem.foundation.database.failures import translated
+from agentmem.foundation.database.migrate import OLDEST_PGVECTOR, bring_up_to_date
+from agentmem.foundation.database.tables import SCHEMA
+from agentmem.kit.ids import OrganizationId
+
+MOST_GRAPH_DIMENSIONS: Final = 4000
+"""Half-precision vectors up to this length can be in an HNSW graph (pgvector 0.8)."""
+
+_SOLE_LOCK: Final = 0x736F6C65  # "sole" in ASCII
+_GRAPH_LOCK: Final = 0x67726170  # "grap" in ASCII
+
+_FACTS: Final = """
+SELECT current_setting('server_version'),
+       (SELECT extversion FROM pg_extension WHERE extname = 'vector'),
+       (SELECT version_num FROM agentmem.alembic_version),
+       current_setting('fsync')::boolean AND current_setting('full_page_writes')::boolean,
+       pg_database_size(current_database()),
+       (SELECT coalesce(checksum_failures, 0) FROM pg_stat_database WHERE datname = current_database()),
+       coalesce((SELECT rolsuper OR rolbypassrls OR rolcanlogin FROM pg_roles WHERE rolname = 'agentmem_app'), true),
+       ARRAY(SELECT relname::text FROM pg_class
+             WHERE relnamespace = 'agentmem'::regnamespace AND relkind IN ('r', 'p') AND relname <> 'alembic_version'
+               AND NOT (relrowsecurity AND relforcerowsecurity
+                        AND EXISTS (SELECT FROM pg_policy WHERE polrelid = pg_class.oid))
+             ORDER BY 1),
+       ARRAY(SELECT indexrelid::regclass::text FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+             WHERE relnamespace = 'agentmem'::regnamespace AND NOT (indisvalid AND indisready) ORDER BY 1)
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServerFacts:
+    """What the server says of itself; ``incompatible`` says what is wrong with its versions, if anything is."""
+
+    postgresql: str
+    pgvector: str
+    revision: str
+    incompatible: str | None
+    synced_writes: bool
+    database_bytes: int
+    damaged_pages: int
+    role_unrestricted: bool
+    unprotected_tables: tuple[str, ...]
+    invalid_indexes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caretaker:
+    """Works on the database as its owner; each call opens a connection of its own and closes it."""
+
+    server: Server
+
+    async def facts(self) -> ServerFacts:
+        """Read what the server says of itself."""
+        return await asyncio.to_thread(self._facts)
+
+    async def vacuum(self) -> None:
+        """Free the space of removed rows for new ones, and bring the planner's statistics up to date."""
+        await asyncio.to_thread(self._vacuum)
+
+    async def ensure_graph(self, dimensions: int) -> bool:
+        """Make the HNSW graph for vectors of this length unless it is there; say no if pgvector has none so long."""
+        if dimensions > MOST_GRAPH_DIMENSIONS:
+            return False
+        await asyncio.to_thread(self._ensure_graph, dimensions)
+        return True
+
+    @asynccontextmanager
+    async def sole(self, organization_id: OrganizationId, work: str) -> AsyncIterator[None]:
+        """Be the only process that does this work in the organization; raises :class:`Conflict` if another is at it.
+
+        The lock is the connection's, so that it ends with the process, however that ends.
+        """
+        connection = await asyncio.to_thread(self._connect)
+        try:
+            taken = connection.execute(
+                "SELECT pg_try_advisory_lock(%s, hashtext(%s))", (_SOLE_LOCK, f"{organization_id} {work}")
+            ).fetchone()
+            if taken is None or not taken[0]:
+                raise Conflict(f"Another process is at it already: {work}.", hint="Wait for it to end.")
+            yield
+        finally:
+            await asyncio.to_thread(connection.close)
+
+    def _connect(self) -> Connection[TupleRow]:
+        with translated():
+            self.server.ensure_running()
+            connection = connect_as_owner(self.server)
+            connection.autocommit = True
+            return connection
+
+    def _facts(self) -> ServerFacts:
+        with translated(), self._connect() as connection:
+            row = connection.execute(_FACTS).fetchone()
+            if row is None:
+                raise AssertionError("a SELECT without FROM gives one row")
+            postgresql, pgvector, revision, synced, size, damaged, unrestricted, unprotected, invalid = row
+            return ServerFacts(
+                postgresql=str(postgresql).split(" ", 1)[0],
+                pgvector=str(pgvector),
+                revision=str(revision),
+                incompatible=_incompatibility(connection, str(pgvector)),
+                synced_writes=bool(synced),
+                database_bytes=int(size),
+                damaged_pages=int(damaged),
+                role_unrestricted=bool(unrestricted),
+                unprotected_tables=tuple(unprotected),
+                invalid_indexes=tuple(invalid),
+            )
+
+    def _vacuum(self) -> None:
+        with translated(), self._connect() as connection:
+            names = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", (SCHEMA,)).fetchall()
+            tables = sql.SQL(", ").join(sql.Identifier(SCHEMA, str(name)) for (name,) in names)
+            connection.execute(sql.SQL("VACUUM (ANALYZE) {}").format(tables))
+
+    def _ensure_graph(self, dimensions: int) -> None:
+        name = f"vectors_graph_{dimensions}"
+        with translated(), self._connect() as connection, connection.transaction():
+            found = connection.execute("SELECT to_regclass(%s)", (f"{SCHEMA}.{name}",)).fetchone()
+            if found is not None and found[0] is not None:
+                return
+            connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_GRAPH_LOCK, dimensions))
+            # No vector is in a graph that does not exist yet, so that this reads the table once and writes nothing.
+            statement = sql.SQL(
+                "CREATE INDEX IF NOT EXISTS {name} ON {table} "
+                "USING hnsw ((embedding::halfvec({dimensions})) halfvec_ip_ops) WHERE graph = {dimensions}"
+            )
+            connection.execute(
+                statement.format(
+                    name=sql.Identifier(name),
+                    table=sql.Identifier(SCHEMA, "vectors"),
+                    dimensions=sql.Literal(dimensions),
+                )
+            )
+
+
+def _incompatibility(connection: Connection[TupleRow], pgvector: str) -> str | None:
+    if tuple(int(part) for part in pgvector.split(".")) < OLDEST_PGVECTOR:
+        return f"pgvector {pgvector} is too old."
+    try:
+        bring_up_to_date(connection, migrate=False)
+    except AgentMemError as error:
+        return error.message
+    return None

@@ -1,0 +1,102 @@
+"""Bringing a database to the schema of this version, once, however many processes ask at the same time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from psycopg import Connection, errors
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
+
+from agentmem.errors import IncompatibleStore
+from agentmem.foundation.database.tables import SCHEMA
+
+_LOCK = 0x6167656E746D656D  # "agentmem" in ASCII
+OLDEST_POSTGRESQL = 160000
+OLDEST_PGVECTOR = (0, 8, 0)
+
+
+def bring_up_to_date(connection: Connection[tuple[object, ...]], *, migrate: bool) -> None:
+    """Check the server's versions and apply missing migrations.
+
+    Raises :class:`IncompatibleStore` for an old server, a missing pgvector, a schema newer than this version, or an
+    older one while ``migrate`` is off.
+    """
+    if connection.info.server_version < OLDEST_POSTGRESQL:
+        raise IncompatibleStore(
+            f"PostgreSQL {connection.info.server_version // 10000} is too old.", hint="Use version 16 or newer."
+        )
+    script = ScriptDirectory.from_config(_config())
+    head, current = script.get_current_head(), _current_revision(connection)
+    if current == head:
+        return
+    if current is not None and current not in {revision.revision for revision in script.walk_revisions()}:
+        raise IncompatibleStore(
+            f"The database has schema revision {current}, which this version does not know.",
+            hint="It was written by a newer AgentMem: upgrade this one.",
+        )
+    if not migrate:
+        raise IncompatibleStore(
+            f"The database has schema revision {current or 'none'}, this version needs {head}.",
+            hint="Set AGENTMEM_MIGRATE=true, or open it once with a version that may migrate.",
+        )
+    _upgrade(connection)
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _current_revision(connection: Connection[tuple[object, ...]]) -> str | None:
+    try:
+        row = connection.execute(f"SELECT version_num FROM {SCHEMA}.alembic_version").fetchone()
+    except (errors.UndefinedTable, errors.InvalidSchemaName):
+        row = None
+    finally:
+        connection.rollback()
+    return None if row is None else str(row[0])
+
+
+def _upgrade(connection: Connection[tuple[object, ...]]) -> None:
+    connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+    try:
+        _install_pgvector(connection)
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+        connection.commit()
+        engine = create_engine("postgresql+psycopg://", creator=lambda: connection, poolclass=NullPool)
+        with engine.connect() as migrating:
+            config = _config()
+            config.attributes["connection"] = migrating
+            migrating.execute(text("SELECT 1"))
+            command.upgrade(config, "head")
+            migrating.commit()
+            migrating.detach()
+    finally:
+        if not connection.closed:
+            connection.rollback()
+            connection.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
+            connection.commit()
+
+
+def _install_pgvector(connection: Connection[tuple[object, ...]]) -> None:
+    row = connection.execute("SELECT extversion FROM pg_extension WHERE extname = 'vector'").fetchone()
+    if row is None:
+        try:
+            connection.execute("CREATE EXTENSION vector")
+        except (errors.FeatureNotSupported, errors.UndefinedFile, errors.InsufficientPrivilege) as error:
+            raise IncompatibleStore(
+                f"The extension pgvector cannot be installed: {error.diag.message_primary}.",
+                hint="Install pgvector >= 0.8 on the server and let an administrator run CREATE EXTENSION vector.",
+            ) from None
+        row = connection.execute("SELECT extversion FROM pg_extension WHERE extname = 'vector'").fetchone()
+    version = str(row[0]) if row else "0"
+    if tuple(int(part) for part in version.split(".")) < OLDEST_PGVECTOR:
+        raise IncompatibleStore(
+            f"pgvector {version} is too old.", hint="Use 0.8 or newer and run ALTER EXTENSION vector UPDATE."
+        )

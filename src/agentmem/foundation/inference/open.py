@@ -1,0 +1,55 @@
+"""Picks the embedder that a setting names."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Final
+
+from pydantic import SecretStr
+
+from agentmem.errors import ConfigurationError
+from agentmem.foundation.inference.local import LocalEmbedder
+from agentmem.foundation.inference.multilingual import MULTILINGUAL_MODEL, MultilingualEmbedder
+from agentmem.foundation.inference.port import Embedder
+from agentmem.foundation.inference.remote import OPENAI_URL, OpenAICompatibleEmbedder, RemoteModel
+
+DEFAULT_MODEL: Final = "all-minilm-l6-v2-int8"
+_SHIPPED: Final = {DEFAULT_MODEL: "bca37a4afb9471b0bbdfafb5093e03b5c721e8d1c02521e25b400e23705935a8"}
+_REMOTE_PREFIX: Final = "openai:"
+
+
+async def open_embedder(
+    model: str = DEFAULT_MODEL,
+    *,
+    threads: int,
+    base_url: str | None = None,
+    api_key: SecretStr | None = None,
+    dimensions: int | None = None,
+) -> Embedder:
+    """Open the embedder named ``model``: a shipped model, ``multilingual-e5-small``, a folder, or ``openai:<name>``.
+
+    ``threads`` bounds the cores of a local model. ``base_url``, ``api_key`` and ``dimensions`` are for a remote model.
+    ``multilingual-e5-small`` needs the extra ``agentmem[multilingual]`` and a remote model ``agentmem[remote]``.
+    Raises :class:`ConfigurationError` if there is no such model and :class:`IntegrityError` if its files are damaged.
+    """
+    if model.startswith(_REMOTE_PREFIX):
+        name = model.removeprefix(_REMOTE_PREFIX)
+        if dimensions is None or not name:
+            raise ConfigurationError(
+                f"The embedding model {model!r} has no name, or the length of its vectors is not set.",
+                hint="Set both, for example openai:text-embedding-3-small and 1536.",
+            )
+        remote = RemoteModel(name=name, dimensions=dimensions, base_url=base_url or OPENAI_URL, api_key=api_key)
+        return OpenAICompatibleEmbedder.open(remote)
+    if model == MULTILINGUAL_MODEL:
+        return await MultilingualEmbedder.open()
+    if model in _SHIPPED:
+        folder = Path(__file__).parent / "models" / model
+        return await LocalEmbedder.open(folder, threads=threads, digest=_SHIPPED[model])
+    if await asyncio.to_thread(Path(model).is_dir):
+        return await LocalEmbedder.open(Path(model), threads=threads)
+    raise ConfigurationError(
+        f"There is no embedding model {model!r}.",
+        hint=f"Use {', '.join(_SHIPPED)}, {MULTILINGUAL_MODEL}, {_REMOTE_PREFIX}<name>, or the path of a model folder.",
+    )

@@ -1,0 +1,54 @@
+"""Idempotency keys: the same request sent twice is done once."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from pydantic import JsonValue
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+
+from agentmem.errors import IdempotencyConflict
+from agentmem.foundation.database.transaction import Transaction
+from agentmem.foundation.ledger.tables import idempotency_keys
+
+
+async def claim(
+    tx: Transaction, *, operation: str, key: str, request_digest: bytes, result: list[UUID]
+) -> list[UUID] | None:
+    """Record a request's result under its key; give the earlier result instead if the key was used before.
+
+    A parallel request with the same key waits here until the first one has committed. Raises
+    :class:`IdempotencyConflict` when the key was used with another request.
+    """
+    row: dict[str, JsonValue | object] = {
+        "organization_id": tx.organization_id,
+        "operation": operation,
+        "key": key,
+        "request_digest": request_digest,
+        "result": [str(item) for item in result],
+        "created_at": tx.now,
+    }
+    claimed = await tx.execute(
+        insert(idempotency_keys).on_conflict_do_nothing().returning(idempotency_keys.c.key), row
+    )
+    if claimed.first() is not None:
+        return None
+    earlier = (
+        await tx.execute(
+            select(idempotency_keys.c.request_digest, idempotency_keys.c.result).where(
+                tx.own(idempotency_keys),
+                idempotency_keys.c.operation == operation,
+                idempotency_keys.c.key == key,
+            )
+        )
+    ).one()
+    digest, ids = earlier
+    if digest != request_digest:
+        raise IdempotencyConflict(
+            f"The idempotency key {key!r} was used before with a different request.",
+            hint="Use a new key for a new request.",
+        )
+    if not isinstance(ids, list):
+        raise IdempotencyConflict(f"The idempotency key {key!r} holds no result.", hint="Use a new key.")
+    return [UUID(str(item)) for item in ids]

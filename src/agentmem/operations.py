@@ -1,0 +1,63 @@
+"""The gate: a service declares an operation and receives a transaction bound to its caller.
+
+``@operation`` turns ``(self, tx, ...)`` into ``(self, caller, ...)``: it checks the permission, opens the transaction,
+runs the body, writes the audit entry, and commits all of it together or none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
+
+from agentmem.errors import AgentMemError, PermissionDenied
+from agentmem.foundation.authorization.caller import Caller, Permission
+from agentmem.foundation.database.database import Database
+from agentmem.foundation.database.transaction import Transaction
+from agentmem.foundation.ledger.audit import Outcome, write_audit_entry
+
+
+class Service(Protocol):
+    """Anything whose methods are operations."""
+
+    @property
+    def database(self) -> Database:
+        """The database that the gate opens transactions on."""
+
+
+S = TypeVar("S", bound=Service)
+P = ParamSpec("P")
+R = TypeVar("R")
+Body = Callable[Concatenate[S, Transaction, P], Awaitable[R]]
+Gated = Callable[Concatenate[S, Caller, P], Coroutine[Any, Any, R]]
+
+
+def operation(
+    permission: Permission, *, audit: str | None = None, read_only: bool = False
+) -> Callable[[Body[S, P, R]], Gated[S, P, R]]:
+    """Declare an operation: the permission it needs and, when it changes something, the name of its audit entry.
+
+    A caller without the permission never opens the operation's transaction. Denied and failed calls of audited
+    operations leave an entry too, in a transaction of their own.
+    """
+
+    def declare(body: Body[S, P, R]) -> Gated[S, P, R]:
+        async def gated(service: S, caller: Caller, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                caller.require(permission)
+                async with service.database.transaction(caller, read_only=read_only) as tx:
+                    result = await body(service, tx, *args, **kwargs)
+                    if audit is not None:
+                        await write_audit_entry(tx, audit, Outcome.DONE)
+                    return result
+            except AgentMemError as error:
+                if audit is not None and not error.retryable:
+                    outcome = Outcome.DENIED if isinstance(error, PermissionDenied) else Outcome.FAILED
+                    async with service.database.transaction(caller) as tx:
+                        await write_audit_entry(tx, audit, outcome, {"code": error.code})
+                raise
+
+        gated.__dict__["operation"] = (permission, audit)
+        return cast("Gated[S, P, R]", wraps(body)(gated))
+
+    return declare

@@ -1,0 +1,210 @@
+"""The doctor: looks at a whole store, says what is wrong, and makes again what can be made again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+import structlog
+
+from agentmem.errors import AgentMemError, EmbedderUnavailable
+from agentmem.features.memories.checking import MemoryChecking
+from agentmem.features.memories.examination import Damage, Examination, IndexedBy
+from agentmem.features.memories.index_entry import build, indexed_text
+from agentmem.features.memories.index_writing import PENDING
+from agentmem.features.memories.mending import MemoryMending
+from agentmem.features.memories.model import PreparedMemory, StoredVersion
+from agentmem.features.memories.upkeep import MemoryUpkeep
+from agentmem.foundation.authorization.caller import Caller
+from agentmem.foundation.database.inspect import Caretaker, ServerFacts
+from agentmem.foundation.inference.loaded import Models
+from agentmem.foundation.inference.port import Embedder, Embedding
+from agentmem.kit.ids import MemoryId
+from agentmem.schemas.health import REPAIRABLE, Finding, FindingCode, HealthReport
+from agentmem.schemas.memories import NewMemory, OnDuplicate
+
+Progress = Callable[[int], None]
+Item = TypeVar("Item")
+ENTRIES_AT_ONCE: Final = 128
+POSTINGS_AT_ONCE: Final = 2000
+DIGESTS_AT_ONCE: Final = 500
+MOST_ROUNDS: Final = 20
+"""How often a repair looks again: an examination lists so much damage at a time, and one repair can uncover more."""
+
+_ENTRY_CODES: Final = frozenset(
+    {
+        FindingCode.ENTRY_MISSING,
+        FindingCode.ENTRY_DAMAGED,
+        FindingCode.ENTRY_WRONG,
+        FindingCode.VECTOR_MISSING,
+        FindingCode.VECTOR_WRONG,
+    }
+)
+_POSTING_CODES: Final = frozenset({FindingCode.POSTINGS_DAMAGED, FindingCode.POSTINGS_WRONG, FindingCode.INDEX_FOREIGN})
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doctor:
+    """Examines the store of the caller's organization, and the server and the files around it.
+
+    ``closed`` are files and folders that nobody but their owner may reach, ``guarded`` those that others may not
+    change.
+    """
+
+    checking: MemoryChecking
+    mending: MemoryMending
+    upkeep: MemoryUpkeep
+    models: Models
+    caretaker: Caretaker
+    closed: tuple[Path, ...]
+    guarded: tuple[Path, ...]
+
+    async def examine(self, caller: Caller, *, repair: bool = False, progress: Progress | None = None) -> HealthReport:
+        """Check everything; with ``repair``, make again what can be made, and check again.
+
+        ``progress`` is called with the number of versions read, in each examination.
+        """
+        surroundings = await self._look_around()
+        try:
+            embedder = await self.models.require(await self.upkeep.active_model(caller, self.models.current.model))
+            first = last = await self._examine(caller, embedder, progress)
+            for _ in range(MOST_ROUNDS if repair else 0):
+                before = last.repairable
+                if not before:
+                    break
+                await self._repair(caller, embedder, last)
+                last = await self._examine(caller, embedder, progress)
+                if last.repairable == before:
+                    break
+        except AgentMemError as error:
+            if error.code not in {"key_unavailable", "decryption_failed"}:
+                raise
+            surroundings.append(_finding(FindingCode.KEYS_UNUSABLE, f"The keys cannot be used: {error.message}"))
+            first = last = Examination()
+        return _report(surroundings, first, last)
+
+    async def _examine(self, caller: Caller, embedder: Embedder, progress: Progress | None) -> Examination:
+        indexed = IndexedBy(
+            model=embedder.model, dimensions=embedder.dimensions, token_dimensions=embedder.token_dimensions
+        )
+        return await self.checking.examine(caller, indexed, progress)
+
+    async def _repair(self, caller: Caller, embedder: Embedder, found: Examination) -> None:
+        """Do all that the damage asks for; what is counted is corrected last."""
+        damage, codes = found.damage, frozenset(found.counts)
+        digests = [
+            (item.memory_id, item.version)
+            for item in damage
+            if item.code is FindingCode.DIGEST_WRONG and item.memory_id is not None and item.version is not None
+        ]
+        for some in _parts(digests, DIGESTS_AT_ONCE):
+            await self.mending.restore_digests(caller, some)
+        if FindingCode.INDEX_FOREIGN in codes:
+            await self.mending.remove_orphans(caller)
+        for places in _parts(_places(damage, _ENTRY_CODES), ENTRIES_AT_ONCE):
+            texts = await self.mending.texts(caller, places)
+            await self.mending.rebuild_entries(caller, embedder.model, await _prepare(texts, embedder))
+        if codes & _POSTING_CODES:
+            for places in _parts(_places(damage, _POSTING_CODES), POSTINGS_AT_ONCE) or [[]]:
+                await self.mending.rebuild_postings(caller, places)
+        if FindingCode.SESSION_WRONG in codes:
+            await self.mending.mend_sessions(caller)
+        await self.mending.recount(caller)
+
+    async def _look_around(self) -> list[Finding]:
+        files = await asyncio.to_thread(self._check_files)
+        return [*_check_server(await self.caretaker.facts()), *files]
+
+    def _check_files(self) -> list[Finding]:
+        found = []
+        for paths, forbidden in ((self.closed, 0o077), (self.guarded, 0o022)):
+            for path in paths:
+                if not path.exists():
+                    found.append(_finding(FindingCode.PERMISSIONS_OPEN, f"{path} is not there."))
+                elif path.stat().st_mode & forbidden:
+                    mode = f"{path.stat().st_mode & 0o777:o}"
+                    what = f"{path} is open to other users (mode {mode}). Run: chmod go-rwx {path}"
+                    found.append(_finding(FindingCode.PERMISSIONS_OPEN, what))
+        return found
+
+
+def _check_server(facts: ServerFacts) -> Iterator[Finding]:
+    if facts.incompatible is not None:
+        yield _finding(FindingCode.SCHEMA_INCOMPATIBLE, facts.incompatible)
+    for table in facts.unprotected_tables:
+        yield _finding(FindingCode.ROW_SECURITY_OFF, f"Row-level security of the table {table} is not forced.")
+    if facts.role_unrestricted:
+        what = "The role agentmem_app can log in, or row-level security does not bind it."
+        yield _finding(FindingCode.ROLE_UNRESTRICTED, what)
+    for index in facts.invalid_indexes:
+        what = f"The database index {index} is not valid. Run: REINDEX INDEX {index}"
+        yield _finding(FindingCode.DATABASE_INDEX_INVALID, what)
+    if facts.damaged_pages:
+        what = f"PostgreSQL has met {facts.damaged_pages} pages with a wrong checksum: restore from a backup."
+        yield _finding(FindingCode.DATABASE_PAGES_DAMAGED, what)
+    if not facts.synced_writes:
+        what = "fsync or full_page_writes is off: a power cut can destroy the store."
+        yield _finding(FindingCode.WRITES_NOT_SYNCED, what)
+
+
+async def _prepare(texts: Sequence[StoredVersion], embedder: Embedder) -> list[tuple[StoredVersion, PreparedMemory]]:
+    """Analyse and embed texts again; when the embedder fails, their vectors come later."""
+    whole = [indexed_text(text.record.content, text.record.actor) for text in texts]
+    embeddings: Sequence[Embedding | None]
+    try:
+        model, embeddings = embedder.model, await embedder.embed_documents(whole)
+    except EmbedderUnavailable as error:
+        log.warning("embedder_failed", repairing=len(texts), reason=error.code)
+        model, embeddings = PENDING, [None] * len(texts)
+    return [(text, _prepared(text, embedding, model)) for text, embedding in zip(texts, embeddings, strict=True)]
+
+
+def _prepared(text: StoredVersion, embedding: Embedding | None, model: str) -> PreparedMemory:
+    record = text.record
+    return PreparedMemory(
+        memory_id=MemoryId(record.id),
+        new=NewMemory(content=record.content, actor=record.actor),
+        thread=0,
+        entry=build(record.content, record.actor, record.occurred_at, embedding),
+        vector=None if embedding is None else embedding.pooled,
+        model=model,
+        on_duplicate=OnDuplicate.KEEP,
+    )
+
+
+def _places(damage: Sequence[Damage], codes: frozenset[FindingCode]) -> list[int]:
+    return sorted({item.place for item in damage if item.code in codes and item.place is not None})
+
+
+def _parts(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def _report(surroundings: Sequence[Finding], first: Examination, last: Examination) -> HealthReport:
+    findings = [*surroundings, *map(_described, last.damage)]
+    standing = set(last.damage)
+    counts = dict(last.counts)
+    for finding in surroundings:
+        counts[finding.code] = counts.get(finding.code, 0) + 1
+    return HealthReport(
+        healthy=not findings,
+        memories=last.memories,
+        versions=last.versions,
+        places=last.places,
+        pending_vectors=last.pending,
+        findings=findings,
+        counts=counts,
+        repaired=[_described(item) for item in first.damage if item not in standing],
+    )
+
+
+def _described(damage: Damage) -> Finding:
+    return _finding(damage.code, damage.what).model_copy(update={"memory_id": damage.memory_id})
+
+
+def _finding(code: FindingCode, what: str) -> Finding:
+    return Finding(code=code, what=what, repairable=code in REPAIRABLE)

@@ -1,0 +1,227 @@
+"""From text and messages to stored memories: check, analyse, embed, then one operation that writes."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Protocol, TypeVar
+
+import structlog
+
+from agentmem.errors import ContentTooLarge, EmbedderUnavailable, EmptyScope, InvalidInput, VersionConflict
+from agentmem.features.memories.index_entry import build, indexed_text
+from agentmem.features.memories.index_writing import PENDING
+from agentmem.features.memories.model import PreparedMemory
+from agentmem.features.memories.service import IdempotentRequest, MemoryService
+from agentmem.features.memories.visibility import View
+from agentmem.foundation.authorization.caller import Caller
+from agentmem.foundation.inference.loaded import Models
+from agentmem.foundation.inference.port import Embedder, Embedding
+from agentmem.kit.clock import Clock
+from agentmem.kit.ids import MemoryId, uuid7
+from agentmem.schemas.memories import (
+    Added,
+    AddedMany,
+    Deleted,
+    MemoryPatch,
+    MemoryRecord,
+    NewMemory,
+    OnDuplicate,
+    Scope,
+)
+
+BATCH: Final = 256
+"""Memories of a bulk add that are embedded and written together."""
+
+INLINE_CHARACTERS: Final = 4000
+"""Longer text is analysed in a thread, so that it does not hold up other callers: this much takes about a millisecond."""
+
+UPDATE_ATTEMPTS: Final = 3
+
+Progress = Callable[[int], None]
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Draft:
+    """A memory to add, with the number of the conversation in this call that it belongs to."""
+
+    new: NewMemory
+    thread: int
+    on_duplicate: OnDuplicate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ingestion:
+    """Adds and changes memories."""
+
+    memories: MemoryService
+    models: Models
+    clock: Clock
+    content_limit: int
+
+    async def add(self, caller: Caller, drafts: Sequence[Draft], idempotency_key: str | None = None) -> Added:
+        """Store drafts, all or none, in one transaction."""
+        prepared = await self.prepare_or_defer(drafts)
+        request = None
+        if idempotency_key is not None:
+            request = IdempotentRequest(key=idempotency_key, digest=_digest(drafts))
+        return await self.memories.add(caller, prepared, request)
+
+    async def add_many(
+        self, caller: Caller, drafts: AsyncIterator[Draft], progress: Progress | None = None
+    ) -> AddedMany:
+        """Store any number of drafts in batches; each batch is stored whole, or not at all if it raises.
+
+        A batch is written while the next one is embedded.
+        """
+        counts = _Counts(progress)
+        writing: asyncio.Task[Added] | None = None
+        try:
+            async for batch in batches(drafts):
+                prepared = await self.prepare_or_defer(batch)
+                if writing is not None:
+                    counts.count(await writing)
+                writing = asyncio.create_task(self.memories.add(caller, prepared))
+        finally:
+            # A draft that cannot be read does not undo the batches before it.
+            if writing is not None:
+                counts.count(await writing)
+        return AddedMany(added=counts.added, duplicates=counts.duplicates)
+
+    async def update(
+        self, caller: Caller, memory_id: MemoryId, patch: MemoryPatch, if_version: int | None = None
+    ) -> MemoryRecord:
+        """Change a memory; new content or a new time of occurrence is indexed anew."""
+        self._check_expiry(patch.expires_at)
+        if not {"content", "occurred_at"} & patch.model_fields_set:
+            return await self.memories.update(caller, memory_id, patch, if_version)
+        for attempt in range(1, UPDATE_ATTEMPTS + 1):
+            record = await self.memories.get(caller, memory_id, View(as_of=None))
+            (prepared,) = await self.prepare_or_defer([_patched(record, patch)])
+            try:
+                return await self.memories.update(
+                    caller, memory_id, patch, record.version if if_version is None else if_version, prepared
+                )
+            except VersionConflict:
+                # Somebody else changed it while its new text was embedded: read and embed again.
+                if if_version is not None or attempt == UPDATE_ATTEMPTS:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def delete_all(self, caller: Caller, scope: Scope) -> Deleted:
+        """Delete the memories of a scope, batch by batch; raises :class:`EmptyScope` when it names no id."""
+        if scope.is_empty:
+            raise EmptyScope(
+                "Deleting by scope needs at least one of user_id, agent_id, run_id and app_id.",
+                hint="Nothing was deleted.",
+            )
+        deleted = 0
+        while step := await self.memories.delete_some(caller, scope):
+            deleted += step
+        return Deleted(deleted=deleted)
+
+    async def prepare_or_defer(self, drafts: Sequence[Draft]) -> list[PreparedMemory]:
+        """Analyse and embed drafts; when the embedder fails they are prepared without vectors, which come later."""
+        self._check(drafts)
+        embedder = self.models.current
+        try:
+            return await self.prepare(drafts, embedder)
+        except EmbedderUnavailable as error:
+            log.warning("embedder_failed", memories=len(drafts), reason=error.code)
+            return self._analysed(drafts, [None] * len(drafts), PENDING)
+
+    def _check_expiry(self, expires_at: datetime | None) -> None:
+        if expires_at is not None and expires_at <= self.clock():
+            raise InvalidInput(f"expires_at {expires_at.isoformat()} is in the past.")
+
+    async def prepare(self, drafts: Sequence[Draft], embedder: Embedder) -> list[PreparedMemory]:
+        """Analyse and embed drafts; raises :class:`EmbedderUnavailable`."""
+        texts = [indexed_text(draft.new.content, draft.new.actor) for draft in drafts]
+        embeddings = await embedder.embed_documents(texts)
+        if sum(map(len, texts)) <= INLINE_CHARACTERS:
+            return self._analysed(drafts, embeddings, embedder.model)
+        return await asyncio.to_thread(self._analysed, drafts, embeddings, embedder.model)
+
+    def _analysed(
+        self, drafts: Sequence[Draft], embeddings: Sequence[Embedding | None], model: str
+    ) -> list[PreparedMemory]:
+        now = self.clock()
+        return [
+            PreparedMemory(
+                memory_id=MemoryId(uuid7()),
+                new=draft.new,
+                thread=draft.thread,
+                entry=build(draft.new.content, draft.new.actor, draft.new.occurred_at or now, embedding),
+                vector=None if embedding is None else embedding.pooled,
+                model=model,
+                on_duplicate=draft.on_duplicate,
+            )
+            for draft, embedding in zip(drafts, embeddings, strict=True)
+        ]
+
+    def _check(self, drafts: Sequence[Draft]) -> None:
+        for draft in drafts:
+            size = len(draft.new.content.encode())
+            if size > self.content_limit:
+                raise ContentTooLarge(
+                    f"The content has {size} bytes, the limit is {self.content_limit}.",
+                    hint="Split it, or raise AGENTMEM_CONTENT_LIMIT.",
+                )
+            expires = draft.new.expires_at
+            self._check_expiry(expires)
+
+
+class _Counts:
+    """What a bulk add has stored so far."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self.added = self.duplicates = 0
+        self._progress = progress
+
+    def count(self, stored: Added) -> None:
+        self.added += len(stored.memories) - len(stored.duplicates)
+        self.duplicates += len(stored.duplicates)
+        if self._progress is not None:
+            self._progress(len(stored.memories))
+
+
+class _Threaded(Protocol):
+    @property
+    def thread(self) -> int: ...
+
+
+Threaded = TypeVar("Threaded", bound=_Threaded)
+
+
+async def batches(items: AsyncIterator[Threaded]) -> AsyncIterator[list[Threaded]]:
+    """Cut a stream into batches, between two conversations where that is possible."""
+    batch: list[Threaded] = []
+    async for item in items:
+        if len(batch) >= BATCH and (item.thread != batch[-1].thread or len(batch) >= 2 * BATCH):
+            yield batch
+            batch = []
+        batch.append(item)
+    if batch:
+        yield batch
+
+
+def _patched(record: MemoryRecord, patch: MemoryPatch) -> Draft:
+    new = NewMemory(
+        content=patch.content if patch.content is not None else record.content,
+        actor=record.actor,
+        user_id=record.user_id,
+        occurred_at=patch.occurred_at or record.occurred_at,
+    )
+    return Draft(new=new, thread=0, on_duplicate=OnDuplicate.KEEP)
+
+
+def _digest(drafts: Sequence[Draft]) -> bytes:
+    hashed = hashlib.sha256()
+    for draft in drafts:
+        hashed.update(draft.new.model_dump_json().encode())
+        hashed.update(f"\n{draft.thread} {draft.on_duplicate}\n".encode())
+    return hashed.digest()

@@ -1,0 +1,118 @@
+"""Export and import as JSON Lines: a memory a line, with its history, without loss."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from agentmem.errors import ImportFailed, InvalidInput
+from agentmem.features.memories.transfer import MemoryTransfer
+from agentmem.foundation.authorization.caller import Caller
+from agentmem.pipelines.ingestion.drafts import Attributes, DraftReader
+from agentmem.pipelines.ingestion.pipeline import BATCH, Draft, Ingestion, batches
+from agentmem.schemas.base import check_json, parse
+from agentmem.schemas.memories import ExportedMemory, Imported, MemoryRecord, NewMemory, OnDuplicate, Scope
+
+Progress = Callable[[int], None]
+LONGEST_LINE: Final = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer:
+    """Carries memories out of a store and into one."""
+
+    stored: MemoryTransfer
+    ingestion: Ingestion
+
+    async def export_lines(self, caller: Caller, scope: Scope) -> AsyncIterator[str]:
+        """Write the scope's memories in the order of their places, each read as it is when its batch is read."""
+        after = -1
+        while batch := await self.stored.read(caller, scope, after, BATCH):
+            for memory in batch:
+                yield memory.exported.model_dump_json(exclude_none=True)
+            after = batch[-1].place
+
+    async def import_lines(
+        self, caller: Caller, lines: AsyncIterator[str], attributes: Attributes, progress: Progress | None = None
+    ) -> Imported:
+        """Store what the lines hold, in batches; memories that are there already are passed over.
+
+        Raises :class:`ImportFailed` that names the line at fault; the batches before it are stored.
+        """
+        reader = DraftReader(attributes)
+        imported = skipped = 0
+        async for batch in batches(_parsed(lines, reader)):
+            drafts = [item for item in batch if isinstance(item, Draft)]
+            exported = [item for item in batch if isinstance(item, ExportedMemory)]
+            if drafts:
+                added = await self.ingestion.add(caller, drafts)
+                imported += len(added.memories) - len(added.duplicates)
+                skipped += len(added.duplicates)
+            if exported:
+                stored = await self._restore(caller, exported)
+                imported += stored
+                skipped += len(exported) - stored
+            if progress is not None:
+                progress(len(batch))
+        return Imported(imported=imported, skipped=skipped)
+
+    async def _restore(self, caller: Caller, exported: Sequence[ExportedMemory]) -> int:
+        by_id = {memory.versions[-1].memory.id: memory for memory in exported}
+        unknown = await self.stored.unknown(caller, list(by_id))
+        wanted = [memory for memory_id, memory in by_id.items() if memory_id in unknown]
+        drafts = [_draft(memory.versions[-1].memory, memory.thread) for memory in wanted]
+        prepared = await self.ingestion.prepare_or_defer(drafts) if drafts else []
+        return await self.stored.write(caller, list(zip(wanted, prepared, strict=True)))
+
+
+async def _parsed(lines: AsyncIterator[str], reader: DraftReader) -> AsyncIterator[Draft | ExportedMemory]:
+    number = 0
+    async for line in lines:
+        number += 1
+        if line.strip():
+            yield _parse_line(number, line, reader)
+
+
+def _parse_line(number: int, line: str, reader: DraftReader) -> Draft | ExportedMemory:
+    hint = "The batches before it are stored: mend the line and import again."
+    if len(line) > LONGEST_LINE:
+        raise ImportFailed(f"Line {number} is longer than {LONGEST_LINE} characters.", hint=hint)
+    try:
+        value = json.loads(line, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+        raise ImportFailed(f"Line {number} is not JSON: {reason}.", hint=hint) from None
+    try:
+        if isinstance(value, dict) and "versions" in value:
+            check_json(value)
+            return _checked(parse(ExportedMemory, value))
+        if not isinstance(value, dict | str):
+            raise InvalidInput("it is neither an object nor a string.")
+        return reader.read(value)
+    except (InvalidInput, ValueError) as error:
+        reason = error.message if isinstance(error, InvalidInput) else str(error)
+        raise ImportFailed(f"Line {number}: {reason}", hint=hint) from None
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is not a number of JSON")
+
+
+def _checked(exported: ExportedMemory) -> ExportedMemory:
+    """Check what the types do not say: one memory, versions 1 to n, content that may be stored."""
+    records = [version.memory for version in exported.versions]
+    if len({record.id for record in records}) != 1:
+        raise InvalidInput("its versions belong to several memories.")
+    if [record.version for record in records] != list(range(1, len(records) + 1)):
+        raise InvalidInput("its versions are not numbered from 1.")
+    for record in records:
+        _draft(record, 0)
+    return exported
+
+
+def _draft(record: MemoryRecord, thread: int) -> Draft:
+    fields = record.model_dump(include=set(NewMemory.model_fields), exclude={"expires_at"})
+    return Draft(new=parse(NewMemory, fields), thread=thread, on_duplicate=OnDuplicate.KEEP)
+

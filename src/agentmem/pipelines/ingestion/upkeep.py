@@ -1,0 +1,164 @@
+"""Keeping a store in shape: fill in missing vectors, change the model, pack postings, grow the graph, purge, vacuum.
+
+Nothing here is queued: what is to be done is what the tables lack, so that no crash can lose it and any process may go
+on where another stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from agentmem.errors import AgentMemError
+from agentmem.features.memories.model import StoredVersion
+from agentmem.features.memories.upkeep import Lacking, MemoryUpkeep
+from agentmem.foundation.authorization.caller import Caller
+from agentmem.foundation.database.inspect import Caretaker
+from agentmem.foundation.inference.loaded import Models
+from agentmem.foundation.inference.port import Embedder
+from agentmem.kit.ids import Place
+from agentmem.pipelines.ingestion.pipeline import BATCH, Draft, Ingestion
+from agentmem.schemas.health import Reembedded, Vacuumed
+from agentmem.schemas.memories import NewMemory, OnDuplicate
+
+Progress = Callable[[int], None]
+Find = Callable[[Caller, str, Place, int], Awaitable[Lacking | None]]
+FIRST_LOOK: Final = 1.0
+"""Seconds after opening when pending vectors are looked for: a short-lived process is spared it."""
+
+NEXT_LOOK: Final = 30.0
+CHANGING_MODEL: Final = "changing the embedding model"
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upkeep:
+    """Background work of a store, in steps that may stop anywhere."""
+
+    memories: MemoryUpkeep
+    models: Models
+    ingestion: Ingestion
+    caretaker: Caretaker
+
+    async def keep_filled(self, caller: Caller) -> None:
+        """Embed what was stored without vectors of the model in force, now and again, until cancelled.
+
+        It follows the store to another model too. A failure is logged and tried again: a search finds by words
+        meanwhile.
+        """
+        await asyncio.sleep(FIRST_LOOK)
+        while True:
+            try:
+                await self.fill_pending(caller)
+            except AgentMemError as error:
+                log.warning("pending_vectors_wait", reason=error.code)
+            await asyncio.sleep(NEXT_LOOK)
+
+    async def fill_pending(self, caller: Caller) -> int:
+        """Embed the texts whose embedder failed or was another than the model in force, and say how many."""
+        embedder = await self.follow(caller)
+        return await self._fill(caller, embedder, self.memories.pending, None)
+
+    async def follow(self, caller: Caller) -> Embedder:
+        """Load the model that the store has in force, if that is another than the one loaded."""
+        return await self.models.require(await self.memories.active_model(caller, self.models.current.model))
+
+    async def fill_vectors(self, caller: Caller, embedder: Embedder, progress: Progress | None = None) -> int:
+        """Embed all texts that lack vectors of a model, and say how many."""
+        filled = 0
+        while step := await self._fill(caller, embedder, self.memories.lacking, progress):
+            filled += step
+        return filled
+
+    async def _fill(self, caller: Caller, embedder: Embedder, find: Find, progress: Progress | None) -> int:
+        """Go through the store once, in the order of places; what is added meanwhile may come before, or after."""
+        filled, after = 0, Place(-1)
+        while (found := await find(caller, embedder.model, after, BATCH)) is not None:
+            prepared = await self.ingestion.prepare([_draft(version) for version in found.versions], embedder)
+            written = await self.memories.complete(caller, list(zip(found.versions, prepared, strict=True)))
+            filled += written
+            after = found.last
+            if progress is not None and written:
+                progress(written)
+        return filled
+
+    async def change_model(self, caller: Caller, name: str, progress: Progress | None = None) -> Reembedded:
+        """Embed every memory by another model, then put it in force; searches use the old one until then.
+
+        Resumable: what is done stays done. Memories added meanwhile, also by processes that still use the old model,
+        are embedded too. Raises :class:`Conflict` while another process changes the model.
+        """
+        async with self.caretaker.sole(caller.organization_id, CHANGING_MODEL):
+            embedder = await self.models.open(name)
+            try:
+                embedded = await self._change(caller, embedder, progress)
+            except BaseException:
+                await embedder.aclose()
+                raise
+            await self.models.adopt(embedder)
+        return Reembedded(model=embedder.model, embedded=embedded)
+
+    async def _change(self, caller: Caller, embedder: Embedder, progress: Progress | None) -> int:
+        embedded = await self.fill_vectors(caller, embedder, progress)
+        await self._grow_graph(caller, embedder)
+        await self.memories.activate_model(caller, embedder.model)
+        # What others added by the old model between the last look and the change; what they add after it, before they
+        # notice, is found as pending.
+        embedded += await self.fill_vectors(caller, embedder, progress)
+        await self.memories.drop_other_models(caller, embedder.model)
+        return embedded
+
+    async def tidy(self, caller: Caller) -> tuple[int, int]:
+        """Do what speeds up searches: pack postings, and move vectors into the graph when many are outside.
+
+        Says how many terms were packed and how many vectors moved.
+        """
+        packed = 0
+        after, step = await self.memories.pack_postings(caller)
+        while after is not None:
+            packed += step
+            after, step = await self.memories.pack_postings(caller, after)
+        return packed, await self._grow_graph(caller, self.models.current)
+
+    async def _grow_graph(self, caller: Caller, embedder: Embedder) -> int:
+        if not await self.memories.has_long_tail(caller, embedder.model):
+            return 0
+        if not await self.caretaker.ensure_graph(embedder.dimensions):
+            return 0
+        moved = 0
+        while step := await self.memories.grow_graph(caller, embedder.model, embedder.dimensions):
+            moved += step
+        return moved
+
+    async def purge(self, caller: Caller, older_than_days: int) -> int:
+        """Remove for good what was deleted so many days ago, and say how much."""
+        purged = 0
+        while step := await self.memories.purge(caller, older_than_days):
+            purged += step
+        return purged
+
+    async def vacuum(self, caller: Caller, older_than_days: int) -> Vacuumed:
+        """Purge, forget what has expired, tidy, and give the space back to new rows."""
+        before = (await self.caretaker.facts()).database_bytes
+        purged = await self.purge(caller, older_than_days)
+        forgotten = await self.memories.forget_idempotency_keys(caller)
+        packed, moved = await self.tidy(caller)
+        await self.caretaker.vacuum()
+        return Vacuumed(
+            purged_memories=purged,
+            removed_idempotency_keys=forgotten,
+            packed_terms=packed,
+            vectors_moved_to_graph=moved,
+            bytes_before=before,
+            bytes_after=(await self.caretaker.facts()).database_bytes,
+        )
+
+
+def _draft(version: StoredVersion) -> Draft:
+    record = version.record
+    new = NewMemory(content=record.content, actor=record.actor, user_id=record.user_id, occurred_at=record.occurred_at)
+    return Draft(new=new, thread=0, on_duplicate=OnDuplicate.KEEP)

@@ -1,0 +1,108 @@
+"""Choosing candidates by cheap signals, and fusing all signals of the chosen into one score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentmem.pipelines.retrieval.lexical import Matches
+from agentmem.pipelines.retrieval.signals import MEANING_FLOOR, NAMES, PIECES_FLOOR, Nearest, Signals, spread
+from agentmem.pipelines.retrieval.weights import Weights
+
+Floats = NDArray[np.float32]
+Places = NDArray[np.int64]
+
+MOST_CANDIDATES: Final = 64
+"""How many memories are chosen for a full look, their neighbours not counted: with these twice as many gain 0.2 points."""
+REACH: Final = 2
+"""How far the neighbours lie that are read, and may be found, together with a candidate."""
+
+_ARM: Final = 100
+_CHOICE_WORDS, _CHOICE_WINDOW, _CHOICE_MEANING, _CHOICE_AROUND = 0.3, 1.0, 0.5, 2.0
+"""Weights of the cheap signals; the meaning of the turns around tells most of what a full look will find."""
+
+_FLOORS: Final = {
+    "words": 0.0,
+    "words_around": 0.0,
+    "pieces": PIECES_FLOOR,
+    "pieces_around": PIECES_FLOOR,
+    "meaning": MEANING_FLOOR,
+}
+"""Signals that are stretched over 0..1 within the pool, with what an unrelated memory shows of each."""
+_PROOFS: Final = {"words_around": (0.05, 0.6), "pieces": (0.35, 0.85), "meaning": (0.15, 0.6)}
+"""From where to where the best of a signal proves that the pool holds an answer at all, measured on queries asked of
+the right and of a wrong conversation."""
+_LEAST_SURE: Final = 0.05
+"""So that even a pool without any proof keeps its order."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fused:
+    """The outcome for each row of a pool.
+
+    ``scores`` are in 0..1 and comparable between queries: the row's standing in its pool, times how sure it is that the
+    pool holds an answer. ``contributions``, ``(rows, signals)`` in the order of ``NAMES``, is what each signal added
+    to the score; a row of it sums to the score, unless that was cut off at 0 or 1.
+    """
+
+    scores: Floats
+    contributions: Floats
+
+
+def choose(matches: Matches, nearest: Nearest | None, most: int = MOST_CANDIDATES) -> Places:
+    """Choose the places worth a full look, sorted: the best by words and meaning, alone and with what stands around."""
+    arms = [matches.best(_ARM), matches.best_windows(_ARM)]
+    if nearest is not None:
+        arms.append(nearest.places)
+    places = np.unique(np.concatenate(arms))
+    if len(places) <= most:
+        return places
+    score = _CHOICE_WORDS * spread(matches.turn_scores(places), 0)
+    score += _CHOICE_WINDOW * spread(matches.window_scores(places), 0)
+    if nearest is not None:
+        meaning = nearest.at(places[:, None] + np.arange(-1, 2))
+        least, greatest = float(meaning.min()), float(nearest.similarities.max(initial=0))
+        meaning = (meaning - least) / max(greatest - least, 1e-9)
+        score += _CHOICE_MEANING * meaning[:, 1] + _CHOICE_AROUND * meaning.mean(1)
+    return np.sort(places[np.argpartition(score, len(score) - most)[len(score) - most :]])
+
+
+def with_neighbours(places: Places) -> Places:
+    """Give the places and those around them, sorted and without repeats; not all of them need exist."""
+    return np.unique(places[:, None] + np.arange(-REACH, REACH + 1))
+
+
+def fuse(signals: Signals, weights: Weights) -> Fused:
+    """Fuse the signals of a pool into one score a row: a weighted sum, as a share of what it could be.
+
+    What a signal cannot show for this query (no person named, no date asked for) does not count against anybody.
+    """
+    columns: list[Floats] = []
+    possible = 0.0
+    for name in NAMES:
+        weight, column = float(getattr(weights, name)), stretched(signals, name)
+        columns.append(column * np.float32(weight))
+        if name in _FLOORS or name == "thread" or (weight > 0 and np.abs(column).max(initial=0) > 0):
+            possible += max(0.0, weight)
+    scale = _sureness(signals, weights) / max(possible, 1e-9)
+    contributions = np.stack(columns, axis=1) * np.float32(scale)
+    return Fused(scores=np.clip(contributions.sum(1), 0, 1).astype(np.float32), contributions=contributions)
+
+
+def stretched(signals: Signals, name: str) -> Floats:
+    """Give one signal as it is weighted: as it is, or stretched over 0..1 within the pool."""
+    column: Floats = getattr(signals, name)
+    return spread(column, _FLOORS[name]) if name in _FLOORS else column
+
+
+def _sureness(signals: Signals, weights: Weights) -> float:
+    """How sure it is that the pool holds an answer: the mean of what the best of each independent signal proves."""
+    proofs = [
+        min(1.0, max(0.0, (float(getattr(signals, name).max(initial=0)) - low) / (high - low)))
+        for name, (low, high) in _PROOFS.items()
+        if getattr(weights, name) > 0
+    ]
+    return max(_LEAST_SURE, sum(proofs) / len(proofs)) if proofs else _LEAST_SURE

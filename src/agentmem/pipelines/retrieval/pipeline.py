@@ -1,0 +1,114 @@
+"""From a question to the memories that answer it: read the query, embed it, one read operation, results."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+
+import structlog
+
+from agentmem.errors import DatabaseUnavailable, EmbedderUnavailable
+from agentmem.features.memories.searching import MemorySearch, QueryVector, Searched
+from agentmem.features.memories.visibility import View
+from agentmem.foundation.authorization.caller import Caller
+from agentmem.foundation.inference.loaded import Models
+from agentmem.foundation.inference.port import Embedding
+from agentmem.kit.clock import Clock
+from agentmem.pipelines.retrieval.pack import pack
+from agentmem.pipelines.retrieval.query import ParsedQuery, parse_query
+from agentmem.pipelines.retrieval.ranking import QueryRanking
+from agentmem.schemas import filters
+from agentmem.schemas.memories import PackedContext, SearchHit, SearchMode, SearchResults, Timings
+from agentmem.schemas.requests import ContextRequest, ReadRequest, SearchRequest
+
+CONTEXT_HITS = 100
+MODEL_CHANGES = 2
+"""How often a store may change its embedding model during one search."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrieval:
+    """Finds memories."""
+
+    search_operation: MemorySearch
+    models: Models
+    clock: Clock
+
+    async def search(self, caller: Caller, request: SearchRequest) -> SearchResults:
+        """Find up to ``limit`` memories, best first.
+
+        When the embedder fails, a hybrid search goes by words alone and says so in ``degraded``; a semantic one raises
+        :class:`EmbedderUnavailable`.
+        """
+        began = perf_counter()
+        query = parse_query(request.query, request.as_of or request.known_at or self.clock())
+        view = view_of(request)
+        embed_seconds = 0.0
+        for _ in range(MODEL_CHANGES + 1):
+            embed_began = perf_counter()
+            embedding = await self._embed(request)
+            embed_seconds += perf_counter() - embed_began
+            searched, ranking = await self._attempt(caller, request, view, query, embedding)
+            if searched is not None:
+                return SearchResults(
+                    hits=_hits(searched, ranking, explain=request.explain),
+                    timings=_timings(embed_seconds, ranking.seconds, perf_counter() - began),
+                    degraded="embedder" if embedding is None and request.mode is SearchMode.HYBRID else None,
+                )
+        raise DatabaseUnavailable("The store changes its embedding model again and again.", hint="Retry.")
+
+    async def _attempt(
+        self, caller: Caller, request: SearchRequest, view: View, query: ParsedQuery, embedding: Embedding | None
+    ) -> tuple[Searched | None, QueryRanking]:
+        """Search once; nothing was searched when another process has put another model in force meanwhile."""
+        by_words = request.mode is not SearchMode.SEMANTIC
+        ranking = QueryRanking(query, embedding, limit=request.limit, by_words=by_words)
+        model = self.models.current.model
+        vector = None if embedding is None else QueryVector(model=model, pooled=embedding.pooled)
+        searched = await self.search_operation.search(caller, view, list(query.terms), vector, ranking)
+        if vector is not None and searched.model != model:
+            await self.models.require(searched.model)
+            return None, ranking
+        return searched, ranking
+
+    async def context(self, caller: Caller, request: ContextRequest) -> PackedContext:
+        """Pack the best memories for a query into a token budget, with citations."""
+        values = {name: getattr(request, name) for name in ReadRequest.model_fields}
+        results = await self.search(caller, SearchRequest(query=request.query, limit=CONTEXT_HITS, **values))
+        return pack(results.hits, request.budget)
+
+    async def _embed(self, request: SearchRequest) -> Embedding | None:
+        if request.mode is SearchMode.LEXICAL:
+            return None
+        try:
+            return await self.models.current.embed_query(request.query)
+        except EmbedderUnavailable as error:
+            if request.mode is SearchMode.SEMANTIC:
+                raise
+            log.warning("embedder_failed", searching="by words", reason=error.code)
+            return None
+
+
+def view_of(request: ReadRequest) -> View:
+    """Read the view of a request: its scope, its filters as a tree, and its moments."""
+    return View(
+        scope=request.scope,
+        filters=filters.parse(request.filters) if request.filters else None,
+        as_of=request.as_of,
+        known_at=request.known_at,
+    )
+
+
+def _hits(searched: Searched, ranking: QueryRanking, *, explain: bool) -> list[SearchHit]:
+    return [
+        SearchHit(memory=record, score=ranking.score(place), signals=ranking.explain(place) if explain else None)
+        for place, record in searched.found
+    ]
+
+
+def _timings(embedding: float, own: float, total: float) -> Timings:
+    return Timings(
+        embed_ms=embedding * 1000, database_ms=(total - embedding - own) * 1000, rank_ms=own * 1000, total_ms=total * 1000
+    )

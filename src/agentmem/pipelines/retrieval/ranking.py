@@ -1,0 +1,130 @@
+"""The ranking of one search: which places to read, and their order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentmem.features.memories.index_entry import SealedEntry, decode
+from agentmem.features.memories.index_reading import Candidate
+from agentmem.features.memories.searching import Gathered
+from agentmem.foundation.inference.port import Embedding
+from agentmem.pipelines.retrieval import signals
+from agentmem.pipelines.retrieval.fuse import MOST_CANDIDATES, Fused, choose, fuse, with_neighbours
+from agentmem.pipelines.retrieval.late import query_vectors
+from agentmem.pipelines.retrieval.lexical import Matches, Postings
+from agentmem.pipelines.retrieval.query import ParsedQuery
+from agentmem.pipelines.retrieval.signals import NAMES, Nearest, Pool
+from agentmem.pipelines.retrieval.weights import MEANING_ONLY, WITH_MODEL, WORDS_ONLY
+from agentmem.schemas.memories import Signal
+
+SIFTED_CANDIDATES = 400
+"""Candidates to read when many of them may fail a filter."""
+
+
+class QueryRanking:
+    """Chooses, scores and orders the candidates of one query; pure but for remembering what it has computed.
+
+    ``embedding`` is absent for a search by words alone, ``by_words`` is off for one by meaning alone.
+    ``seconds`` adds up the time spent here.
+    """
+
+    def __init__(
+        self, query: ParsedQuery, embedding: Embedding | None, *, limit: int, by_words: bool
+    ) -> None:
+        self.seconds = 0.0
+        self._query, self._embedding = query, embedding
+        self._weights = WORDS_ONLY if embedding is None else WITH_MODEL if by_words else MEANING_ONLY
+        self._limit, self._by_words = limit, by_words
+        self._chosen: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._gathered: Gathered | None = None
+        self._matches: Matches = Matches([], 0, 0.0)
+        self._nearest: Nearest | None = None
+        self._fused: dict[int, tuple[float, NDArray[np.float32]]] = {}
+
+    def shortlist(self, gathered: Gathered) -> NDArray[np.int64]:
+        """Choose the places worth reading in full, with their neighbours, which may be found too."""
+        began = perf_counter()
+        self._gathered = gathered
+        postings = [_postings(found, gathered.within) for found in gathered.postings] if self._by_words else []
+        self._matches = Matches(postings, gathered.statistics.documents, gathered.statistics.average_length)
+        if self._embedding is not None:
+            self._nearest = Nearest(places=gathered.nearest, similarities=gathered.similarities)
+        most = SIFTED_CANDIDATES if gathered.sifted else max(MOST_CANDIDATES, self._limit)
+        self._chosen = choose(self._matches, self._nearest, most)
+        if gathered.within is not None:
+            self._chosen = self._chosen[np.isin(self._chosen, gathered.within)]
+        wanted = with_neighbours(self._chosen)
+        self.seconds += perf_counter() - began
+        return wanted
+
+    def is_starved(self, candidates: Sequence[Candidate]) -> bool:
+        """Whether fewer than half of the chosen places that hold a memory are seen."""
+        nearest = np.zeros(0, np.int64) if self._nearest is None else self._nearest.places
+        held = np.isin(self._chosen, np.concatenate((self._matches.places, nearest)))
+        seen = np.isin(self._chosen, [candidate.place for candidate in candidates])
+        return bool(2 * (seen & held).sum() < held.sum())
+
+    def order(self, candidates: Sequence[Candidate]) -> Sequence[int]:
+        """Give the places of the best candidates, best first."""
+        if not candidates or self._gathered is None:
+            return []
+        began = perf_counter()
+        model = self._gathered.statistics.model
+        pool = Pool(
+            places=np.array([candidate.place for candidate in candidates], np.int64),
+            days=np.array([candidate.occurred_at.toordinal() for candidate in candidates], np.int64),
+            lengths=np.array([candidate.length for candidate in candidates], np.int64),
+            speakers=[candidate.speakers for candidate in candidates],
+            entries=[_entry(candidate, model) for candidate in candidates],
+        )
+        vectors = None
+        if self._embedding is not None:
+            idf = dict(zip(self._query.terms, self._matches.idf.tolist(), strict=True)) if self._by_words else {}
+            vectors = query_vectors(self._query, self._embedding, idf)
+        found = signals.gather(self._query, self._gathered.hashes, pool, self._matches, self._nearest, vectors)
+        best = self._best(fuse(found, self._weights), pool.places)
+        self.seconds += perf_counter() - began
+        return best
+
+    def _best(self, fused: Fused, places: NDArray[np.int64]) -> list[int]:
+        # Ties are broken by place, so that a search gives the same order twice.
+        ranked = np.lexsort((places, -fused.scores))[: self._limit]
+        self._fused = {int(places[row]): (float(fused.scores[row]), fused.contributions[row]) for row in ranked}
+        return list(self._fused)
+
+    def score(self, place: int) -> float:
+        """Give the score of a place that was ordered, from 0 to 1."""
+        return self._fused[place][0]
+
+    def explain(self, place: int) -> dict[str, Signal]:
+        """Say what each signal added to the score of a place."""
+        contributions = self._fused[place][1].tolist()
+        named = {name: (value, getattr(self._weights, name)) for name, value in zip(NAMES, contributions, strict=True)}
+        return {
+            name: Signal(value=value / weight if weight else 0.0, contribution=value)
+            for name, (value, weight) in named.items()
+            if value
+        }
+
+
+def _postings(found: NDArray[np.void], within: NDArray[np.int64] | None) -> Postings:
+    if within is not None:
+        found = found[np.isin(found["place"], within)]
+    return Postings(
+        np.ascontiguousarray(found["place"]),
+        np.ascontiguousarray(found["tf"]),
+        np.ascontiguousarray(found["length"]),
+    )
+
+
+def _entry(candidate: Candidate, model: str) -> SealedEntry:
+    entry = decode(candidate.entry)
+    if candidate.model == model:
+        return entry
+    return SealedEntry(
+        is_question=entry.is_question, has_time=entry.has_time, mentions=entry.mentions, tokens=np.zeros((0, 0), np.int8)
+    )

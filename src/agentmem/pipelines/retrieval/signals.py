@@ -1,0 +1,227 @@
+"""The signals of a ranking: what each candidate shows of being the answer, one number for each question asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentmem.kit.text.times import TimeMention
+from agentmem.pipelines.retrieval import late
+from agentmem.pipelines.retrieval.late import QueryVectors
+from agentmem.pipelines.retrieval.lexical import Matches
+from agentmem.pipelines.retrieval.query import ParsedQuery
+
+Floats = NDArray[np.float32]
+Places = NDArray[np.int64]
+
+PIECES_FLOOR: Final = 0.35
+MEANING_FLOOR: Final = 0.1
+"""Cosines that unrelated texts show."""
+_NOTHING: Final = 1e-9
+
+THREAD_REACH: Final = 12.0
+"""By how many turns a memory may lie from the heart of its conversation until its part falls to 1/e."""
+_LONG: Final = 5.0
+"""The logarithm of the length from which on a text counts as long."""
+_NEARNESS_DAYS: Final = 14.0
+"""By how many days a date may miss until its nearness falls to 1/e."""
+_VAGUE_DAYS: Final = 30.0
+"""By how many days a named time may be longer than the asked one until its weight halves."""
+
+
+class Entry(Protocol):
+    """What is read of a sealed index entry."""
+
+    @property
+    def is_question(self) -> bool:
+        """Whether the text ends by asking."""
+        ...
+
+    @property
+    def has_time(self) -> bool:
+        """Whether the text holds a time expression."""
+        ...
+
+    @property
+    def mentions(self) -> tuple[tuple[int, int], ...]:
+        """Stretches of days that the text names."""
+        ...
+
+    @property
+    def tokens(self) -> NDArray[np.int8]:
+        """Vectors of its content pieces."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pool:
+    """The memories that are ranked, one row each: ``places`` sorted, without repeats, all lists of the same length.
+
+    ``days`` are ordinals of ``occurred_at``, ``lengths`` the numbers of terms, ``speakers`` the keyed hashes of the
+    speaker's words.
+    """
+
+    places: Places
+    days: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    speakers: Sequence[Sequence[int]]
+    entries: Sequence[Entry]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Nearest:
+    """The semantic arm's finds: places in any order and their cosine similarities."""
+
+    places: Places
+    similarities: Floats
+
+    def at(self, places: Places) -> Floats:
+        """Give the similarity of each place, of any shape; one that was not found is as near as the farthest that was."""
+        if not len(self.places):
+            return np.zeros(places.shape, np.float32)
+        order = np.argsort(self.places)
+        known = self.places[order]
+        rows = np.minimum(np.searchsorted(known, places), len(known) - 1)
+        found = np.where(known[rows] == places, self.similarities[order][rows], self.similarities.min())
+        return found.astype(np.float32)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Signals:
+    """One column for each signal, one number for each row of the pool.
+
+    ``words``, ``words_around``: BM25 of the turn, and of its window of five. ``pieces``, ``pieces_around``: late
+    interaction with the turn, and with it and its direct neighbours. ``thread``: how near the turn is to the place of
+    its conversation that fits the query best, times how well that one fits (by pieces, else by words). ``meaning``:
+    cosine of the pooled vectors, mean of the turn and its direct neighbours. ``speaker``: +1/-1 whether the only person
+    named in the query speaks; ``first_speaker``: the same for the first of several. ``answers``: the turn before asked
+    something; ``asks``: this one does. ``length``: logarithm of the length. ``tells_when``: a time is asked for, and
+    one is named. ``date``: nearness of the day to the asked one; ``mention``: a time named in the text overlaps it.
+    """
+
+    words: Floats
+    words_around: Floats
+    pieces: Floats
+    pieces_around: Floats
+    thread: Floats
+    meaning: Floats
+    speaker: Floats
+    first_speaker: Floats
+    answers: Floats
+    asks: Floats
+    length: Floats
+    tells_when: Floats
+    date: Floats
+    mention: Floats
+
+
+NAMES: Final = tuple(field.name for field in fields(Signals))
+
+
+def gather(
+    query: ParsedQuery,
+    hashes: Sequence[int],
+    pool: Pool,
+    matches: Matches,
+    nearest: Nearest | None,
+    vectors: QueryVectors | None,
+) -> Signals:
+    """Compute all signals of a pool.
+
+    ``hashes`` are the keyed hashes of the query's terms in its order; ``nearest`` and ``vectors`` are ``None`` for a
+    search by words alone.
+    """
+    rows = neighbours(pool.places, 1)
+    none = np.zeros(len(pool.places), np.float32)
+    words_around = matches.window_scores(pool.places)
+    pieces, pieces_around, fits = none, none, spread(words_around, 0)
+    if vectors is not None:
+        best = late.best_matches(vectors, [entry.tokens for entry in pool.entries])
+        pieces = best @ vectors.weights
+        pieces_around = late.in_windows(best, rows) @ vectors.weights
+        fits = spread(late.in_windows(best, neighbours(pool.places, 2)) @ vectors.weights, PIECES_FLOOR)
+    asks = np.array([entry.is_question for entry in pool.entries], np.float32)
+    has_time = np.array([entry.has_time for entry in pool.entries], np.float32)
+    speaker, first = _speakers(hashes, pool.speakers)
+    date, mention = _times(query.windows, pool)
+    return Signals(
+        words=matches.turn_scores(pool.places),
+        words_around=words_around,
+        pieces=pieces,
+        pieces_around=pieces_around,
+        thread=_threads(pool.places, fits),
+        meaning=none if nearest is None else _around(nearest.at(pool.places), rows),
+        speaker=speaker,
+        first_speaker=first,
+        answers=_before(asks, rows),
+        asks=asks,
+        length=np.minimum(np.log1p(pool.lengths) / _LONG, 1).astype(np.float32),
+        tells_when=has_time if query.asks_when else none,
+        date=date,
+        mention=mention,
+    )
+
+
+def neighbours(places: Places, reach: int) -> NDArray[np.int64]:
+    """Give for each sorted place the rows of places up to ``reach`` away, itself in the middle, -1 where there is none."""
+    wanted = places[:, None] + np.arange(-reach, reach + 1)
+    if not len(places):
+        return wanted
+    rows = np.minimum(np.searchsorted(places, wanted), len(places) - 1)
+    return np.where(places[rows] == wanted, rows, -1)
+
+
+def spread(values: Floats, floor: float) -> Floats:
+    """Stretch values over 0..1 by their least and greatest.
+
+    ``floor`` is what an unrelated memory shows: the least counts as no higher than that, so that in a pool of nothing
+    but good matches none falls to 0.
+    """
+    if not len(values):
+        return values
+    low, high = min(float(values.min()), floor), float(values.max())
+    return ((values - low) / (high - low)).astype(np.float32) if high - low > _NOTHING else np.zeros_like(values)
+
+
+def _threads(places: Places, fits: Floats) -> Floats:
+    apart = np.abs(places[:, None] - places[None, :]).astype(np.float32)
+    # Places of different sessions lie a million apart, so that their part is 0.
+    reached: Floats = np.exp(apart / np.float32(-THREAD_REACH)) * fits[None, :]
+    return reached.max(1) if len(places) else fits
+
+
+def _around(values: Floats, rows: NDArray[np.int64]) -> Floats:
+    there = rows >= 0
+    return (np.where(there, values[rows], 0).sum(1) / there.sum(1)).astype(np.float32) if len(values) else values
+
+
+def _before(values: Floats, rows: NDArray[np.int64]) -> Floats:
+    return np.where(rows[:, 0] >= 0, values[rows[:, 0]], 0).astype(np.float32) if len(values) else values
+
+
+def _speakers(hashes: Sequence[int], speakers: Sequence[Sequence[int]]) -> tuple[Floats, Floats]:
+    none = np.zeros(len(speakers), np.float32)
+    known = {word for words in speakers for word in words}
+    named = [word for word in hashes if word in known]
+    if not named:
+        return none, none
+    speaks = np.array([1.0 if named[0] in words else -1.0 for words in speakers], np.float32)
+    return (speaks, none) if len(named) == 1 else (none, speaks)
+
+
+def _times(windows: Sequence[TimeMention], pool: Pool) -> tuple[Floats, Floats]:
+    date = np.zeros(len(pool.places), np.float32)
+    mention = np.zeros(len(pool.places), np.float32)
+    for window in windows:
+        gap = np.maximum(np.maximum(window.first - pool.days, pool.days - window.last), 0)
+        np.maximum(date, np.exp(-gap / _NEARNESS_DAYS), out=date, casting="same_kind")
+        for row, entry in enumerate(pool.entries):
+            for first, last in entry.mentions:
+                if first <= window.last and last >= window.first:
+                    vague = max(0, (last - first) - (window.last - window.first)) / _VAGUE_DAYS
+                    mention[row] = max(mention[row], 1 / (1 + vague))
+    return date, mention

@@ -1,0 +1,66 @@
+"""The weights of the fusion, learnt by ``benchmarks/retrieval_learn.py`` and rounded by hand so that they transfer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Weights:
+    """How much each signal counts; see :class:`agentmem.pipelines.retrieval.signals.Signals` for what they are."""
+
+    words: float
+    words_around: float
+    pieces: float
+    pieces_around: float
+    thread: float
+    meaning: float
+    speaker: float
+    first_speaker: float
+    answers: float
+    asks: float
+    length: float
+    tells_when: float
+    date: float
+    mention: float
+
+
+WITH_MODEL: Final = Weights(
+    words=0.1,
+    words_around=0.75,
+    pieces=1.25,
+    pieces_around=0.6,
+    thread=2.0,
+    meaning=0.75,
+    speaker=0.4,
+    first_speaker=0.25,
+    answers=0.35,
+    asks=-0.3,
+    length=0.25,
+    tells_when=0.5,
+    date=1.2,
+    mention=0.5,
+)
+"""For searches by words and meaning."""
+
+MEANING_ONLY: Final = replace(WITH_MODEL, words=0.0, words_around=0.0)
+"""For searches by meaning alone."""
+
+WORDS_ONLY: Final = Weights(
+    words=0.5,
+    words_around=1.0,
+    pieces=0.0,
+    pieces_around=0.0,
+    thread=0.5,
+    meaning=0.0,
+    speaker=0.25,
+    first_speaker=0.1,
+    answers=0.15,
+    asks=-0.15,
+    length=0.2,
+    tells_when=0.3,
+    date=0.3,
+    mention=0.2,
+)
+"""For searches by words alone: the mode was asked for, or the embedder failed."""

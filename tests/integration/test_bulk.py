@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from agentmem import AsyncMemory
+from agentmem.errors import InvalidInput
+from agentmem.pipelines.ingestion.pipeline import BATCH
+from agentmem.schemas.memories import NewMemory
+from tests.support.embedders import HashEmbedder
+from tests.support.stores import Store
+
+
+@pytest.fixture
+async def quick(store: Store) -> AsyncMemory:
+    """An organization whose embedder costs nothing."""
+    return await store.with_embedder(HashEmbedder())
+
+
+async def test_any_number_of_texts_is_stored_with_progress(quick: AsyncMemory) -> None:
+    steps: list[int] = []
+    number = 2 * BATCH + 17
+    result = await quick.add_many((f"note {n}" for n in range(number)), progress=steps.append, user_id="u")
+
+    assert (result.added, result.duplicates) == (number, 0)
+    assert sum(steps) == number
+    assert len(steps) == 3
+    assert (await quick.stats(user_id="u")).memories == number
+
+
+async def test_asynchronous_stream_is_stored(quick: AsyncMemory) -> None:
+    async def stream() -> AsyncIterator[str]:
+        for number in range(5):
+            yield f"event {number}"
+
+    assert (await quick.add_many(stream())).added == 5
+
+
+async def test_stream_is_read_no_further_than_needed(quick: AsyncMemory) -> None:
+    read: list[int] = []
+    stored: list[int] = []
+
+    def stream() -> Iterator[str]:
+        for number in range(4 * BATCH):
+            read.append(number)
+            yield f"row {number}"
+
+    def note(size: int) -> None:
+        stored.append(size)
+        assert len(read) <= sum(stored) + BATCH + 1
+
+    await quick.add_many(stream(), progress=note)
+    assert sum(stored) == 4 * BATCH
+
+
+async def test_bulk_add_counts_duplicates_of_the_store_and_of_itself(quick: AsyncMemory) -> None:
+    await quick.add("known")
+    result = await quick.add_many(["known", "new", "new", "newer"])
+
+    assert (result.added, result.duplicates) == (2, 2)
+
+
+async def test_batches_before_a_bad_item_are_stored_and_the_item_is_named(quick: AsyncMemory) -> None:
+    items = [*(f"good {n}" for n in range(BATCH + 10)), " ", "never read"]
+    with pytest.raises(InvalidInput, match=f"Item {BATCH + 11}: .*content") as caught:
+        await quick.add_many(items)
+
+    assert "stored" in str(caught.value)
+    assert (await quick.stats()).memories == BATCH
+
+
+async def test_turns_of_a_conversation_stay_neighbours_across_batches(store: Store) -> None:
+    memory = await store.organization()
+    filler = [f"filler {n}" for n in range(BATCH - 1)]
+    talk = [
+        {"role": "user", "name": "Mia", "content": "What is the name of your parrot?"},
+        {"role": "user", "name": "Leo", "content": "Captain, as you know!"},
+    ]
+    await memory.add_many([*filler, *talk])
+    hits = (await memory.search("What is the name of Leo's parrot?", limit=2)).hits
+
+    assert {hit.memory.content for hit in hits} == {turn["content"] for turn in talk}
+
+
+async def test_items_of_a_bulk_add_may_have_attributes_of_their_own(quick: AsyncMemory) -> None:
+    await quick.add_many(
+        [{"content": "own", "user_id": "own", "importance": 1}, NewMemory(content="typed"), "common"],
+        user_id="common",
+        metadata={"from": "call"},
+    )
+    found = {record.content: record for record in (await quick.list()).items}
+
+    assert (found["own"].user_id, found["own"].importance, found["own"].metadata) == ("own", 1, {"from": "call"})
+    assert (found["typed"].user_id, found["typed"].metadata) == (None, {})
+    assert found["common"].user_id == "common"
+
+
+async def test_empty_stream_adds_nothing(quick: AsyncMemory) -> None:
+    result = await quick.add_many([])
+
+    assert (result.added, result.duplicates) == (0, 0)
+
+
+async def test_near_duplicates_are_reported_the_most_alike_first(memory: AsyncMemory) -> None:
+    await memory.add(
+        [
+            "The meeting is on Monday at nine",
+            "The meeting is on Monday at nine o'clock",
+            "The meeting is on Monday, at 9",
+            "Bananas are rich in potassium",
+        ],
+        user_id="u",
+    )
+    await memory.add("The meeting is on Monday at nine", user_id="v")
+    found = await memory.duplicates(threshold=0.9, user_id="u")
+    similarities = [pair.similarity for pair in found]
+
+    assert found
+    assert similarities == sorted(similarities, reverse=True)
+    assert all(0.9 <= similarity <= 1 for similarity in similarities)
+    assert all("meeting" in pair.first.content and "meeting" in pair.second.content for pair in found)
+    assert {pair.first.user_id for pair in found} | {pair.second.user_id for pair in found} == {"u"}
+    assert all(pair.first.id != pair.second.id for pair in found)
+
+
+async def test_deleted_memory_is_no_near_duplicate(memory: AsyncMemory) -> None:
+    twins = await memory.add([{"role": "user", "content": "same words"}] * 2)
+    assert [pair.similarity for pair in await memory.duplicates()] == [pytest.approx(1, abs=1e-3)]
+    await memory.delete(twins.memories[0].id)
+
+    assert await memory.duplicates() == []
+
+
+@pytest.mark.parametrize("threshold", [0, -1, 1.01, float("nan")])
+async def test_impossible_threshold_is_refused(memory: AsyncMemory, threshold: float) -> None:
+    with pytest.raises(InvalidInput, match="threshold"):
+        await memory.duplicates(threshold=threshold)

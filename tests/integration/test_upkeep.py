@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from agentmem import AsyncMemory
+from agentmem.features.memories.packing import read_rows
+from agentmem.features.memories.upkeep import MemoryUpkeep
+from tests.support.children import next_line, python_child
+from tests.support.embedders import FlakyEmbedder, HashEmbedder
+from tests.support.stores import Owner, Store
+
+PACKER = """
+import asyncio, sys
+from agentmem import AsyncMemory
+
+async def main():
+    async with AsyncMemory(data_directory=sys.argv[1], organization=sys.argv[2], linger=0.5) as memory:
+        print("open", flush=True)
+        upkeep, caller = memory.app.upkeep.memories, memory.app.caller
+        for _ in range(60):
+            after, step = await upkeep.pack_postings(caller, loose_rows=1)
+            while after is not None:
+                after, step = await upkeep.pack_postings(caller, after, loose_rows=1)
+            await asyncio.sleep(0.01)
+    print("done", flush=True)
+
+asyncio.run(main())
+"""
+
+
+async def posting_rows(memory: AsyncMemory) -> int:
+    """Count the rows that hold the organization's postings."""
+    database = memory.app.database
+    async with database.transaction(memory.app.caller, read_only=True) as tx:
+        return sum([len(rows) async for rows in read_rows(tx)])
+
+
+async def pack(upkeep: MemoryUpkeep, memory: AsyncMemory, loose_rows: int) -> int:
+    packed = 0
+    after, step = await upkeep.pack_postings(memory.app.caller, loose_rows=loose_rows)
+    while after is not None:
+        packed += step
+        after, step = await upkeep.pack_postings(memory.app.caller, after, loose_rows)
+    return packed
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
+    while not await condition():
+        await asyncio.sleep(0.05)
+
+
+async def test_packing_merges_rows_and_changes_no_answer(memory: AsyncMemory) -> None:
+    for number in range(30):
+        await memory.add(f"the ferry to island {number} was late", user_id="bo")
+    before, rows = await memory.search("ferry island 7", user_id="bo"), await posting_rows(memory)
+    packed, _ = await memory.app.upkeep.tidy(memory.app.caller)
+
+    assert packed > 0
+    assert await posting_rows(memory) < rows
+    after = await memory.search("ferry island 7", user_id="bo")
+    assert [hit.memory.id for hit in after.hits] == [hit.memory.id for hit in before.hits]
+    assert (await memory.doctor()).healthy
+    assert (await memory.app.upkeep.tidy(memory.app.caller))[0] == 0
+
+
+async def test_packing_adding_and_purging_at_the_same_time_lose_nothing(store: Store, memory: AsyncMemory) -> None:
+    caller, upkeep = memory.app.caller, memory.app.upkeep.memories
+    adding = asyncio.Event()
+
+    async def add(user: str) -> None:
+        for number in range(12):
+            added = await memory.add([f"shared words of {user} {number}", f"short {number}"], user_id=user)
+            await memory.delete(added.memories[1].id)
+
+    async def tidy(step: Callable[[], Awaitable[int]]) -> None:
+        while not adding.is_set():
+            await step()
+        await step()
+
+    tidying = [
+        asyncio.create_task(tidy(lambda: pack(upkeep, memory, 1))),
+        asyncio.create_task(tidy(lambda: pack(upkeep, memory, 1))),
+        asyncio.create_task(tidy(lambda: upkeep.purge(caller, 0))),
+        asyncio.create_task(tidy(lambda: upkeep.purge(caller, 0))),
+    ]
+    await asyncio.gather(add("ada"), add("bo"))
+    adding.set()
+    await asyncio.gather(*tidying)
+
+    assert (await memory.doctor()).findings == []
+    assert (await memory.stats()).memories == 24
+    assert (await memory.stats()).deleted == 0
+    assert len((await memory.search("shared words", limit=50, mode="lexical", user_id="ada")).hits) == 12
+
+
+async def test_two_processes_may_pack_while_others_add(store: Store) -> None:
+    memory = await store.organization()
+    organization = memory.app.settings.organization
+    with python_child(PACKER, store.directory, organization) as one:
+        with python_child(PACKER, store.directory, organization) as other:
+            assert next_line(one) == next_line(other) == "open"
+            for number in range(20):
+                await memory.add(f"word {number} again and again", user_id="bo")
+            assert (next_line(one), next_line(other)) == ("done", "done")
+
+    assert (await memory.doctor()).findings == []
+
+
+async def test_purged_memories_leave_nothing_behind_and_others_stay(memory: AsyncMemory, owner: Owner) -> None:
+    kept, gone = (await memory.add(["the red bicycle is mine", "the blue bicycle is stolen"], user_id="bo")).memories
+    await memory.update(gone.id, content="the blue bicycle was found")
+    await memory.delete(gone.id)
+    done = await memory.vacuum(purge_after_days=0)
+
+    assert done.purged_memories == 1
+    organization = memory.app.caller.organization_id
+    for table in ("memories", "vectors", "index_entries"):
+        found = owner.execute(f"SELECT count(*) FROM agentmem.{table} WHERE organization_id = %s", (organization,))  # type: ignore[arg-type]
+        assert found.fetchone() == (1,)
+    assert [hit.memory.id for hit in (await memory.search("bicycle", user_id="bo")).hits] == [kept.id]
+    assert (await memory.doctor()).findings == []
+
+
+async def test_purge_removes_postings_that_its_text_does_not_tell(memory: AsyncMemory, owner: Owner) -> None:
+    (gone,) = (await memory.add("the kettle whistles", user_id="bo")).memories
+    await memory.add("another kettle", user_id="bo")
+    organization = memory.app.caller.organization_id
+    owner.execute(
+        "UPDATE agentmem.postings SET term = term + 1 WHERE ctid = "
+        "(SELECT ctid FROM agentmem.postings WHERE organization_id = %s ORDER BY octet_length(packed), term LIMIT 1)",
+        (organization,),
+    )
+    await memory.delete(gone.id)
+    await memory.vacuum(purge_after_days=0)
+
+    assert (await memory.doctor()).findings == []
+
+
+async def test_memories_deleted_lately_are_not_purged(memory: AsyncMemory) -> None:
+    (record,) = (await memory.add("may come back")).memories
+    await memory.delete(record.id)
+
+    assert (await memory.vacuum()).purged_memories == 0
+    assert (await memory.restore(record.id)).content == "may come back"
+
+
+async def test_memory_that_is_restored_while_it_is_purged_stays(memory: AsyncMemory, owner: Owner) -> None:
+    (record,) = (await memory.add("restored at the last moment")).memories
+    await memory.delete(record.id)
+    with owner.transaction():
+        owner.execute(
+            "UPDATE agentmem.memories SET deleted_at = NULL WHERE memory_id = %s AND known_until IS NULL", (record.id,)
+        )
+        purging = asyncio.create_task(memory.app.upkeep.purge(memory.app.caller, 0))
+
+        async def waits() -> bool:
+            row = owner.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone()
+            return row != (0,)
+
+        await eventually(waits)
+
+    assert await purging == 0
+    assert (await memory.get(record.id)).content == "restored at the last moment"
+
+
+async def test_idempotency_keys_are_forgotten_after_a_day(memory: AsyncMemory, owner: Owner) -> None:
+    await memory.add("told once", idempotency_key="old")
+    await memory.add("told twice", idempotency_key="new")
+    organization = memory.app.caller.organization_id
+    owner.execute(
+        "UPDATE agentmem.idempotency_keys SET created_at = now() - interval '25 hours' "
+        "WHERE organization_id = %s AND key = 'old'",
+        (organization,),
+    )
+
+    assert (await memory.vacuum()).removed_idempotency_keys == 1
+    left = owner.execute("SELECT key FROM agentmem.idempotency_keys WHERE organization_id = %s", (organization,))
+    assert left.fetchall() == [("new",)]
+
+
+async def test_vectors_that_a_failed_embedder_owes_are_made_after_the_next_opening(store: Store) -> None:
+    flaky = FlakyEmbedder(store.app.models.current)
+    memory = await store.with_embedder(flaky)
+    flaky.down = True
+    added = await memory.add(["the lighthouse keeper retired", "he grows tomatoes"], user_id="bo")
+    await memory.delete(added.memories[1].id)
+    assert added.pending
+    report = await memory.doctor()
+    assert (report.healthy, report.pending_vectors) == (True, 2)
+
+    organization = memory.app.settings.organization
+    async with AsyncMemory(data_directory=store.directory, organization=organization, linger=0.5) as opened:
+
+        async def filled() -> bool:
+            return (await opened.doctor()).pending_vectors == 0
+
+        await eventually(filled)
+        assert (await opened.doctor()).findings == []
+        found = await opened.search("lighthouse", user_id="bo", mode="semantic")
+        assert [hit.memory.id for hit in found.hits] == [added.memories[0].id]
+
+
+async def test_store_opens_and_closes_while_its_embedder_owes_vectors(store: Store) -> None:
+    flaky = FlakyEmbedder(store.app.models.current)
+    flaky.down = True
+    memory = await store.with_embedder(flaky)
+    await memory.add_many([f"owed {number}" for number in range(40)])
+    for _ in range(3):
+        async with AsyncMemory(
+            data_directory=store.directory, organization=memory.app.settings.organization, linger=0.5
+        ) as opened:
+            assert (await opened.stats()).memories == 40
+
+
+async def test_long_tail_of_vectors_of_any_length_is_moved_into_a_graph(store: Store, owner: Owner) -> None:
+    memory = await store.with_embedder(HashEmbedder())
+    await memory.add_many((f"item {number} of the long list" for number in range(5_050)), user_id="bo")
+    await memory.app.upkeep.tidy(memory.app.caller)
+
+    made = owner.execute("SELECT indexdef FROM pg_indexes WHERE indexname = 'vectors_graph_48'").fetchone()
+    assert made is not None
+    assert "hnsw" in str(made[0])
+    outside = owner.execute(
+        "SELECT count(*) FROM agentmem.vectors WHERE organization_id = %s AND graph IS DISTINCT FROM 48",
+        (memory.app.caller.organization_id,),
+    )
+    assert outside.fetchone() == (0,)
+    found = await memory.search("item 4321 of the long list", user_id="bo", mode="semantic", limit=3)
+    assert found.hits[0].memory.content == "item 4321 of the long list"
+
+
+async def test_vacuum_says_what_it_did(memory: AsyncMemory, store_directory: Path) -> None:
+    await memory.add("one thing")
+    done = await memory.vacuum()
+
+    assert (done.purged_memories, done.vectors_moved_to_graph) == (0, 0)
+    assert done.bytes_before > 0
+    assert done.bytes_after > 0
