@@ -110,6 +110,7 @@ def _print_table(title: str, systems: Mapping[str, object]) -> None:
 
 def _learn(data: Path) -> None:
     """Show what weights learnt on the other conversations would give, beside those that ship."""
+    print("\nWeights learnt on the other conversations, beside those that ship:")
     sys.argv = [LEARNING, "--data", str(data)]
     runpy.run_module(LEARNING, run_name="__main__")
 
@@ -121,7 +122,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--json", type=Path, help="where to write all figures")
     parser.add_argument("--model", default=DEFAULT_MODEL, help="the embedding model (default: the one that ships)")
-    parser.add_argument("--learn", action="store_true", help="also learn weights, a conversation left out at a time")
+    parser.add_argument("--no-learn", dest="learn", action="store_false", help="do not learn weights beside")
     return parser.parse_args()
 
 

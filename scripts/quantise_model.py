@@ -46,7 +46,7 @@ EPSILON = 1e-12
 MAX_TOKENS = 256
 TOKEN_DIMENSIONS = 96
 CORPUS = Path("/usr/share/games/fortunes")
-CORPUS_TEXTS = 4000
+CORPUS_TEXTS = 2000
 
 
 def read_tokenizer(path: Path) -> Tokenizer:
@@ -282,9 +282,10 @@ def serialised(graph: Graph, token_dimensions: int) -> bytes:
 def fit_projection(weights: Weights, pooling: str, tokenizer: Tokenizer, texts: Iterable[str]) -> Floats:
     """Find the axes that keep most of the token vectors' cosines: the first right singular vectors of all of them."""
     width = weights.words.shape[1]
-    session = onnxruntime.InferenceSession(
-        build(weights, pooling, np.eye(width, dtype=np.float32)), providers=["CPUExecutionProvider"]
-    )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    graph = build(weights, pooling, np.eye(width, dtype=np.float32))
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     second_moment = np.zeros((width, width))
     for text in texts:
         ids = np.array([tokenizer.encode(text).ids[:MAX_TOKENS]], dtype=np.int64)

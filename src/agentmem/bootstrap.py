@@ -181,6 +181,7 @@ async def _open_named(settings: Settings, model: str) -> Embedder:
         threads=settings.embedding_threads,
         base_url=settings.embedding_url,
         api_key=settings.embedding_key,
+        dimensions=settings.embedding_dimensions,
     )
 
 

@@ -46,6 +46,9 @@ class Settings(BaseSettings):
     embedding_threads: int = Field(default=2, ge=1, le=64, description="Processor threads the local model may use.")
     embedding_url: str | None = Field(default=None, description="Base URL of an OpenAI-compatible endpoint.")
     embedding_key: SecretStr | None = Field(default=None, description="API key of that endpoint.")
+    embedding_dimensions: int | None = Field(
+        default=None, ge=1, le=4000, description="Length of that endpoint's vectors, for example 1536."
+    )
     content_limit: int = Field(default=MEBIBYTE, ge=1, le=16 * MEBIBYTE, description="Bytes of one memory's content.")
     pool_size: int = Field(default=8, ge=1, le=100, description="Database connections of one process.")
     linger: float = Field(

@@ -110,9 +110,19 @@ async def test_a_query_is_nearer_to_its_answer_than_to_something_else(embedder: 
     assert cosine(query, answer) > cosine(query, other) + 0.02
 
 
-@pytest.mark.parametrize(
-    "text", ["", " ", "\ud800", "a\x00b", "\u200b", "🙂" * 40, "long " * 600, "猫在窗台上睡觉"], ids=ascii
-)
+TEXTS = {
+    "empty": "",
+    "space": " ",
+    "lone surrogate": "\ud800",
+    "zero byte": "a\x00b",
+    "invisible": "\u200b",
+    "emoji": "🙂" * 40,
+    "long": "long " * 600,
+    "chinese": "猫在窗台上睡觉",
+}
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS.keys())
 async def test_any_text_has_an_embedding(embedder: Embedder, text: str) -> None:
     [document] = await embedder.embed_documents([text])
     for embedding in (document, await embedder.embed_query(text)):

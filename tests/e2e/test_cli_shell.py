@@ -23,7 +23,8 @@ def agentmem() -> Iterator[CommandLine]:
 def test_shell_in_a_pipe_remembers_finds_and_survives_errors(agentmem: CommandLine) -> None:
     script = (
         "My bicycle is red.\n? which colour has the bicycle\nget 1\nget 7\nget up early\n/nope\n"
-        "+ list of groceries: milk\ncontext bicycle\nhistory 1\ndelete 1\nrestore 1\nlist 2\nuser bob\nstats\nquit\nnever\n"
+        "+ list of groceries: milk\ncontext bicycle\nhistory 1\ndelete 1\nrestore 1\nlist 2\n"
+        "user bob\nstats\nquit\nnever\n"
     )
 
     done = agentmem.run("shell", "--user", "alice", "--json", given=script)
@@ -36,34 +37,23 @@ def test_shell_in_a_pipe_remembers_finds_and_survives_errors(agentmem: CommandLi
     assert [line.rpartition(" ")[2] for line in done.stderr.splitlines()] == ["(input_invalid)"] * 2
 
 
-def test_shell_on_a_terminal_goes_on_after_ctrl_c_and_leaves_at_ctrl_d(agentmem: CommandLine) -> None:
+def test_shell_on_a_terminal_goes_on_after_ctrl_c_and_leaves_no_trace_in_clear(agentmem: CommandLine) -> None:
     with agentmem.terminal("shell", "--user", "carol") as terminal:
         terminal.wait_for("carol> ")
         terminal.type("half a thou\x03")
         terminal.wait_for("carol> ")
-        terminal.type("The boat is called Aurora.\n")
+        terminal.type("The boat is called Zyxwvut.\n")
         terminal.wait_for("Remembered.")
         terminal.wait_for("carol> ")
         terminal.type("? what is the boat called\n")
-        terminal.wait_for("Aurora")
+        terminal.wait_for("Zyxwvut")
         terminal.wait_for("carol> ")
         terminal.type("\x04")
 
         assert terminal.end() == 0
 
-    assert agentmem.run("list", "--user", "carol").stdout.count("\n") == 1
-
-
-def test_what_is_written_in_the_shell_stays_in_no_file_in_clear(agentmem: CommandLine) -> None:
-    with agentmem.terminal("shell", "--user", "dora") as terminal:
-        terminal.wait_for("dora> ")
-        terminal.type("The canary sings Zyxwvut.\n")
-        terminal.wait_for("Remembered.")
-        terminal.type("quit\n")
-        terminal.end()
-
     files = [path for path in agentmem.directory.rglob("*") if path.is_file()]
-
+    assert files != []
     assert [path for path in files if b"Zyxwvut" in path.read_bytes()] == []
 
 
@@ -75,8 +65,7 @@ def test_stored_text_cannot_steer_the_terminal(agentmem: CommandLine) -> None:
 
     assert status == 0
     assert "harmless" in terminal.seen
-    assert not {"\x1b]", "\x1b[2J", "\x07", "\u202e"} & set(terminal.seen)
-    assert "owned\x07" not in terminal.seen
+    assert [sign for sign in ("\x1b[2J", "\x1b]", "\x07", "\u202e") if sign in terminal.seen] == []
 
 
 def test_person_is_asked_before_all_is_deleted(agentmem: CommandLine) -> None:
@@ -86,12 +75,9 @@ def test_person_is_asked_before_all_is_deleted(agentmem: CommandLine) -> None:
         terminal.wait_for("Delete 1 memories of user fred?")
         terminal.type("n\n")
         refused = terminal.end()
-    with agentmem.terminal("delete-all", "--user", "fred") as terminal:
-        terminal.wait_for("Delete 1 memories of user fred?")
-        terminal.type("y\n")
-        done = terminal.end()
 
-    assert (refused, done) == (1, 0)
+    assert refused == 1
+    assert "deleted" not in terminal.seen
 
 
 def demonstrations() -> set[Path]:
@@ -110,15 +96,6 @@ def test_demonstration_finds_the_evidence_and_leaves_nothing_behind(agentmem: Co
     assert demonstrations() <= before
 
 
-def test_demonstration_shows_questions_reasons_and_how_to_go_on(agentmem: CommandLine) -> None:
-    shown = agentmem.run("demo", "--questions", "2").stdout
-
-    assert "Lena and Wei: 96 turns in 6 sessions" in shown
-    assert "similar words" in shown
-    assert "Evidence among the first 3" in shown
-    assert "from agentmem import Memory" in shown
-
-
 def test_demonstration_takes_a_conversation_of_ones_own(agentmem: CommandLine, tmp_path: Path) -> None:
     turn = {"speaker": "Ann", "dia_id": "D1:1", "text": "I moved to Oslo.", "blip_caption": "a fjord"}
     other = {"speaker": "Ben", "dia_id": "D1:2", "text": "How is it?"}
@@ -129,9 +106,11 @@ def test_demonstration_takes_a_conversation_of_ones_own(agentmem: CommandLine, t
     file = tmp_path / "own.json"
     file.write_text(json.dumps([sample]), encoding="utf-8")
 
-    shown: Any = agentmem.json("demo", str(file))
+    shown = agentmem.run("demo", str(file)).stdout
     missing = agentmem.run("demo", str(file), "--conversation", "2", status=1)
 
-    assert shown["questions"][0]["evidence_ranks"] == [1]
-    assert shown["questions"][0]["hits"][0]["memory"]["content"] == "I moved to Oslo. [shares a fjord]"
+    assert "Ann and Ben: 2 turns in 1 sessions, May 2023." in shown
+    assert "I moved to Oslo. [shares a fjord]" in shown
+    assert "1 of 1 questions" in shown
+    assert "from agentmem import Memory" in shown
     assert "(input_invalid)" in missing.stderr

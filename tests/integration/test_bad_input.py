@@ -18,6 +18,8 @@ from agentmem.errors import (
     InvalidFilter,
     InvalidInput,
 )
+from tests.support.embedders import HashEmbedder
+from tests.support.stores import Store
 
 SECRET = "the-secret-plan"
 MEBIBYTE = 1024 * 1024
@@ -120,12 +122,12 @@ READS = [
 
 UPDATES = [
     case("content empty", lambda m: m.update(uuid4(), content=""), "content: "),
-    case("content none", lambda m: m.update(uuid4(), content=None), "content: "),  # type: ignore[arg-type]
-    case("kind none", lambda m: m.update(uuid4(), kind=None), "kind: "),  # type: ignore[arg-type]
-    case("metadata none", lambda m: m.update(uuid4(), metadata=None), "metadata: "),  # type: ignore[arg-type]
-    case("importance none", lambda m: m.update(uuid4(), importance=None), "importance: "),  # type: ignore[arg-type]
-    case("pinned none", lambda m: m.update(uuid4(), pinned=None), "pinned: "),  # type: ignore[arg-type]
-    case("time none", lambda m: m.update(uuid4(), occurred_at=None), "occurred_at: "),  # type: ignore[arg-type]
+    case("content none", lambda m: m.update(uuid4(), content=None), "content"),  # type: ignore[arg-type]
+    case("kind none", lambda m: m.update(uuid4(), kind=None), "kind"),  # type: ignore[arg-type]
+    case("metadata none", lambda m: m.update(uuid4(), metadata=None), "metadata"),  # type: ignore[arg-type]
+    case("importance none", lambda m: m.update(uuid4(), importance=None), "importance"),  # type: ignore[arg-type]
+    case("pinned none", lambda m: m.update(uuid4(), pinned=None), "pinned"),  # type: ignore[arg-type]
+    case("time none", lambda m: m.update(uuid4(), occurred_at=None), "occurred_at"),  # type: ignore[arg-type]
     case("owner", lambda m: m.update(uuid4(), user_id="mine"), "user_id: "),  # type: ignore[call-arg]
     case("origin", lambda m: m.update(uuid4(), origin="operator"), "origin: "),  # type: ignore[call-arg]
     case("version of text", lambda m: m.update(uuid4(), pinned=True, if_version="1"), "if_version"),  # type: ignore[arg-type]
@@ -204,7 +206,8 @@ async def test_unknown_model_is_refused(memory: AsyncMemory, model: str) -> None
         await memory.app.models.open(model)
 
 
-async def test_longest_content_that_is_allowed_is_stored(memory: AsyncMemory) -> None:
+async def test_longest_content_that_is_allowed_is_stored(store: Store) -> None:
+    memory = await store.with_embedder(HashEmbedder())
     content = "界" * (MEBIBYTE // 3)
     added = await memory.add(content, on_duplicate="keep")
 

@@ -37,7 +37,7 @@ class Patient:
         """Damage the store as only the owner of the database can; every statement must change something."""
         names = {"organization": self.organization, "turn": self.turns[0].id, "changed": self.changed.id}
         for statement in statements:
-            assert self.owner.execute(statement, names).rowcount > 0, statement  # type: ignore[arg-type]
+            assert self.owner.execute(statement, names).rowcount > 0, statement
 
 
 @pytest.fixture
@@ -74,8 +74,8 @@ REPAIRABLE: list[tuple[str, Sequence[str], FindingCode]] = [
     (
         "flipped byte in an entry",
         [
-            "UPDATE agentmem.index_entries SET entry = set_byte(entry, 50, get_byte(entry, 50) # 1) "
-            f"WHERE {OWN} AND place = {PLACE}"
+            ("UPDATE agentmem.index_entries SET entry = set_byte(entry, 50, get_byte(entry, 50) # 1) "
+            f"WHERE {OWN} AND place = {PLACE}")
         ],
         FindingCode.ENTRY_DAMAGED,
     ),
@@ -113,16 +113,16 @@ REPAIRABLE: list[tuple[str, Sequence[str], FindingCode]] = [
     (
         "posting of no memory",
         [
-            "INSERT INTO agentmem.postings "
-            "VALUES (%(organization)s, 7, 'bo', 77, '\\x4d0000000000000001000200'::bytea)"
+            ("INSERT INTO agentmem.postings "
+            "VALUES (%(organization)s, 7, 'bo', 77, '\\x4d0000000000000001000200'::bytea)")
         ],
         FindingCode.INDEX_FOREIGN,
     ),
     (
         "vector of no memory",
         [
-            "INSERT INTO agentmem.vectors (organization_id, model, place, user_id, embedding) "
-            "VALUES (%(organization)s, 'other@1', 77, 'bo', '[1]')"
+            ("INSERT INTO agentmem.vectors (organization_id, model, place, user_id, embedding) "
+            "VALUES (%(organization)s, 'other@1', 77, 'bo', '[1]')")
         ],
         FindingCode.INDEX_FOREIGN,
     ),
@@ -138,8 +138,8 @@ REPAIRABLE: list[tuple[str, Sequence[str], FindingCode]] = [
     ),
     (
         "changed digest",
-        ["UPDATE agentmem.memories SET content_digest = set_byte(content_digest, 0, get_byte(content_digest, 0) # 1) "
-         "WHERE memory_id = %(turn)s"],
+        [("UPDATE agentmem.memories SET content_digest = set_byte(content_digest, 0, get_byte(content_digest, 0) # 1) "
+         "WHERE memory_id = %(turn)s")],
         FindingCode.DIGEST_WRONG,
     ),
     (
@@ -162,10 +162,10 @@ async def test_doctor_finds_nothing_wrong_with_a_store_that_was_used_in_every_wa
 async def test_doctor_finds_nothing_wrong_with_an_empty_store(memory: AsyncMemory) -> None:
     report = await memory.doctor(repair=True)
 
-    assert (report.healthy, report.memories, report.findings, report.repaired) == (True, 0, [], [])
+    assert (report.healthy, report.memories, len(report.findings), len(report.repaired)) == (True, 0, 0, 0)
 
 
-@pytest.mark.parametrize(("_", "statements", "code"), REPAIRABLE, ids=[name for name, _, _ in REPAIRABLE])
+@pytest.mark.parametrize("_,statements,code", REPAIRABLE, ids=[name for name, _, _ in REPAIRABLE])
 async def test_damage_to_what_can_be_made_again_is_found_and_repaired(
     patient: Patient, _: str, statements: Sequence[str], code: FindingCode
 ) -> None:
@@ -205,14 +205,18 @@ async def test_next_turn_of_a_repaired_session_gets_a_place_of_its_own(patient: 
 UNREPAIRABLE: list[tuple[str, str, FindingCode]] = [
     (
         "flipped byte of a content",
-        "UPDATE agentmem.memories SET content = set_byte(content, 40, get_byte(content, 40) # 1) "
-        "WHERE memory_id = %(turn)s",
+        (
+            "UPDATE agentmem.memories SET content = set_byte(content, 40, get_byte(content, 40) # 1) "
+            "WHERE memory_id = %(turn)s"
+        ),
         FindingCode.CONTENT_DAMAGED,
     ),
     (
         "content of another version",
-        "UPDATE agentmem.memories AS m SET content = o.content FROM agentmem.memories AS o "
-        "WHERE m.memory_id = %(changed)s AND m.version = 2 AND o.memory_id = m.memory_id AND o.version = 1",
+        (
+            "UPDATE agentmem.memories AS m SET content = o.content FROM agentmem.memories AS o "
+            "WHERE m.memory_id = %(changed)s AND m.version = 2 AND o.memory_id = m.memory_id AND o.version = 1"
+        ),
         FindingCode.CONTENT_DAMAGED,
     ),
     (
@@ -222,8 +226,10 @@ UNREPAIRABLE: list[tuple[str, str, FindingCode]] = [
     ),
     (
         "version that ends at another time",
-        "UPDATE agentmem.memories SET known_until = known_until - interval '1 second' "
-        "WHERE memory_id = %(changed)s AND version = 1",
+        (
+            "UPDATE agentmem.memories SET known_until = known_until - interval '1 second' "
+            "WHERE memory_id = %(changed)s AND version = 1"
+        ),
         FindingCode.HISTORY_BROKEN,
     ),
     (
@@ -244,7 +250,7 @@ UNREPAIRABLE: list[tuple[str, str, FindingCode]] = [
 ]
 
 
-@pytest.mark.parametrize(("_", "statement", "code"), UNREPAIRABLE, ids=[name for name, _, _ in UNREPAIRABLE])
+@pytest.mark.parametrize("_,statement,code", UNREPAIRABLE, ids=[name for name, _, _ in UNREPAIRABLE])
 async def test_damage_that_nothing_stored_can_mend_is_reported_and_left_alone(
     patient: Patient, _: str, statement: str, code: FindingCode
 ) -> None:
@@ -300,15 +306,15 @@ async def test_memories_that_are_added_meanwhile_are_not_taken_for_damage(memory
 @contextmanager
 def changed(owner: Owner, change: str, restore: str) -> Iterator[None]:
     """Change the server that other tests share, and put it back."""
-    owner.execute(change)  # type: ignore[call-overload]
+    owner.execute(change)
     try:
         yield
     finally:
-        owner.execute(restore)  # type: ignore[call-overload]
+        owner.execute(restore)
 
 
 @pytest.mark.parametrize(
-    ("change", "restore", "code"),
+    "change,restore,code",
     [
         (
             "ALTER TABLE agentmem.memories NO FORCE ROW LEVEL SECURITY",

@@ -44,7 +44,7 @@ def test_two_operators_of_a_field_are_joined_by_and() -> None:
     )
 
 
-def test_combiners_nest() -> None:
+def test_combiners_nest_in_each_other() -> None:
     parsed = parse({"or": [{"user_id": "a"}, {"not": {"and": [{"user_id": "b"}, {"run_id": None}]}}]})
     inner = Not(part=And(parts=(eq("user_id", "b"), eq("run_id", None))))
     assert parsed == Or(parts=(eq("user_id", "a"), inner))

@@ -69,7 +69,7 @@ class SearchMode(StrEnum):
     SEMANTIC = "semantic"
 
 
-ScopeId = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(check_not_blank)]
+ScopeId = Annotated[Text, Field(min_length=1, max_length=255), AfterValidator(check_not_blank)]
 Content = Annotated[Text, AfterValidator(check_not_blank)]
 Metadata = Annotated[dict[Text, JsonValue], AfterValidator(check_json), AfterValidator(check_size)]
 
@@ -77,10 +77,10 @@ Metadata = Annotated[dict[Text, JsonValue], AfterValidator(check_json), AfterVal
 class Scope(Schema):
     """Whose memories: any of the ids may be absent; all that are given must match."""
 
-    user_id: Annotated[Text, ScopeId] | None = None
-    agent_id: Annotated[Text, ScopeId] | None = None
-    run_id: Annotated[Text, ScopeId] | None = None
-    app_id: Annotated[Text, ScopeId] | None = None
+    user_id: ScopeId | None = None
+    agent_id: ScopeId | None = None
+    run_id: ScopeId | None = None
+    app_id: ScopeId | None = None
 
     @property
     def is_empty(self) -> bool:

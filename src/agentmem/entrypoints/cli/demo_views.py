@@ -51,14 +51,11 @@ class Answer:
 
 def introduce(talk: Conversation, folder: Path | None, *, kept: bool) -> None:
     """Say what is going to be remembered, and where."""
-    first, last = talk.turns[0].said_at, talk.turns[-1].said_at
+    months = " to ".join(dict.fromkeys(f"{turn.said_at:%B %Y}" for turn in (talk.turns[0], talk.turns[-1])))
     place = "in your database" if folder is None else f"in {folder}, {'kept' if kept else 'removed at the end'}"
     _print(
         Rule(Text("AgentMem", style="bold"), style=QUIET, align="left"),
-        Text(
-            f"\n{' and '.join(talk.speakers)}: {len(talk.turns)} turns in {talk.sessions} sessions, "
-            f"{first:%B %Y} to {last:%B %Y}."
-        ),
+        Text(f"\n{' and '.join(talk.speakers)}: {len(talk.turns)} turns in {talk.sessions} sessions, {months}."),
         Text(f"Remembered {place}.\nNothing leaves this machine.\n", style=QUIET),
     )
 

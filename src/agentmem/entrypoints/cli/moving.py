@@ -20,12 +20,7 @@ _CHUNK: Final = 1024 * 1024
 
 def import_(
     context: typer.Context,
-    source: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FILE", exists=True, dir_okay=False, readable=True, allow_dash=True, help="- is standard input."
-        ),
-    ],
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="Where the lines are; - is standard input.")],
     *,
     user: options.User = None,
     agent: options.Agent = None,
@@ -43,6 +38,8 @@ def import_(
 
     The options hold where a line does not say otherwise.
     """
+    if str(source) != options.STANDARD_INPUT and (not source.exists() or source.is_dir()):
+        raise typer.BadParameter(f"There is no file {str(source)!r}.", param_hint="FILE")
     given = options.attributes(
         options.scope(user, agent, run, app),
         kind=kind,
@@ -77,7 +74,7 @@ def export(
 
 @contextmanager
 def _opened(source: Path) -> Iterator[IO[str]]:
-    if str(source) == "-":
+    if str(source) == options.STANDARD_INPUT:
         yield sys.stdin
         return
     # Bytes that are no UTF-8 reach the library as lone surrogates, and it says which line holds them.

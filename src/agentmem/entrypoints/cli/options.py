@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, cast
 
 import typer
 
 from agentmem.entrypoints.embedded.keywords import MemoryKeywords, PatchKeywords, ScopeKeywords, ViewKeywords
 from agentmem.schemas.memories import Kind, OnDuplicate, Order, Role, SearchMode
+
+STANDARD_INPUT = "-"
+"""Stands for standard input where a file or a text is asked for."""
 
 _SCOPE = "Whose memories"
 _VIEW = "Which memories"
@@ -119,17 +121,6 @@ Explain = Annotated[bool, typer.Option("--explain", metavar="", help="Say why ea
 Sorting = Annotated[Order, typer.Option("--order", help="How the list is sorted.")]
 Cursor = Annotated[str | None, typer.Option("--cursor", metavar="TEXT", help="Where the page before ended.")]
 AsJson = Annotated[bool, typer.Option("--json", metavar="", help="Write JSON for programs.")]
-Source = Annotated[
-    Path,
-    typer.Argument(
-        metavar="FILE",
-        exists=True,
-        dir_okay=False,
-        readable=True,
-        allow_dash=True,
-        help="JSON lines; - is standard input.",
-    ),
-]
 
 
 def scope(user: str | None, agent: str | None, run: str | None, app: str | None) -> ScopeKeywords:

@@ -84,6 +84,8 @@ class Session:
         except AgentMemError as error:
             complain(f"{error} ({error.code})")
         except KeyboardInterrupt:
+            if not sys.stdin.isatty():
+                raise
             complain("Interrupted.")
         sys.stdout.flush()
 

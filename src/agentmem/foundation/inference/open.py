@@ -43,7 +43,7 @@ async def open_embedder(
         remote = RemoteModel(name=name, dimensions=dimensions, base_url=base_url or OPENAI_URL, api_key=api_key)
         return OpenAICompatibleEmbedder.open(remote)
     if model == MULTILINGUAL_MODEL:
-        return await MultilingualEmbedder.open()
+        return await MultilingualEmbedder.open(threads=threads)
     if model in _SHIPPED:
         folder = Path(__file__).parent / "models" / model
         return await LocalEmbedder.open(folder, threads=threads, digest=_SHIPPED[model])

@@ -36,6 +36,9 @@ from agentmem.schemas.memories import (
 BATCH: Final = 256
 """Memories of a bulk add that are embedded and written together."""
 
+EMBEDDED_CHARACTERS: Final = 8000
+"""How much of a memory its vectors see; the mean of more would mean little. Its words are indexed to the end."""
+
 INLINE_CHARACTERS: Final = 4000
 """Longer text is analysed in a thread, so that it does not hold up other callers: this much takes about a millisecond."""
 
@@ -140,7 +143,7 @@ class Ingestion:
 
     async def prepare(self, drafts: Sequence[Draft], embedder: Embedder) -> list[PreparedMemory]:
         """Analyse and embed drafts; raises :class:`EmbedderUnavailable`."""
-        texts = [indexed_text(draft.new.content, draft.new.actor) for draft in drafts]
+        texts = [indexed_text(draft.new.content, draft.new.actor)[:EMBEDDED_CHARACTERS] for draft in drafts]
         embeddings = await embedder.embed_documents(texts)
         if sum(map(len, texts)) <= INLINE_CHARACTERS:
             return self._analysed(drafts, embeddings, embedder.model)

@@ -45,7 +45,7 @@ class Upkeep:
     caretaker: Caretaker
 
     async def keep_filled(self, caller: Caller) -> None:
-        """Embed what was stored without vectors of the model in force, now and again, until cancelled.
+        """Embed what was stored without vectors of the model in force, and tidy after many adds, until cancelled.
 
         It follows the store to another model too. A failure is logged and tried again: a search finds by words
         meanwhile.
@@ -54,6 +54,8 @@ class Upkeep:
         while True:
             try:
                 await self.fill_pending(caller)
+                if await self.memories.has_long_tail(caller, self.models.current.model):
+                    await self.tidy(caller)
             except AgentMemError as error:
                 log.warning("pending_vectors_wait", reason=error.code)
             await asyncio.sleep(NEXT_LOOK)

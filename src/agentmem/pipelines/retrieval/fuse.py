@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from agentmem.features.memories.model import can_hold
 from agentmem.pipelines.retrieval.lexical import Matches
 from agentmem.pipelines.retrieval.signals import MEANING_FLOOR, NAMES, PIECES_FLOOR, Nearest, Signals, spread
 from agentmem.pipelines.retrieval.weights import Weights
@@ -58,6 +59,7 @@ def choose(matches: Matches, nearest: Nearest | None, most: int = MOST_CANDIDATE
     if nearest is not None:
         arms.append(nearest.places)
     places = np.unique(np.concatenate(arms))
+    places = places[can_hold(places)]
     if len(places) <= most:
         return places
     score = _CHOICE_WORDS * spread(matches.turn_scores(places), 0)
@@ -72,7 +74,8 @@ def choose(matches: Matches, nearest: Nearest | None, most: int = MOST_CANDIDATE
 
 def with_neighbours(places: Places) -> Places:
     """Give the places and those around them, sorted and without repeats; not all of them need exist."""
-    return np.unique(places[:, None] + np.arange(-REACH, REACH + 1))
+    around = np.unique(places[:, None] + np.arange(-REACH, REACH + 1))
+    return around[can_hold(around)]
 
 
 def fuse(signals: Signals, weights: Weights) -> Fused:

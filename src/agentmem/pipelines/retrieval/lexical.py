@@ -12,6 +12,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from agentmem.features.memories.model import can_hold
+
 K1: Final = 0.9
 B: Final = 0.4
 REACH: Final = 2
@@ -88,6 +90,7 @@ class Matches:
             if offset > 0:
                 windows[offset:] += line[:-offset]
                 windows[:-offset] += line[offset:]
+        windows[~can_hold(place_of)] = 0
         return place_of[_top(windows, count)]
 
     def turn_scores(self, places: Places) -> Floats:

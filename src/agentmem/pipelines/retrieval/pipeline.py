@@ -77,7 +77,7 @@ class Retrieval:
         """Pack the best memories for a query into a token budget, with citations."""
         values = {name: getattr(request, name) for name in ReadRequest.model_fields}
         results = await self.search(caller, SearchRequest(query=request.query, limit=CONTEXT_HITS, **values))
-        return pack(results.hits, request.budget)
+        return pack([hit for hit in results.hits if hit.score > 0], request.budget)
 
     async def _embed(self, request: SearchRequest) -> Embedding | None:
         if request.mode is SearchMode.LEXICAL:

@@ -53,6 +53,8 @@ checkpoint_timeout = 10min
 max_logical_replication_workers = 0
 autovacuum = on
 autovacuum_max_workers = 2
+# Plans made without statistics are an order of magnitude slower: new tables get them within seconds.
+autovacuum_naptime = 5s
 
 timezone = 'UTC'
 log_timezone = 'UTC'
@@ -82,7 +84,9 @@ def check_directory(layout: Layout) -> None:
                 hint="It was written by a newer AgentMem: upgrade this one.",
             )
         return
-    strangers = sorted(path.name for path in layout.directory.iterdir() if path.name not in _OURS)
+    # A marker that a full disk or a crash left unfinished is ours too, and is written again.
+    ours = {*_OURS, f".{layout.marker.name}.new"}
+    strangers = sorted(path.name for path in layout.directory.iterdir() if path.name not in ours)
     if strangers:
         raise IncompatibleStore(
             f"{layout.directory} is not a data directory of AgentMem: it holds {', '.join(strangers[:3])}.",

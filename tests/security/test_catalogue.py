@@ -1,0 +1,166 @@
+"""What the database itself enforces, read from its catalogue."""
+
+from __future__ import annotations
+
+import pytest
+from psycopg import errors, sql
+
+from agentmem.foundation.database.tables import SCHEMA, metadata
+from tests.support.stores import Owner, Store
+
+# Found by time across organizations when old rows are swept; it holds no id of an organization.
+SWEPT = frozenset({"idempotency_keys_by_age"})
+# The graph cannot start with another column: it is scanned for one organization by iterative scan.
+GRAPHS = "vectors_graph_"
+APPLICATION = "agentmem_app"
+
+
+def names(owner: Owner, statement: str, *values: object) -> set[str]:
+    return {str(row[0]) for row in owner.execute(statement.encode(), [SCHEMA, *values])}
+
+
+def tables(owner: Owner) -> set[str]:
+    statement = "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = %s::regnamespace"
+    return names(owner, statement) - {"alembic_version"}
+
+
+def test_every_table_is_known_and_forces_row_security(owner: Owner) -> None:
+    forced = names(
+        owner,
+        "SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace AND relrowsecurity AND relforcerowsecurity",
+    )
+
+    assert tables(owner) == {table.name for table in metadata.tables.values()}
+    assert forced == tables(owner)
+
+
+def test_every_table_has_one_policy_for_reading_and_writing(owner: Owner) -> None:
+    found = owner.execute(
+        "SELECT c.relname, p.polcmd, p.polpermissive, p.polroles = '{0}', "
+        "pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid) "
+        "FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid WHERE c.relnamespace = %s::regnamespace",
+        [SCHEMA],
+    ).fetchall()
+
+    assert {row[0] for row in found} == tables(owner)
+    assert len(found) == len(tables(owner))
+    for _, command, permissive, everybody, seen, written in found:
+        assert (command, permissive, everybody) in {("*", True, True), (b"*", True, True)}
+        assert seen == written
+        assert "organization_id = " in str(seen)
+        assert "current_organization()" in str(seen)
+
+
+def test_every_key_and_unique_index_starts_with_the_organization(owner: Owner) -> None:
+    found = owner.execute(
+        "SELECT i.relname, x.indisunique, x.indisprimary, a.attname FROM pg_index x "
+        "JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class t ON t.oid = x.indrelid "
+        "LEFT JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = x.indkey[0] "
+        "WHERE t.relnamespace = %s::regnamespace AND t.relname <> 'alembic_version'",
+        [SCHEMA],
+    ).fetchall()
+    loose = {str(name) for name, _, _, column in found if column != "organization_id"}
+
+    assert {name for name in loose if not name.startswith(GRAPHS)} == SWEPT
+    assert not {str(name) for name, unique, _, _ in found if unique} & loose
+    assert sum(bool(primary) for _, _, primary, _ in found) == len(tables(owner))
+
+
+def test_no_view_function_or_trigger_opens_a_way_around(owner: Owner) -> None:
+    others = "SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace AND relkind NOT IN ('r', 'i', 'S')"
+    functions = owner.execute(
+        "SELECT proname, prosecdef FROM pg_proc WHERE pronamespace = %s::regnamespace", [SCHEMA]
+    ).fetchall()
+    triggers = (
+        "SELECT tgname FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid "
+        "WHERE c.relnamespace = %s::regnamespace AND NOT tgisinternal"
+    )
+
+    assert names(owner, others) == set()
+    assert functions == [("current_organization", False)]
+    assert names(owner, triggers) == set()
+
+
+def test_application_role_can_neither_log_in_nor_pass_row_security(owner: Owner) -> None:
+    role = owner.execute(
+        "SELECT rolcanlogin, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication "
+        "FROM pg_roles WHERE rolname = %s",
+        [APPLICATION],
+    ).fetchone()
+    member_of = owner.execute(
+        "SELECT count(*) FROM pg_auth_members WHERE member = %s::regrole", [APPLICATION]
+    ).fetchone()
+    owns = owner.execute("SELECT count(*) FROM pg_class WHERE relowner = %s::regrole", [APPLICATION]).fetchone()
+
+    assert role == (False,) * 6
+    assert (member_of, owns) == ((0,), (0,))
+
+
+def test_application_role_may_only_append_to_the_audit_entries_and_keys(owner: Owner) -> None:
+    granted: dict[str, set[str]] = {}
+    for table, privilege in owner.execute(
+        "SELECT table_name, privilege_type FROM information_schema.role_table_grants "
+        "WHERE table_schema = %s AND grantee = %s",
+        [SCHEMA, APPLICATION],
+    ):
+        granted.setdefault(str(table), set()).add(str(privilege))
+
+    assert granted.pop("alembic_version") == {"SELECT"}
+    for table in ("audit_entries", "encryption_keys", "organizations"):
+        assert granted.pop(table) == {"SELECT", "INSERT"}
+    assert set(granted) | {"audit_entries", "encryption_keys", "organizations"} == tables(owner)
+    assert all(privileges == {"SELECT", "INSERT", "UPDATE", "DELETE"} for privileges in granted.values())
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE agentmem.mine (x int)",
+        "CREATE TABLE public.mine (x int)",
+        "ALTER TABLE agentmem.memories DISABLE ROW LEVEL SECURITY",
+        "DROP TABLE agentmem.memories",
+        "TRUNCATE agentmem.memories",
+        "DROP POLICY own_organization ON agentmem.memories",
+        "CREATE FUNCTION agentmem.f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "UPDATE agentmem.audit_entries SET actor = 'nobody'",
+        "DELETE FROM agentmem.audit_entries",
+        "DELETE FROM agentmem.organizations",
+        "UPDATE agentmem.encryption_keys SET wrapped = ''",
+        "COPY agentmem.memories TO PROGRAM 'cat'",
+    ],
+)
+def test_application_role_cannot_change_the_walls(owner: Owner, statement: str) -> None:
+    owner.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(APPLICATION)))
+    with pytest.raises(errors.InsufficientPrivilege):
+        owner.execute(statement.encode())
+
+
+def test_session_without_an_organization_sees_and_writes_no_row(owner: Owner) -> None:
+    owner.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(APPLICATION)))
+
+    for table in sorted(tables(owner)):
+        count = owner.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(SCHEMA, table))).fetchone()
+        assert count == (0,)
+    with pytest.raises(errors.InsufficientPrivilege, match="row-level security"):
+        owner.execute("INSERT INTO agentmem.organizations VALUES (gen_random_uuid(), 'mine', now())")
+
+
+async def test_pooled_connections_act_as_the_application_role(store: Store) -> None:
+    async with store.app.database.transaction(store.app.caller) as tx:
+        row = (await tx.connection.exec_driver_sql("SELECT current_user, current_setting('role')")).one()
+
+    assert tuple(row) == (APPLICATION, APPLICATION)
+
+
+async def test_organization_of_a_transaction_does_not_outlive_it(store: Store) -> None:
+    async with store.app.database.transaction(store.app.caller):
+        pass
+    async with store.app.database.engine.connect() as connection:
+        setting = await connection.exec_driver_sql("SELECT agentmem.current_organization()")
+        assert setting.scalar_one() is None
+
+
+async def test_read_only_operation_cannot_write(store: Store) -> None:
+    async with store.app.database.transaction(store.app.caller, read_only=True) as tx:
+        row = await tx.connection.exec_driver_sql("SHOW transaction_read_only")
+        assert row.scalar_one() == "on"

@@ -1,0 +1,161 @@
+"""Who may do what, and what is written down about it: one entry for each write, in the same transaction."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+import pytest
+
+from agentmem import AsyncMemory
+from agentmem.errors import AgentMemError, InvalidInput, PermissionDenied
+from agentmem.foundation.authorization.caller import Caller, Permission
+from agentmem.foundation.database.database import Database
+from agentmem.foundation.database.transaction import Transaction
+from tests.support.operations import CALLS, Foreign, foreign_of, needed, operations, service_of
+from tests.support.stores import Owner, Store
+
+Entry = tuple[object, ...]
+
+
+def entries(owner: Owner, memory: AsyncMemory) -> list[Entry]:
+    """Read an organization's audit entries, oldest first."""
+    return owner.execute(
+        "SELECT action, outcome, actor, targets, detail FROM agentmem.audit_entries "
+        "WHERE organization_id = %s ORDER BY entry_id",
+        [memory.app.caller.organization_id],
+    ).fetchall()
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchedDatabase(Database):
+    """The real database; it notes which transactions are opened for the operation itself."""
+
+    opened: list[bool]
+
+    @asynccontextmanager
+    async def transaction(self, caller: Caller, *, read_only: bool = False) -> AsyncIterator[Transaction]:
+        self.opened.append(read_only)
+        async with super().transaction(caller, read_only=read_only) as tx:
+            yield tx
+
+
+@pytest.fixture
+async def filled(memory: AsyncMemory) -> tuple[AsyncMemory, Foreign]:
+    return memory, await foreign_of(memory, user_id="u", content="own words", key="own-key")
+
+
+@pytest.mark.parametrize("name", sorted(operations()))
+async def test_caller_without_the_permission_is_denied_and_written_down(
+    filled: tuple[AsyncMemory, Foreign], owner: Owner, name: str
+) -> None:
+    memory, own = filled
+    permission, audited = needed(name)
+    caller = replace(memory.app.caller, permissions=frozenset(Permission) - {permission})
+    real = memory.app.database
+    watched = WatchedDatabase(
+        engine=real.engine, provider=real.provider, clock=real.clock, tenant_filter=real.tenant_filter, opened=[], _keys={}
+    )
+    before = entries(owner, memory)
+    with pytest.raises(PermissionDenied, match=permission.value):
+        await CALLS[name](service_of(name, watched), caller, own)
+    new = entries(owner, memory)[len(before) :]
+
+    if audited is None:
+        assert (watched.opened, new) == ([], [])
+    else:
+        assert new == [(audited, "denied", "local", [], {"code": "permission_denied"})]
+        assert watched.opened == [False]
+
+
+@pytest.mark.parametrize("name", sorted(operations()))
+async def test_one_permission_is_enough_for_each_operation(
+    filled: tuple[AsyncMemory, Foreign], owner: Owner, name: str
+) -> None:
+    memory, own = filled
+    permission, audited = needed(name)
+    caller = replace(memory.app.caller, permissions=frozenset({permission}))
+    before = entries(owner, memory)
+    failed = False
+    try:
+        await CALLS[name](service_of(name, memory.app.database), caller, own)
+    except PermissionDenied:
+        raise
+    except AgentMemError:
+        failed = True
+    new = entries(owner, memory)[len(before) :]
+
+    assert [entry[:3] for entry in new] == ([(audited, "failed" if failed else "done", "local")] if audited else [])
+
+
+async def test_every_write_has_one_audit_entry_that_names_its_memories(memory: AsyncMemory, owner: Owner) -> None:
+    added = (await memory.add(["one", "two"], user_id="u")).memories
+    first, second = added[0].id, added[1].id
+    await memory.update(first, content="three")
+    await memory.pin(first)
+    await memory.delete(first)
+    await memory.restore(first)
+    await memory.delete_all(user_id="u")
+    await memory.search("three")
+    await memory.list()
+    found = [(action, outcome, set(targets)) for action, outcome, _, targets, _ in entries(owner, memory)]  # type: ignore[call-overload]
+
+    assert found == [
+        ("organization.registered", "done", set()),
+        ("memory.added", "done", {first, second}),
+        ("memory.updated", "done", {first}),
+        ("memory.updated", "done", {first}),
+        ("memory.deleted", "done", {first}),
+        ("memory.restored", "done", {first}),
+        ("memory.deleted", "done", {first, second}),
+        ("memory.deleted", "done", set()),
+    ]
+
+
+async def test_duplicate_is_written_down_without_a_target(memory: AsyncMemory, owner: Owner) -> None:
+    await memory.add("once")
+    await memory.add("once")
+
+    assert [entry[3] == [] for entry in entries(owner, memory)[1:]] == [False, True]
+
+
+async def test_failed_write_leaves_one_entry_and_nothing_else(memory: AsyncMemory, owner: Owner) -> None:
+    added = (await memory.add("at version one")).memories[0]
+    before = entries(owner, memory)
+    with pytest.raises(AgentMemError):
+        await memory.update(added.id, pinned=True, if_version=7)
+
+    assert entries(owner, memory)[len(before) :] == [
+        ("memory.updated", "failed", "local", [], {"code": "version_conflict"})
+    ]
+    assert len(await memory.history(added.id)) == 1
+
+
+async def test_input_that_is_refused_before_the_gate_opens_no_transaction(memory: AsyncMemory, owner: Owner) -> None:
+    before = entries(owner, memory)
+    with pytest.raises(InvalidInput):
+        await memory.add("")
+
+    assert entries(owner, memory) == before
+
+
+async def test_rolled_back_write_leaves_neither_memory_nor_entry(
+    store: Store, memory: AsyncMemory, owner: Owner
+) -> None:
+    before = entries(owner, memory)
+    with pytest.raises(RuntimeError, match="crash"):
+        async with store.app.database.transaction(memory.app.caller) as tx:
+            await tx.connection.exec_driver_sql(
+                "INSERT INTO agentmem.scope_statistics VALUES (agentmem.current_organization(), 'x', 0, 1, 1)"
+            )
+            raise RuntimeError("crash")
+
+    assert entries(owner, memory) == before
+    assert (await memory.stats()).memories == 0
+
+
+async def test_audit_entries_hold_no_content(memory: AsyncMemory, owner: Owner) -> None:
+    await memory.add([{"role": "user", "name": "canary-name", "content": "canary-content"}], metadata={"canary-key": 1})
+
+    assert "canary" not in repr(entries(owner, memory))
