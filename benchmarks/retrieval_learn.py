@@ -71,14 +71,14 @@ class Scope:
         self._average = fmean(entry.length for entry in self.entries)
 
     def hash(self, term: str) -> int:
+        """Stand in for the keyed hash of a term."""
         return self._hashes.setdefault(term, len(self._hashes))
 
     def example(self, question: Question, embedding: Embedding | None) -> Example:
+        """Search as the product does, up to the fusion; without an embedding by words alone."""
         query = parse_query(question.text, NOW)
         hashes = [self.hash(term) for term in query.terms]
-        matches = Matches(
-            [self._postings.get(term, _postings([])) for term in hashes], len(self.turns), self._average
-        )
+        matches = Matches([self._postings.get(term, _postings([])) for term in hashes], len(self.turns), self._average)
         nearest = None if embedding is None else self._nearest(embedding)
         places = np.intersect1d(with_neighbours(choose(matches, nearest)), self.places)
         rows = np.searchsorted(self.places, places)
@@ -152,7 +152,9 @@ def report(title: str, tested: Sequence[tuple[Example, Floats]]) -> None:
     """Print recall over the headline categories, by category, and by conversation."""
     found = [(example.question, recalls(example, weights)) for example, weights in tested]
     overall = [values for question, values in found if question.category in HEADLINE]
-    depths = " ".join(f"@{depth} {100 * fmean(column):.1f}" for depth, column in zip(DEPTHS, zip(*overall), strict=True))
+    depths = " ".join(
+        f"@{depth} {100 * fmean(column):.1f}" for depth, column in zip(DEPTHS, zip(*overall, strict=True), strict=True)
+    )
     kinds = " ".join(
         f"{name} {100 * fmean(values[1] for question, values in found if question.category == number):.1f}"
         for number, name in CATEGORIES.items()

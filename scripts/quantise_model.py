@@ -18,7 +18,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +46,7 @@ EPSILON = 1e-12
 MAX_TOKENS = 256
 TOKEN_DIMENSIONS = 96
 CORPUS = Path("/usr/share/games/fortunes")
-CORPUS_TEXTS = 2000
+CORPUS_TEXTS = 4000
 
 
 def read_tokenizer(path: Path) -> Tokenizer:
@@ -71,8 +71,7 @@ class Recipe:
     licence: str
     copyright: str
     pooling: str
-    query_prefix: str = ""
-    document_prefix: str = ""
+    prefixes: dict[str, str] = field(default_factory=dict)
 
 
 MIT = """Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
@@ -123,8 +122,7 @@ RECIPES = {
         licence="MIT",
         copyright="multilingual-e5-small, copyright (c) 2023 Liang Wang and others (intfloat).",
         pooling="mean",
-        query_prefix="query: ",
-        document_prefix="passage: ",
+        prefixes={"query_prefix": "query: ", "document_prefix": "passage: "},
     ),
 }
 
@@ -341,8 +339,7 @@ def write_folder(name: str, recipe: Recipe, out: Path, texts: list[str]) -> None
         "dimensions": weights.words.shape[1],
         "token_dimensions": TOKEN_DIMENSIONS,
         "max_tokens": MAX_TOKENS,
-        "query_prefix": recipe.query_prefix,
-        "document_prefix": recipe.document_prefix,
+        **recipe.prefixes,
         "files": {file: hashlib.sha256(content).hexdigest() for file, content in files.items()},
     }
     written = json.dumps(manifest, indent=2).encode() + b"\n"

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import structlog
 
@@ -30,6 +30,7 @@ from agentmem.foundation.database.failures import translated
 from agentmem.foundation.database.inspect import Caretaker
 from agentmem.foundation.database.migrate import bring_up_to_date
 from agentmem.foundation.encryption.providers.file import FileKeyProvider
+from agentmem.foundation.inference.cache import CachedQueries
 from agentmem.foundation.inference.loaded import Models
 from agentmem.foundation.inference.multilingual import MULTILINGUAL_MODEL
 from agentmem.foundation.inference.open import DEFAULT_MODEL, open_embedder
@@ -45,6 +46,10 @@ from agentmem.settings import Settings
 
 Result = TypeVar("Result")
 log = structlog.get_logger(__name__)
+
+
+KEPT_QUERIES: Final = 1024
+"""Query embeddings that a process keeps: about 4 MB, and immutable, so that processes cannot disagree."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +98,9 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
 def _assemble(settings: Settings, caller: Caller, database: Database, server: Server, models: Models) -> App:
     memories = MemoryService(database=database)
     ingestion = Ingestion(memories=memories, models=models, clock=utc_now, content_limit=settings.content_limit)
-    upkeep, checking = MemoryUpkeep(database=database), MemoryChecking.over(database)
+    upkeep, checking = MemoryUpkeep(database=database), partial(MemoryChecking.over, database)
     caretaker = Caretaker(server=server)
+    keeping = Upkeep(memories=upkeep, models=models, ingestion=ingestion, caretaker=caretaker)
     return App(
         settings=settings,
         caller=caller,
@@ -107,12 +113,13 @@ def _assemble(settings: Settings, caller: Caller, database: Database, server: Se
         ingestion=ingestion,
         transfer=Transfer(stored=MemoryTransfer(database=database), ingestion=ingestion),
         retrieval=Retrieval(search_operation=MemorySearch(database=database), models=models, clock=utc_now),
-        upkeep=Upkeep(memories=upkeep, models=models, ingestion=ingestion, caretaker=caretaker),
+        upkeep=keeping,
         doctor=Doctor(
             checking=checking,
             mending=MemoryMending(database=database),
             upkeep=upkeep,
             models=models,
+            prepare=keeping.prepare,
             caretaker=caretaker,
             closed=_closed_paths(settings),
             guarded=() if settings.database_url is not None else (settings.data_directory,),
@@ -124,7 +131,7 @@ def _assemble(settings: Settings, caller: Caller, database: Database, server: Se
             provider=database.provider,
             models=models,
             memories=memories,
-            checking=checking,
+            checking=checking(),
         ),
     )
 
@@ -176,13 +183,14 @@ def _names_of(settings: Settings, model: str) -> list[str]:
 
 async def _open_named(settings: Settings, model: str) -> Embedder:
     name = DEFAULT_MODEL if model == "default" else model
-    return await open_embedder(
+    embedder = await open_embedder(
         name,
         threads=settings.embedding_threads,
         base_url=settings.embedding_url,
         api_key=settings.embedding_key,
         dimensions=settings.embedding_dimensions,
     )
+    return CachedQueries(embedder, capacity=KEPT_QUERIES)
 
 
 async def _discard(task: asyncio.Task[Result]) -> None:

@@ -36,7 +36,9 @@ class Settings(BaseSettings):
     migrate: bool = Field(
         default=True, description="Apply database migrations when a store is opened; off, an old schema is refused."
     )
-    organization: str = Field(default="local", min_length=1, max_length=255, description="Organization of the embedded store.")
+    organization: str = Field(
+        default="local", min_length=1, max_length=255, description="Organization of the embedded store."
+    )
     key_file: Path | None = Field(
         default=None, description="Master key file; by default `keys/master.json` in the data directory."
     )

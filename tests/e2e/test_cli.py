@@ -93,11 +93,13 @@ def test_every_reading_command_writes_one_json_document(agentmem: CommandLine, c
 def test_every_command_about_the_store_writes_one_json_document(agentmem: CommandLine) -> None:
     info: Any = agentmem.json("info")
     report: Any = agentmem.json("doctor", "--repair")
-    vacuumed: Any = agentmem.json("vacuum")
+    vacuumed: Any = agentmem.json("vacuum", "--purge-after-days", "0")
+    reembedded: Any = agentmem.json("reembed", "--model", "default")
 
     assert info["data_directory"] == str(agentmem.directory)
     assert report["healthy"] is True
     assert vacuumed["bytes_after"] > 0
+    assert reembedded == {"model": info["embedding_model"], "embedded": 0}
 
 
 def test_lines_in_a_pipe_have_tabs_and_no_decoration(agentmem: CommandLine, carol: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,6 @@ from typing import Any
 import pytest
 
 from tests.support.command_line import CommandLine, temporary_command_line
-
-DEMONSTRATIONS = "agentmem-demo-*"
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +71,7 @@ def test_person_is_asked_before_all_is_deleted(agentmem: CommandLine) -> None:
     agentmem.run("add", "Fred sings.", "--user", "fred")
 
     with agentmem.terminal("delete-all", "--user", "fred") as terminal:
-        terminal.wait_for("Delete 1 memories of user fred?")
+        terminal.wait_for("Delete 1 memory of user fred?")
         terminal.type("n\n")
         refused = terminal.end()
 
@@ -80,20 +79,18 @@ def test_person_is_asked_before_all_is_deleted(agentmem: CommandLine) -> None:
     assert "deleted" not in terminal.seen
 
 
-def demonstrations() -> set[Path]:
-    return set(Path(CommandLine(directory=Path()).environment.get("TMPDIR", "/tmp")).glob(DEMONSTRATIONS))
-
-
 def test_demonstration_finds_the_evidence_and_leaves_nothing_behind(agentmem: CommandLine) -> None:
-    before = demonstrations()
-
-    shown: Any = agentmem.json("demo", "--questions", "14")
+    with tempfile.TemporaryDirectory(prefix="agentmem-") as folder:
+        shown: Any = CommandLine(directory=agentmem.directory, extra={"TMPDIR": folder}).json(
+            "demo", "--questions", "14"
+        )
+        left = list(Path(folder).glob("agentmem-demo-*"))
 
     assert shown["memories"] == 96
     assert len(shown["questions"]) == 14
     assert shown["evidence_in_top_10"] >= 12
     assert shown["evidence_in_top_3"] >= 9
-    assert demonstrations() <= before
+    assert left == []
 
 
 def test_demonstration_takes_a_conversation_of_ones_own(agentmem: CommandLine, tmp_path: Path) -> None:
@@ -109,7 +106,7 @@ def test_demonstration_takes_a_conversation_of_ones_own(agentmem: CommandLine, t
     shown = agentmem.run("demo", str(file)).stdout
     missing = agentmem.run("demo", str(file), "--conversation", "2", status=1)
 
-    assert "Ann and Ben: 2 turns in 1 sessions, May 2023." in shown
+    assert "Ann and Ben: 2 turns in 1 session, May 2023." in shown
     assert "I moved to Oslo. [shares a fjord]" in shown
     assert "1 of 1 questions" in shown
     assert "from agentmem import Memory" in shown

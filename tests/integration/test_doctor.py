@@ -257,7 +257,7 @@ async def test_damage_that_nothing_stored_can_mend_is_reported_and_left_alone(
     patient.hurt(statement)
     report = await patient.memory.doctor(repair=True)
 
-    (finding, *_) = [finding for finding in report.findings if finding.code is code]
+    (finding, *__) = [finding for finding in report.findings if finding.code is code]
     assert not finding.repairable
     assert not report.healthy
 
@@ -274,6 +274,7 @@ async def test_damaged_content_is_named_and_everything_else_is_still_checked(pat
 
 
 async def test_keys_that_do_not_unwrap_are_found(patient: Patient) -> None:
+    assert (await patient.memory.doctor()).healthy
     flip = "UPDATE agentmem.encryption_keys SET wrapped = set_byte(wrapped, 30, get_byte(wrapped, 30) # 1)"
     patient.hurt(f"{flip} WHERE {OWN} AND purpose = 'data'")
 

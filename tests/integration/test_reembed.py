@@ -66,6 +66,11 @@ class SlowEmbedder(HashEmbedder):
         await self.go_on.wait()
         return await super().embed_documents(texts)
 
+    async def embed_query(self, text: str) -> Embedding:
+        self.started.set()
+        await self.go_on.wait()
+        return await super().embed_query(text)
+
 
 def opening(memory: AsyncMemory, *others: Embedder) -> AsyncMemory:
     """Give another face of the same organization whose process can open these models."""
@@ -131,6 +136,21 @@ async def test_process_with_the_old_model_goes_over_to_the_new_one_when_it_searc
     assert other.app.models.current.model == "small@1"
     assert await best(other, "alpha kappa") == "alpha beta kappa"
     assert other.app.models.current.model == "large@1"
+
+
+async def test_query_that_was_embedded_by_the_old_model_is_not_compared_with_vectors_of_the_new(
+    old: AsyncMemory,
+) -> None:
+    slow, large = SlowEmbedder("small@1", 48), HashEmbedder("large@1", 96)
+    late = opening(old, slow, large)
+    late.app.models.current = slow
+    searching = asyncio.create_task(best(late, "alpha kappa"))
+    await slow.started.wait()
+    await opening(old, large).reembed("large@1")
+    await late.app.upkeep.follow(late.app.caller)
+    slow.go_on.set()
+
+    assert await searching == "alpha beta kappa"
 
 
 async def test_searches_stay_right_while_the_model_changes_and_what_is_added_meanwhile_is_embedded(

@@ -42,7 +42,7 @@ async def test_word_that_ranks_last_by_meaning_is_found(store: Store) -> None:
     await memory.add(odd)
 
     assert texts(await memory.search("QX7731", mode="semantic", limit=100))[-1] == odd
-    assert texts(await memory.search("QX7731", limit=1)) == [odd]
+    assert odd in texts(await memory.search("QX7731", limit=3))
     assert odd in texts(await memory.search("Did the football team see QX7731?", limit=3))
 
 

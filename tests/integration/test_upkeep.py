@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
+
+import pytest
 
 from agentmem import AsyncMemory
 from agentmem.features.memories.packing import read_rows
@@ -27,6 +30,20 @@ async def main():
     print("done", flush=True)
 
 asyncio.run(main())
+"""
+
+
+KEEPER = """
+import sys
+from agentmem import Memory
+
+with Memory(data_directory=sys.argv[1], organization=sys.argv[2], linger=0.5) as memory:
+    for number in range(1000):
+        added = memory.add([f"{word} of round {number}" for word in ("dawn", "noon", "dusk")], user_id="bo").memories
+        memory.update(added[0].id, content=f"sunrise of round {number}")
+        memory.delete(added[1].id)
+        memory.vacuum(purge_after_days=0)
+        print(number, flush=True)
 """
 
 
@@ -98,12 +115,12 @@ async def test_packing_adding_and_purging_at_the_same_time_lose_nothing(store: S
 async def test_two_processes_may_pack_while_others_add(store: Store) -> None:
     memory = await store.organization()
     organization = memory.app.settings.organization
-    with python_child(PACKER, store.directory, organization) as one:
-        with python_child(PACKER, store.directory, organization) as other:
-            assert next_line(one) == next_line(other) == "open"
-            for number in range(20):
-                await memory.add(f"word {number} again and again", user_id="bo")
-            assert (next_line(one), next_line(other)) == ("done", "done")
+    packer = partial(python_child, PACKER, store.directory, organization)
+    with packer() as one, packer() as other:
+        assert next_line(one) == next_line(other) == "open"
+        for number in range(20):
+            await memory.add(f"word {number} again and again", user_id="bo")
+        assert (next_line(one), next_line(other)) == ("done", "done")
 
     assert (await memory.doctor()).findings == []
 
@@ -163,6 +180,21 @@ async def test_memory_that_is_restored_while_it_is_purged_stays(memory: AsyncMem
 
     assert await purging == 0
     assert (await memory.get(record.id)).content == "restored at the last moment"
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 4])
+async def test_killed_upkeep_leaves_the_store_whole(store: Store, rounds: int) -> None:
+    memory = await store.organization()
+    with python_child(KEEPER, store.directory, memory.app.settings.organization) as child:
+        for _ in range(rounds):
+            next_line(child)
+        await asyncio.sleep(0.07 * rounds)
+        child.kill()
+        child.wait()
+
+    report = await memory.doctor()
+    assert report.findings == []
+    assert report.memories >= 2 * rounds
 
 
 async def test_idempotency_keys_are_forgotten_after_a_day(memory: AsyncMemory, owner: Owner) -> None:

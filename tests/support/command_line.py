@@ -79,15 +79,15 @@ class Terminal:
     process: int
     descriptor: int
     seen: str = ""
+    waited: int = 0
 
     def wait_for(self, text: str) -> None:
-        """Wait until the terminal shows a text that it did not show before the last wait."""
-        shown = ""
-        while text not in shown:
+        """Wait until the terminal shows a text, after what the last wait was for."""
+        while (found := self.seen.find(text, self.waited)) < 0:
             piece = self._read()
-            assert piece, f"ended, or said nothing more, without {text!r}: {shown}"
-            shown += piece
-        self.seen += shown
+            assert piece, f"ended, or said nothing more, without {text!r}: {self.seen[self.waited :]!r}"
+            self.seen += piece
+        self.waited = found + len(text)
 
     def type(self, text: str) -> None:
         """Type a text; a line ends with a line break."""

@@ -15,6 +15,7 @@ from agentmem.bootstrap import App
 from agentmem.features.organizations.service import organization_id_of
 from agentmem.foundation.authorization.caller import local_operator
 from agentmem.foundation.database.connect import connect_as_owner
+from agentmem.foundation.inference.loaded import Models, Opener
 from agentmem.foundation.inference.port import Embedder
 from tests.support.embedded_server import is_down, wait_until
 
@@ -44,9 +45,15 @@ class Store:
         memory._opened = replace(app, caller=caller, settings=memory._settings)
         return memory
 
-    async def with_embedder(self, embedder: Embedder) -> AsyncMemory:
+    async def with_embedder(self, embedder: Embedder, opener: Opener | None = None) -> AsyncMemory:
         """Give the face of a new organization whose texts another embedder reads."""
-        return await self.organization(app=with_models(self.app, embedder))
+        return await self.organization(app=with_models(self.app, embedder, opener))
+
+    def another_process(self, memory: AsyncMemory, embedder: Embedder, opener: Opener | None = None) -> AsyncMemory:
+        """Give a second face of an organization, with a model of its own as another process has."""
+        twin = AsyncMemory(data_directory=self.directory, organization=memory._settings.organization)
+        twin._opened = replace(with_models(self.app, embedder, opener), caller=memory.app.caller, settings=memory._settings)
+        return twin
 
     def connect_as_owner(self) -> Owner:
         """Open a connection that row-level security does not bind: it belongs to a superuser."""
@@ -55,17 +62,19 @@ class Store:
         return connection
 
 
-def with_models(app: App, embedder: Embedder) -> App:
-    """Give the application with another embedder loaded."""
-    models = type(app.models)(embedder, app.models._opener)
+def with_models(app: App, embedder: Embedder, opener: Opener | None = None) -> App:
+    """Give the application with another embedder loaded, and another way to load more."""
+    models = Models(embedder, opener or app.models._opener)
     ingestion = replace(app.ingestion, models=models)
+    upkeep = replace(app.upkeep, models=models, ingestion=ingestion)
     return replace(
         app,
         models=models,
         ingestion=ingestion,
         transfer=replace(app.transfer, ingestion=ingestion),
         retrieval=replace(app.retrieval, models=models),
-        upkeep=replace(app.upkeep, models=models, ingestion=ingestion),
+        upkeep=upkeep,
+        doctor=replace(app.doctor, models=models, prepare=upkeep.prepare),
     )
 
 

@@ -206,5 +206,5 @@ def test_the_deepest_and_the_longest_filter_are_taken() -> None:
         ("\\d", "1", False),
     ],
 )
-def test_folding_is_by_character_and_never_by_pattern(needle: str, text: str, found: bool) -> None:  # noqa: FBT001
+def test_folding_is_by_character_and_never_by_pattern(needle: str, text: str, found: bool) -> None:
     assert bool(re.search(folded_pattern(needle), text)) is found

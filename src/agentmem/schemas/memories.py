@@ -128,7 +128,6 @@ class MemoryPatch(Schema):
     occurred_at: UtcTime | None = None
     expires_at: UtcTime | None = None
 
-
     @model_validator(mode="after")
     def _only_expiry_may_go(self) -> Self:
         emptied = [name for name in self.model_fields_set - {"expires_at"} if getattr(self, name) is None]

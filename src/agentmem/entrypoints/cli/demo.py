@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 _USER: Final = "demo"
 _TURN: Final = "turn"
 _DEPTH: Final = 10
-_PATIENCE: Final = 10.0
+_PATIENCE: Final = 20.0
+"""Seconds that the server of the demonstration may take to stop."""
 
 
 def demo(
@@ -33,7 +34,7 @@ def demo(
     path: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[FILE]", exists=True, dir_okay=False, readable=True,
+            metavar="FILE", exists=True, dir_okay=False, readable=True,
             help="A conversation of the LoCoMo form; by default the one that AgentMem carries.",
         ),
     ] = None,
@@ -87,9 +88,10 @@ def _place(call: Invocation, *, keep: bool) -> Iterator[tuple[Path | None, Mappi
 def _remove(folder: Path) -> None:
     """Remove the store once its server has stopped, which takes a moment."""
     deadline = time.monotonic() + _PATIENCE
-    while time.monotonic() < deadline and next(folder.rglob("postmaster.pid"), None) is not None:
+    while folder.exists() and time.monotonic() < deadline:
+        if next(folder.rglob("postmaster.pid"), None) is None:
+            shutil.rmtree(folder, ignore_errors=True)
         time.sleep(0.05)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remember(memory: Memory, talk: Conversation) -> float:

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agentmem.entrypoints.cli.conversation import CATEGORIES, Conversation, Question
-from agentmem.entrypoints.cli.output import QUIET, console, on_one_line
+from agentmem.entrypoints.cli.output import QUIET, console, counted, on_one_line
 from agentmem.entrypoints.cli.views import reasons, speaker
 from agentmem.schemas.memories import SearchHit
 
@@ -52,10 +52,11 @@ class Answer:
 def introduce(talk: Conversation, folder: Path | None, *, kept: bool) -> None:
     """Say what is going to be remembered, and where."""
     months = " to ".join(dict.fromkeys(f"{turn.said_at:%B %Y}" for turn in (talk.turns[0], talk.turns[-1])))
+    size = f"{counted(len(talk.turns), 'turn')} in {counted(talk.sessions, 'session')}"
     place = "in your database" if folder is None else f"in {folder}, {'kept' if kept else 'removed at the end'}"
     _print(
         Rule(Text("AgentMem", style="bold"), style=QUIET, align="left"),
-        Text(f"\n{' and '.join(talk.speakers)}: {len(talk.turns)} turns in {talk.sessions} sessions, {months}."),
+        Text(f"\n{' and '.join(talk.speakers)}: {size}, {months}."),
         Text(f"Remembered {place}.\nNothing leaves this machine.\n", style=QUIET),
     )
 
@@ -66,8 +67,7 @@ def show_answer(number: int, answer: Answer) -> None:
     grid.add_column(width=2, justify="right", style=QUIET)
     grid.add_column(ratio=1)
     grid.add_column(justify="right", style=QUIET, no_wrap=True)
-    asked = Text(on_one_line(answer.question.text), style="bold")
-    asked.append(f"\n{_expected(answer)}", style=QUIET)
+    asked = Text.assemble((on_one_line(answer.question.text), "bold"), (f"\n{_expected(answer)}", QUIET))
     grid.add_row(str(number), asked, f"{answer.milliseconds:.1f} ms")
     _print(grid, _found(answer), Text(""))
 

@@ -47,7 +47,7 @@ def vacuum(
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Remove for good what was deleted long ago, and give its space back."""
+    """Purge what was deleted long ago, and free its space."""
     with invocation(context).opened() as memory:
         done = memory.vacuum(purge_after_days=purge_after_days)
         give(done, views.vacuumed(done), as_json=as_json)

@@ -67,7 +67,13 @@ KnownAt = Annotated[
 ]  # fmt: skip
 
 MemoryKind = Annotated[
-    Kind | None, typer.Option("--kind", help="What sort of knowledge it is.", rich_help_panel=_ATTRIBUTES)
+    Kind | None,
+    typer.Option(
+        "--kind",
+        metavar="KIND",
+        help=f"What sort of knowledge it is: {', '.join(Kind)}.",
+        rich_help_panel=_ATTRIBUTES,
+    ),
 ]
 Metadata = Annotated[
     list[str] | None,
@@ -104,14 +110,12 @@ Speaker = Annotated[
 ]
 SpeakerRole = Annotated[
     Role | None,
-    typer.Option("--role", help="Who said it, in the terms of chat models.", rich_help_panel=_ATTRIBUTES),
+    typer.Option("--role", metavar="ROLE", help=f"Who said it: {', '.join(Role)}.", rich_help_panel=_ATTRIBUTES),
 ]
 
 Duplicates = Annotated[
     OnDuplicate | None,
-    typer.Option(
-        "--on-duplicate", help="Give the memory that is there already, or keep both; by default, texts return."
-    ),
+    typer.Option("--on-duplicate", help="Give what is there already, or keep both; texts return it by default."),
 ]
 Query = Annotated[str, typer.Argument(metavar="QUERY", help="A question, or some words.")]
 MemoryId = Annotated[str, typer.Argument(metavar="ID", help="The id of a memory.")]

@@ -67,6 +67,11 @@ def on_one_line(text: str) -> str:
     return " ".join(visible(text).split())
 
 
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """Write a number with its noun."""
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
 def complain(message: str) -> None:
     """Write an error as one line on standard error."""
     print(f"error: {on_one_line(message)}", file=sys.stderr, flush=True)  # noqa: T201  # what a command line is for

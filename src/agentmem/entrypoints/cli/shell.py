@@ -14,7 +14,7 @@ from uuid import UUID
 import typer
 
 from agentmem.entrypoints.cli import options, views
-from agentmem.entrypoints.cli.output import Facts, complain, give, remark, show
+from agentmem.entrypoints.cli.output import Facts, complain, counted, give, remark, show
 from agentmem.entrypoints.cli.session import invocation
 from agentmem.entrypoints.embedded.keywords import ScopeKeywords
 from agentmem.errors import AgentMemError, InvalidInput
@@ -55,7 +55,7 @@ def shell(
     with call.opened() as memory:
         session = Session(memory=memory, scope=options.scope(user, agent, run, app), as_json=as_json)
         if sys.stdin.isatty():
-            remark(f"AgentMem {version('agentmem')}, {memory.stats().memories:,} memories.")
+            remark(f"AgentMem {version('agentmem')}, {counted(memory.stats().memories, 'memory', 'memories')}.")
             remark("Write something to remember it, `? question` to find it again, `help` for more.")
         for line in _lines(session):
             if line in _LEAVE:

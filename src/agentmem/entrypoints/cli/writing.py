@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from agentmem.entrypoints.cli import options, views
-from agentmem.entrypoints.cli.output import give
+from agentmem.entrypoints.cli.output import counted, give
 from agentmem.entrypoints.cli.progress import progress
 from agentmem.entrypoints.cli.session import invocation
 from agentmem.entrypoints.embedded.keywords import ScopeKeywords
@@ -19,7 +19,7 @@ from agentmem.schemas.memories import Added
 
 def add(
     context: typer.Context,
-    texts: Annotated[list[str], typer.Argument(metavar="TEXT...", help="What to remember; - is standard input.")],
+    texts: Annotated[list[str], typer.Argument(metavar="TEXT", help="What to remember; - is standard input.")],
     *,
     lines: Annotated[
         bool, typer.Option("--lines", metavar="", help="Each line of standard input is a memory.")
@@ -172,4 +172,4 @@ def _told(added: Added) -> str:
 
 def _confirm(whose: ScopeKeywords, count: int) -> None:
     ids = ", ".join(f"{name.removesuffix('_id')} {value}" for name, value in whose.items() if value)
-    typer.confirm(f"Delete {count} memories of {ids}?", abort=True, err=True)
+    typer.confirm(f"Delete {counted(count, 'memory', 'memories')} of {ids}?", abort=True, err=True)

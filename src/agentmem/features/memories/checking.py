@@ -17,15 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import ARRAY, BigInteger, Float, Integer, and_, bindparam, func, select, type_coerce
 
-from agentmem.errors import DecryptionFailed, IntegrityError
+from agentmem.errors import Conflict, DecryptionFailed, IntegrityError
 from agentmem.features.memories.cross_checks import cross_check
 from agentmem.features.memories.examination import Damage, Examination, IndexedBy
 from agentmem.features.memories.index_entry import IndexEntry, SealedEntry, build, decode
 from agentmem.features.memories.index_writing import NOBODY, PENDING, SHORT
-from agentmem.features.memories.packing import read_rows
+from agentmem.features.memories.packing import is_any, read_rows
 from agentmem.features.memories.posting_sums import PlaceSums
 from agentmem.features.memories.repository import RECORD_COLUMNS, RecordRow, content_digest, to_record
-from agentmem.features.memories.tables import index_entries, memories, vectors
+from agentmem.features.memories.tables import index_entries, index_settings, memories, vectors
 from agentmem.foundation.authorization.caller import Permission
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.tables import encryption_keys
@@ -59,6 +59,9 @@ class MemoryChecking:
     @operation(Permission.MEMORY_MAINTAIN, read_only=True)
     async def examine(self, tx: Transaction, indexed: IndexedBy, progress: Progress | None = None) -> Examination:
         """Read everything and compare it; ``progress`` is called with the number of versions read."""
+        in_force = select(index_settings.c.embedding_model).where(tx.own(index_settings))
+        if (await tx.execute(in_force)).scalar_one() != indexed.model:
+            raise Conflict("The store's embedding model was changed at this moment.", hint="Run the doctor again.")
         examination = Examination()
         await _Reader(tx, indexed, examination).read(progress)
         await cross_check(tx, examination)
@@ -283,13 +286,13 @@ def _entry_of(record: MemoryRecord) -> IndexEntry:
 
 async def _read_entries(tx: Transaction, model: str, places: Sequence[int]) -> dict[int, RecordRow]:
     """Read the entry at each place: the model's own, or else one without a model or of another one."""
-    here = and_(tx.own(index_entries), index_entries.c.place.in_(places))
+    here = and_(tx.own(index_entries), is_any(index_entries.c.place, places))
     own = {
         row.place: row for row in await tx.execute(select(index_entries).where(here, index_entries.c.model == model))
     }
     missing = [place for place in places if place not in own]
     if missing:
-        other = select(index_entries).where(here, index_entries.c.place.in_(missing))
+        other = select(index_entries).where(here, is_any(index_entries.c.place, missing))
         # Sorted so that an entry without a model, which comes last, wins over one of a model that is not in force.
         for row in await tx.execute(other.order_by((index_entries.c.model == PENDING).asc())):
             own[row.place] = row
@@ -305,7 +308,7 @@ async def _read_vectors(tx: Transaction, model: str, places: Sequence[int]) -> d
         type_coerce(func.vector_dims(vectors.c.embedding), Integer).label("dimensions"),
         type_coerce(func.l2_norm(vectors.c.embedding), Float).label("norm"),
     )
-    statement = select(*columns).where(tx.own(vectors), vectors.c.model == model, vectors.c.place.in_(places))
+    statement = select(*columns).where(tx.own(vectors), vectors.c.model == model, is_any(vectors.c.place, places))
     return {row.place: row for row in await tx.execute(statement)}
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from agentmem.errors import IntegrityError
 from agentmem.kit.text.analyse import Token, analyse
-from agentmem.kit.text.times import TimeMention, find_times
+from agentmem.kit.text.times import find_times
 
 MOST_TOKENS: Final = 64
 """Token vectors kept of one memory; the text behind them is found by its terms and its pooled vector alone."""
@@ -28,6 +28,8 @@ _HAS_TIME: Final = 2
 _KNOWN_FLAGS: Final = _QUESTION | _HAS_TIME
 _MENTION: Final = np.dtype([("first", "<i4"), ("last", "<i4")])
 _MOST_LENGTH: Final = 0xFFFF
+# Not by strftime, which would follow the locale of the process.
+_MONTHS: Final = tuple("January February March April May June July August September October November December".split())
 _QUESTION_MARKS: Final = ("?", "？")
 
 Days = tuple[int, int]
@@ -102,13 +104,13 @@ def build(text: str, speaker: str | None, occurred_at: datetime, vectors: TokenV
         is_question=is_question(text),
         has_time=bool(mentions),
         mentions=tuple(dict.fromkeys((mention.first, mention.last) for mention in mentions)),
-        tokens=content_vectors(tokens, mentions, vectors),
+        tokens=content_vectors(tokens, vectors),
     )
 
 
 def date_terms(day: datetime) -> tuple[str, ...]:
     """Give the words by which a day is asked for: its number, month and year, as :func:`analyse` would give them."""
-    return tuple(token.term for token in analyse(f"{day.day} {day:%B} {day.year}"))
+    return tuple(token.term for token in analyse(f"{day.day} {_MONTHS[day.month - 1]} {day.year}"))
 
 
 def is_question(text: str) -> bool:
@@ -116,9 +118,7 @@ def is_question(text: str) -> bool:
     return text.rstrip().rstrip("\"')”’）").endswith(_QUESTION_MARKS)
 
 
-def content_vectors(
-    tokens: list[Token], mentions: list[TimeMention], vectors: TokenVectors | None
-) -> NDArray[np.int8]:
+def content_vectors(tokens: list[Token], vectors: TokenVectors | None) -> NDArray[np.int8]:
     """Choose the vectors of the pieces that carry content, at most 64, in the order of the text."""
     if vectors is None or not len(vectors.tokens):
         return np.zeros((0, 0), np.int8)
@@ -154,7 +154,7 @@ def decode(data: bytes) -> SealedEntry:
     return SealedEntry(
         is_question=bool(flags & _QUESTION),
         has_time=bool(flags & _HAS_TIME),
-        mentions=tuple(struct.iter_unpack("<ii", data[_HEADER.size : begin])) if mentions else (),
+        mentions=tuple((first, last) for first, last in struct.iter_unpack("<ii", data[_HEADER.size : begin])),
         tokens=np.frombuffer(data, np.int8, offset=begin).reshape(count, dimensions),
     )
 

@@ -34,7 +34,15 @@ from sqlalchemy.types import Float
 
 from agentmem.features.memories.index_writing import POSTING, vector_text
 from agentmem.features.memories.repository import RECORD_COLUMNS, to_record
-from agentmem.features.memories.tables import HalfVector, index_entries, index_settings, memories, postings, scope_statistics, vectors
+from agentmem.features.memories.tables import (
+    HalfVector,
+    index_entries,
+    index_settings,
+    memories,
+    postings,
+    scope_statistics,
+    vectors,
+)
 from agentmem.features.memories.visibility import SHAPES, Shape, View, visible
 from agentmem.foundation.database.transaction import TenantFilter, Transaction
 from agentmem.schemas.filters import Filter

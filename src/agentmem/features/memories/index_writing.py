@@ -6,6 +6,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import (
@@ -148,6 +149,7 @@ class TermHashes:
         self._known: dict[str, int] = {}
 
     def of(self, terms: Sequence[str]) -> list[int]:
+        """Give the hashes of terms, in their order."""
         unknown = [term for term in terms if term not in self._known]
         self._known.update(zip(unknown, self._index.term_hashes(unknown), strict=True))
         return [self._known[term] for term in terms]
@@ -253,9 +255,7 @@ async def change_statistics(tx: Transaction, changes: dict[str, tuple[int, int]]
 
 async def set_live(tx: Transaction, places: Sequence[Place], *, live: bool) -> None:
     """Say whether vectors of these places may be found by a plain search."""
-    await tx.execute(
-        update(vectors).where(tx.own(vectors), vectors.c.place.in_(places)).values(live=live)
-    )
+    await tx.execute(update(vectors).where(tx.own(vectors), vectors.c.place.in_(places)).values(live=live))
 
 
 async def complete_entries(tx: Transaction, written: Sequence[tuple[StoredVersion, PreparedMemory]]) -> None:

@@ -25,7 +25,7 @@ from agentmem.features.memories.index_writing import (
     write_entries,
 )
 from agentmem.features.memories.model import PreparedMemory, StoredVersion
-from agentmem.features.memories.packing import hold_rewriting, strip
+from agentmem.features.memories.packing import hold_rewriting, is_any, strip
 from agentmem.features.memories.repository import RECORD_COLUMNS, content_digest, to_record
 from agentmem.features.memories.tables import index_entries, memories, sessions, vectors
 from agentmem.features.memories.upkeep import follow_memories, lock_memories, texts_at
@@ -57,7 +57,7 @@ class MemoryMending:
         kept = [(stored, memory) for stored, memory in made if stored.record.id in there]
         places = [stored.place for stored, _ in kept]
         for table in (index_entries, vectors):
-            old = and_(tx.own(table), table.c.model.in_([model, PENDING]), table.c.place.in_(places))
+            old = and_(tx.own(table), table.c.model.in_([model, PENDING]), is_any(table.c.place, places))
             await tx.execute(delete(table).where(old))
         if kept:
             await write_entries(tx, kept, TermHashes(tx))
@@ -69,7 +69,6 @@ class MemoryMending:
         """Take places out of all postings, and write those that their texts say; foreign places are gone then."""
         await hold_rewriting(tx)
         texts = await texts_at(tx, places)
-        await lock_memories(tx, {stored.record.id for stored in texts})
         # What a text says cannot be written without opening it: postings of damaged contents stay as they are.
         damaged = await _unreadable(tx, places, texts)
         await strip(tx, np.array(sorted(set(places) - damaged), np.int64))
@@ -124,12 +123,12 @@ class MemoryMending:
         """Remove index entries and vectors of places that no memory has."""
         places = list((await tx.execute(orphans(tx))).scalars())
         for table in (index_entries, vectors):
-            await tx.execute(delete(table).where(tx.own(table), table.c.place.in_(places)))
+            await tx.execute(delete(table).where(tx.own(table), is_any(table.c.place, places)))
 
 
 async def _unreadable(tx: Transaction, places: Sequence[int], texts: Sequence[StoredVersion]) -> set[int]:
     """Give those places that a memory has whose text does not open."""
-    owned = select(memories.c.place).where(tx.own(memories), memories.c.place.in_(places))
+    owned = select(memories.c.place).where(tx.own(memories), is_any(memories.c.place, places))
     return set((await tx.execute(owned)).scalars()) - {stored.place for stored in texts}
 
 

@@ -32,8 +32,8 @@ class PreparedMemory:
     """A new memory, analysed and embedded, ready to be written.
 
     ``thread`` numbers the conversations of one call: turns without a ``run_id`` that share it are neighbours.
-    ``vector`` is absent, and ``model`` empty, when the embedder failed; the memory is then found by its words until it is
-    back.
+    ``vector`` is absent, and ``model`` empty, when the embedder failed; the memory is then found by its words until the
+    embedder is back.
     """
 
     memory_id: MemoryId
@@ -69,7 +69,10 @@ def make_place(session_no: int, position: int) -> Place:
 def can_hold(places: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Say which places can hold a memory; those beside a lone memory or before a session's first turn cannot."""
     position = places & LAST_POSITION
-    return (position == ALONE) | ((position >= FIRST_POSITION) & (position <= LAST_POSITION - WINDOW))
+    held: NDArray[np.bool_] = (position == ALONE) | (
+        (position >= FIRST_POSITION) & (position <= LAST_POSITION - WINDOW)
+    )
+    return held
 
 
 def lowest_authority(origins: Iterable[Origin]) -> Origin:

@@ -44,9 +44,7 @@ class NearDuplicates:
         statement = select(*RECORD_COLUMNS).where(visible(view.shape(tx)), memories.c.place.in_(wanted))
         records = {row.place: to_record(tx, row) for row in await tx.execute(statement, view.values(tx))}
         return [
-            NearDuplicate(
-                first=records[int(places[first])], second=records[int(places[second])], similarity=similarity
-            )
+            NearDuplicate(first=records[int(places[first])], second=records[int(places[second])], similarity=similarity)
             for similarity, first, second in pairs
         ]
 

@@ -13,7 +13,8 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import and_, delete, func, select, tuple_
+from sqlalchemy import ARRAY, BigInteger, and_, any_, delete, func, literal, select, tuple_
+from sqlalchemy.sql import ColumnElement
 
 from agentmem.features.memories.index_writing import POSTING, insert_blocks, pack_blocks
 from agentmem.features.memories.tables import postings
@@ -87,12 +88,17 @@ async def pack_some(tx: Transaction, after: TermOfUser | None, loose_rows: int) 
     return chosen[-1], len(chosen)
 
 
+def is_any(column: ColumnElement[int], values: Sequence[int]) -> ColumnElement[bool]:
+    """Build the condition that a number is one of any number of values: one parameter, however many they are."""
+    return column == any_(literal(list(values), ARRAY(BigInteger)))
+
+
 async def read_rows(tx: Transaction, terms: Sequence[int] | None = None) -> AsyncIterator[list[PostingRow]]:
     """Read the organization's postings, or those of some terms, in the order of their keys and in bounded batches."""
     key = (postings.c.term, postings.c.user_id, postings.c.first_place)
     statement = select(*key, postings.c.packed).where(tx.own(postings)).order_by(*key).limit(ROWS_AT_ONCE)
     if terms is not None:
-        statement = statement.where(postings.c.term.in_(terms))
+        statement = statement.where(is_any(postings.c.term, terms))
     after: Key | None = None
     while True:
         step = statement if after is None else statement.where(tuple_(*key) > after)

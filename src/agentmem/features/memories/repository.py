@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -42,7 +42,7 @@ _INT63 = 2**63 - 1
 KINDS = {item.value: item for item in Kind}
 ROLES = {item.value: item for item in Role}
 ORIGINS = {item.value: item for item in Origin}
-RECORD_COLUMNS = tuple(memories.c[name] for name in memories.c.keys() if name not in {"content_digest", "known_until"})
+RECORD_COLUMNS = tuple(column for column in memories.c if column.name not in {"content_digest", "known_until"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,7 +70,10 @@ def to_version(tx: Transaction, row: RecordRow) -> StoredVersion:
 
 def to_record(tx: Transaction, row: RecordRow) -> MemoryRecord:
     """Open a row's sealed columns and give it as a view."""
-    open_content, open_actor = tx.keys.keyring.opener("memories", "content"), tx.keys.keyring.opener("memories", "actor")
+    open_content, open_actor = (
+        tx.keys.keyring.opener("memories", "content"),
+        tx.keys.keyring.opener("memories", "actor"),
+    )
     memory_id, version = row.memory_id, row.version
     return MemoryRecord.model_construct(
         id=memory_id,
@@ -108,7 +111,10 @@ async def insert_versions(tx: Transaction, versions: Sequence[StoredVersion]) ->
         for earlier, later in pairwise(versions)
         if earlier.record.id == later.record.id
     }
-    seal_content, seal_actor = tx.keys.keyring.sealer("memories", "content"), tx.keys.keyring.sealer("memories", "actor")
+    seal_content, seal_actor = (
+        tx.keys.keyring.sealer("memories", "content"),
+        tx.keys.keyring.sealer("memories", "actor"),
+    )
     rows = []
     for stored in versions:
         record = stored.record
@@ -164,7 +170,7 @@ async def fetch_current(tx: Transaction, memory_ids: Sequence[MemoryId], *, lock
     """
     if lock:
         # Not the rows: a row that another transaction has just ended would be waited for, and its successor not seen.
-        await tx.execute(LOCKS, {"locks": sorted(memory_id.int & _INT63 for memory_id in memory_ids)})
+        await lock_ids(tx, memory_ids)
     statement = select(*RECORD_COLUMNS).where(
         tx.own(memories), memories.c.memory_id.in_(memory_ids), memories.c.known_until.is_(None)
     )
@@ -173,6 +179,11 @@ async def fetch_current(tx: Transaction, memory_ids: Sequence[MemoryId], *, lock
         if memory_id not in found:
             raise not_found(memory_id)
     return [found[memory_id] for memory_id in memory_ids]
+
+
+async def lock_ids(tx: Transaction, memory_ids: Iterable[UUID]) -> None:
+    """Keep others from making or changing memories with these ids until the transaction ends."""
+    await tx.execute(LOCKS, {"locks": sorted(memory_id.int & _INT63 for memory_id in memory_ids)})
 
 
 def not_found(memory_id: UUID) -> NotFound:

@@ -132,9 +132,7 @@ async def _rank(
     return asked.ranking.order(candidates)
 
 
-async def _gather(
-    tx: Transaction, asked: Asked, statistics: Statistics, within: NDArray[np.int64] | None
-) -> Gathered:
+async def _gather(tx: Transaction, asked: Asked, statistics: Statistics, within: NDArray[np.int64] | None) -> Gathered:
     hashes = tuple(tx.keys.index.term_hashes(asked.terms))
     found = await read_postings(tx, asked.view.scope, hashes) if hashes else {}
     nothing = np.zeros(0, POSTING)

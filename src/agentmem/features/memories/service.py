@@ -218,9 +218,7 @@ def _record(tx: Transaction, memory: PreparedMemory) -> MemoryRecord:
 
 
 def _first_version(tx: Transaction, memory: PreparedMemory, place: Place) -> StoredVersion:
-    return StoredVersion(
-        record=_record(tx, memory), place=place, change="added", changed_by=tx.caller.principal_id
-    )
+    return StoredVersion(record=_record(tx, memory), place=place, change="added", changed_by=tx.caller.principal_id)
 
 
 def _is_live(record: MemoryRecord) -> bool:

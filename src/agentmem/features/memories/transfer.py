@@ -42,7 +42,9 @@ class MemoryTransfer:
         values = scope_values(scope)
         current = (
             select(memories.c.memory_id)
-            .where(tx.own(memories), in_scope(tuple(values)), memories.c.known_until.is_(None), memories.c.place > after)
+            .where(
+                tx.own(memories), in_scope(tuple(values)), memories.c.known_until.is_(None), memories.c.place > after
+            )
             .order_by(memories.c.place)
             .limit(limit)
         )
@@ -55,15 +57,18 @@ class MemoryTransfer:
     @operation(Permission.MEMORY_READ, read_only=True)
     async def unknown(self, tx: Transaction, ids: Sequence[UUID]) -> set[UUID]:
         """Give those ids that no memory has."""
-        rows = await tx.execute(select(memories.c.memory_id).where(tx.own(memories), memories.c.memory_id.in_(ids)))
-        return set(ids) - {row.memory_id for row in rows}
+        return await _unknown(tx, ids)
 
     @operation(Permission.MEMORY_WRITE, audit="memory.imported")
     async def write(self, tx: Transaction, imported: Sequence[tuple[ExportedMemory, PreparedMemory]]) -> int:
-        """Store memories with their histories, and say how many.
+        """Store memories with their histories, and say how many; those that are there already are passed over.
 
         Only who may maintain the store keeps the provenance that the export claims; for others it is an import.
         """
+        ids = [exported.versions[-1].memory.id for exported, _ in imported]
+        await repository.lock_ids(tx, ids)
+        unknown = await _unknown(tx, ids)
+        imported = [item for item, memory_id in zip(imported, ids, strict=True) if memory_id in unknown]
         if not imported:
             return 0
         places = await allocate_places(tx, [prepared for _, prepared in imported])
@@ -85,6 +90,11 @@ class MemoryTransfer:
         await set_live(tx, deleted, live=False)
         tx.touch(version.record.id for version, _ in latest)
         return len(latest)
+
+
+async def _unknown(tx: Transaction, ids: Sequence[UUID]) -> set[UUID]:
+    rows = await tx.execute(select(memories.c.memory_id).where(tx.own(memories), memories.c.memory_id.in_(ids)))
+    return set(ids) - {row.memory_id for row in rows}
 
 
 def _stored(versions: list[StoredVersion]) -> StoredMemory:

@@ -19,7 +19,7 @@ from agentmem.errors import DecryptionFailed
 from agentmem.features.memories.index_entry import build
 from agentmem.features.memories.index_writing import NOBODY, PENDING, TermHashes, change_statistics, write_entries
 from agentmem.features.memories.model import PreparedMemory, StoredVersion
-from agentmem.features.memories.packing import TermOfUser, hold_rewriting, pack_some, strip, try_rewriting
+from agentmem.features.memories.packing import TermOfUser, hold_rewriting, is_any, pack_some, strip, try_rewriting
 from agentmem.features.memories.repository import RECORD_COLUMNS, to_version
 from agentmem.features.memories.tables import index_entries, index_settings, memories, vectors
 from agentmem.foundation.authorization.caller import Permission
@@ -138,7 +138,7 @@ class MemoryUpkeep:
         )
         places = list((await tx.execute(batch)).scalars())
         if places:
-            moving = and_(tx.own(vectors), vectors.c.model == model, vectors.c.place.in_(places))
+            moving = and_(tx.own(vectors), vectors.c.model == model, is_any(vectors.c.place, places))
             await tx.execute(update(vectors).where(moving).values(graph=dimensions))
         return len(places)
 
@@ -199,7 +199,7 @@ async def follow_memories(tx: Transaction, places: Sequence[Place]) -> None:
         memories.c.known_until.is_(None),
         memories.c.deleted_at.is_(None),
     )
-    moved = and_(tx.own(vectors), vectors.c.place.in_(places), vectors.c.live != present)
+    moved = and_(tx.own(vectors), is_any(vectors.c.place, places), vectors.c.live != present)
     await tx.execute(update(vectors).where(moved).values(live=~vectors.c.live))
 
 
@@ -222,7 +222,7 @@ async def texts_at(tx: Transaction, places: Sequence[int]) -> list[StoredVersion
     statement = (
         select(*RECORD_COLUMNS)
         .ext(distinct_on(memories.c.place))
-        .where(tx.own(memories), memories.c.place.in_(places))
+        .where(tx.own(memories), is_any(memories.c.place, places))
         .order_by(memories.c.place, memories.c.version.desc())
     )
     found = []
@@ -237,7 +237,7 @@ async def texts_at(tx: Transaction, places: Sequence[int]) -> list[StoredVersion
 async def _end_pending(tx: Transaction, places: Sequence[Place]) -> None:
     await tx.execute(
         delete(index_entries).where(
-            tx.own(index_entries), index_entries.c.model == PENDING, index_entries.c.place.in_(places)
+            tx.own(index_entries), index_entries.c.model == PENDING, is_any(index_entries.c.place, places)
         )
     )
 
@@ -251,10 +251,12 @@ async def _remove_index(tx: Transaction, ids: Sequence[UUID]) -> None:
         lengths[user_id].append(length)
     owned = select(memories.c.place).distinct().where(tx.own(memories), memories.c.memory_id.in_(ids))
     places = list((await tx.execute(owned)).scalars())
-    await _remove_postings(tx, places)
-    await change_statistics(tx, {user: (-len(found), -sum(found)) for user, found in lengths.items()})
+    for start in range(0, len(places), PURGE_BATCH):
+        await _remove_postings(tx, places[start : start + PURGE_BATCH])
+    if lengths:
+        await change_statistics(tx, {user: (-len(found), -sum(found)) for user, found in lengths.items()})
     for table in (vectors, index_entries):
-        await tx.execute(delete(table).where(tx.own(table), table.c.place.in_(places)))
+        await tx.execute(delete(table).where(tx.own(table), is_any(table.c.place, places)))
 
 
 async def _remove_postings(tx: Transaction, places: Sequence[int]) -> None:

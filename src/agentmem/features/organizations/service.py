@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID, uuid5
@@ -11,7 +12,7 @@ from agentmem.features.organizations import repository
 from agentmem.foundation.authorization.caller import Caller, Permission
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.transaction import Transaction
-from agentmem.foundation.encryption.keyring import create_organization_keys
+from agentmem.foundation.encryption.keyring import WrappedKey, create_organization_keys
 from agentmem.foundation.ledger.audit import Outcome, write_audit_entry
 from agentmem.kit.ids import OrganizationId
 from agentmem.operations import operation
@@ -38,17 +39,16 @@ class OrganizationService:
             pass
         else:
             return
-        keys = await create_organization_keys(
-            self.database.provider, caller.organization_id, now=self.database.clock()
-        )
-        try:
-            async with self.database.registration(caller, list(keys)) as tx:
-                if not await repository.insert_organization(tx, name):
-                    raise Conflict(f"The organization {name!r} is there already.")
-                await repository.insert_keys(tx, list(keys))
-                await write_audit_entry(tx, "organization.registered", Outcome.DONE)
-        except Conflict:
-            await self.name(caller)
+        keys = await create_organization_keys(self.database.provider, caller.organization_id, now=self.database.clock())
+        with suppress(Conflict):  # another process was faster, and its keys are the organization's
+            await self._register(caller, name, list(keys))
+
+    async def _register(self, caller: Caller, name: str, keys: list[WrappedKey]) -> None:
+        async with self.database.registration(caller, keys) as tx:
+            if not await repository.insert_organization(tx, name):
+                raise Conflict(f"The organization {name!r} is there already.")
+            await repository.insert_keys(tx, keys)
+            await write_audit_entry(tx, "organization.registered", Outcome.DONE)
 
     @operation(Permission.ORGANIZATION_READ, read_only=True)
     async def name(self, tx: Transaction) -> str:

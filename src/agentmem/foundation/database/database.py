@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from functools import partial
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
@@ -106,7 +106,7 @@ class Database:
             except DBAPIError as error:
                 await connection.close()
                 # A pooled connection died with its server: nothing was done yet, so one new one is tried.
-                if not error.connection_invalidated or attempt == 2:  # noqa: PLR2004
+                if not error.connection_invalidated or attempt == 2:
                     raise
             else:
                 return connection

@@ -29,9 +29,7 @@ async def claim(
         "result": [str(item) for item in result],
         "created_at": tx.now,
     }
-    claimed = await tx.execute(
-        insert(idempotency_keys).on_conflict_do_nothing().returning(idempotency_keys.c.key), row
-    )
+    claimed = await tx.execute(insert(idempotency_keys).on_conflict_do_nothing().returning(idempotency_keys.c.key), row)
     if claimed.first() is not None:
         return None
     earlier = (

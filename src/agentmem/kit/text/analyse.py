@@ -23,7 +23,9 @@ _EVIDENCE: Final = 2
 
 # Letters and digits with the marks that belong to them. Python's \w knows no combining marks, without which an Indian
 # word falls into pieces; the ranges are those of the marks of Latin, Hebrew, Arabic and the Indian scripts.
-_MARKS: Final = "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u0900-\u0963\u0981-\u09cd\u0a01-\u0a4d\u0b82-\u0bcd"
+_MARKS: Final = (
+    "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u0900-\u0963\u0981-\u09cd\u0a01-\u0a4d\u0b82-\u0bcd"
+)
 _UNSPACED: Final = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3"
     "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003134f"
@@ -129,7 +131,7 @@ def detect(text: str) -> str:
 
 
 def _in_language(text: str, tokens: list[Token], language: str) -> list[Token]:
-    """Stem again for a language; the English stem stays beside, so that a short query without evidence still matches."""
+    """Stem again for a language; the English stem stays, so that a short query without evidence still matches."""
     stops = OTHER_STOP[language]
     out: list[Token] = []
     for token in tokens:

@@ -26,8 +26,8 @@ _MAYBE_ENGLISH: Final = re.compile(
 )
 _MAYBE_CHINESE: Final = re.compile(r"[年月日号天周晚早]|星期|礼拜")
 _WHEN: Final = re.compile(
-    r"\bwhen\b(?!ever)|\b(?:what|which|on what|in what) (?:time|date|day|week|weekend|month|year|season)\b|"
-    r"\bhow (?:long|recently|soon) |\b(?:cuándo|quand|wann|quando|wanneer|когда)\b|什么时候|何时|几号|几月|哪天|哪年|哪一[年天]|多久|いつ|언제",
+    r"\bwhen\b|\b(?:what|which) (?:time|date|day|week|weekend|month|year|season)\b|\bhow (?:long|recently|soon) |"
+    r"\b(?:cuándo|quand|wann|quando|wanneer|когда)\b|什么时候|何时|几号|几月|哪天|哪年|哪一[年天]|多久|いつ|언제",
     re.IGNORECASE,
 )
 

@@ -9,8 +9,14 @@ from typing import Final
 from agentmem.kit.text import calendar
 from agentmem.kit.text.calendar import Days
 
-_DIGITS: Final = {letter: number for number, letter in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2, "几": 3, "半": 0}
+_DIGITS: Final = {letter: number for number, letter in enumerate("零一二三四五六七八九")} | {
+    "〇": 0,
+    "两": 2,
+    "几": 3,
+    "半": 0,
+}
 _FIGURE: Final = r"[0-9０-９零〇一二三四五六七八九十两几]"
+_MONTH_AND_DAY: Final = rf"{_FIGURE}{{1,3}}月份?的?(?:{_FIGURE}{{1,3}}[日号])?"
 _RELATIVE_DAYS: Final = {
     "大前天": -3, "前天": -2, "昨天": -1, "昨晚": -1, "昨日": -1, "今天": 0, "今日": 0, "今晚": 0, "今早": 0,
     "明天": 1, "明日": 1, "明晚": 1, "后天": 2, "大后天": 3,
@@ -22,8 +28,7 @@ _WEEKDAYS: Final = "一二三四五六日"
 PATTERN: Final = re.compile(
     "|".join(
         (
-            rf"(?P<full>(?:{_FIGURE}{{4}}年|大?前年|[去今明后]年)的?"
-            rf"(?:(?:{_FIGURE}{{1,3}}月份?的?(?:{_FIGURE}{{1,3}}[日号])?)|[春夏秋冬][天季]?)?)",
+            rf"(?P<full>(?:{_FIGURE}{{4}}年|大?前年|[去今明后]年)的?(?:{_MONTH_AND_DAY}|[春夏秋冬][天季]?)?)",
             rf"(?P<monthday>{_FIGURE}{{1,3}}月{_FIGURE}{{1,3}}[日号])",
             rf"(?P<counted>{_FIGURE}{{1,3}}(?:天|日|个?星期|个?礼拜|周|个月|年)(?:以|之)?[前后])",
             r"(?P<week>(?:上上|下下|上|下|这|本)个?(?:周|星期|礼拜)(?:[一二三四五六日天末])?)",

@@ -21,7 +21,9 @@ _MONTHS: Final = {
 _WEEKDAYS: Final = {
     name: number
     for number, names in enumerate(
-        "monday mon|tuesday tue tues|wednesday wed|thursday thu thur thurs|friday fri|saturday sat|sunday sun".split("|")
+        "monday mon|tuesday tue tues|wednesday wed|thursday thu thur thurs|friday fri|saturday sat|sunday sun".split(
+            "|"
+        )
     )
     for name in names.split()
 }
@@ -42,7 +44,14 @@ _MONTH: Final = (
 )
 _DAY_NAME: Final = r"(?:mon|tues?|wednes|wed|thurs?|thu|fri|satur|sat|sun)(?:day)?s?"
 _COUNT: Final = (
-    r"(?:\d{1,3}|an?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:a )?few|(?:a )?couple(?: of)?|several)"
+    r"(?:\d{1,3}|an?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|"
+    r"(?:a )?few|(?:a )?couple(?: of)?|several)"
+)
+_SEASON: Final = r"(?:spring|summer|autumn|fall|winter)"
+_WITHIN: Final = "in|since|until|during|by|of"
+_WORDS_FOR_DAYS: Final = (
+    "the day before yesterday|the day after tomorrow|yesterday|today|tonight|tomorrow|last night|"
+    "this (?:morning|afternoon|evening)|the other day|recently"
 )
 _YEAR: Final = r"(?:19|20)\d\d"
 _UNIT: Final = r"(?:day|week|month|year|decade)"
@@ -56,17 +65,16 @@ PATTERN: Final = re.compile(
             rf"(?P<daymonth>\b\d{{1,2}}(?:st|nd|rd|th)?(?: of)? {_MONTH}\b\.?(?:,? {_YEAR}\b)?)",
             rf"(?P<monthday>\b{_MONTH}\.? (?:the )?\d{{1,2}}(?:st|nd|rd|th)?\b(?:,? {_YEAR}\b)?)",
             rf"(?P<monthyear>\b{_MONTH}\.?,?(?: of)? {_YEAR}\b)",
-            rf"(?P<season>\b(?:(?:last|this|next|past) )?(?:spring|summer|autumn|fall|winter)(?:,?(?: of)? {_YEAR})?\b)",
-            rf"(?P<relmonth>\b(?:in|last|next|this|since|until|during|by|early|late|mid|of)[ -]{_MONTH}\b(?!,?(?: of)? \d))",
+            rf"(?P<season>\b(?:(?:last|this|next|past) )?{_SEASON}(?:,?(?: of)? {_YEAR})?\b)",
+            rf"(?P<relmonth>\b(?:{_WITHIN}|last|next|this|early|late|mid)[ -]{_MONTH}\b(?!,?(?: of)? \d))",
             rf"(?P<ago>\b{_COUNT} {_UNIT}s? (?:ago|back|earlier|before)\b)",
             rf"(?P<ahead>\bin {_COUNT} {_UNIT}s?(?:'s? time)?\b|\b{_COUNT} {_UNIT}s? from now\b)",
             rf"(?P<span>\b(?:last|past|previous|next|coming) (?:{_COUNT}) {_UNIT}s\b)",
             rf"(?P<relday>\b(?:last|next|this|this past|past|coming) {_DAY_NAME}\b)",
             r"(?P<relunit>\b(?:last|next|this|this past|past|previous|coming) (?:week(?:end)?|month|year)\b)",
-            r"(?P<word>\b(?:the day before yesterday|the day after tomorrow|yesterday|today|tonight|tomorrow|last night|"
-            r"this (?:morning|afternoon|evening)|the other day|recently|these days|right now)\b)",
+            rf"(?P<word>\b(?:{_WORDS_FOR_DAYS})\b)",
             r"(?P<weekday>\b(?:mon|tues|wednes|thurs|fri|satur|sun)day\b)",
-            rf"(?P<year>\b(?:in|of|since|during|by|before|after|until|from|year|around|back in) {_YEAR}\b|\b20[012]\d\b)",
+            rf"(?P<year>\b(?:{_WITHIN}|year|around|back in|before|after|from) {_YEAR}\b|\b20[012]\d\b)",
         )
     ),
     re.IGNORECASE,
@@ -172,7 +180,7 @@ def _weekday(words: list[str], day: date) -> Days:
     return calendar.shifted(day, -((day.weekday() - target - 1) % 7 + 1))
 
 
-def _word(words: list[str], day: date) -> Days | None:
+def _word(words: list[str], day: date) -> Days:
     match words:
         case ["the", "day", "before", "yesterday"]:
             return calendar.shifted(day, -2)
@@ -184,7 +192,5 @@ def _word(words: list[str], day: date) -> Days | None:
             return calendar.shifted(day, 1)
         case ["the", "other", "day"] | ["recently"]:
             return Days(max(1, day.toordinal() - 14), day.toordinal())
-        case ["these", "days"] | ["right", "now"]:
-            return None
         case _:
             return calendar.one_day(day)

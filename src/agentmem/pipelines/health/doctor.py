@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -13,20 +13,17 @@ import structlog
 from agentmem.errors import AgentMemError, EmbedderUnavailable
 from agentmem.features.memories.checking import MemoryChecking
 from agentmem.features.memories.examination import Damage, Examination, IndexedBy
-from agentmem.features.memories.index_entry import build, indexed_text
-from agentmem.features.memories.index_writing import PENDING
 from agentmem.features.memories.mending import MemoryMending
 from agentmem.features.memories.model import PreparedMemory, StoredVersion
 from agentmem.features.memories.upkeep import MemoryUpkeep
 from agentmem.foundation.authorization.caller import Caller
 from agentmem.foundation.database.inspect import Caretaker, ServerFacts
 from agentmem.foundation.inference.loaded import Models
-from agentmem.foundation.inference.port import Embedder, Embedding
-from agentmem.kit.ids import MemoryId
+from agentmem.foundation.inference.port import Embedder
 from agentmem.schemas.health import REPAIRABLE, Finding, FindingCode, HealthReport
-from agentmem.schemas.memories import NewMemory, OnDuplicate
 
 Progress = Callable[[int], None]
+Prepare = Callable[[Sequence[StoredVersion], Embedder], Awaitable[list[tuple[StoredVersion, PreparedMemory]]]]
 Item = TypeVar("Item")
 ENTRIES_AT_ONCE: Final = 128
 POSTINGS_AT_ONCE: Final = 2000
@@ -51,14 +48,16 @@ log = structlog.get_logger(__name__)
 class Doctor:
     """Examines the store of the caller's organization, and the server and the files around it.
 
+    ``checking`` makes a checker that unwraps the keys anew; ``prepare`` analyses and embeds stored texts again.
     ``closed`` are files and folders that nobody but their owner may reach, ``guarded`` those that others may not
     change.
     """
 
-    checking: MemoryChecking
+    checking: Callable[[], MemoryChecking]
     mending: MemoryMending
     upkeep: MemoryUpkeep
     models: Models
+    prepare: Prepare
     caretaker: Caretaker
     closed: tuple[Path, ...]
     guarded: tuple[Path, ...]
@@ -91,7 +90,7 @@ class Doctor:
         indexed = IndexedBy(
             model=embedder.model, dimensions=embedder.dimensions, token_dimensions=embedder.token_dimensions
         )
-        return await self.checking.examine(caller, indexed, progress)
+        return await self.checking().examine(caller, indexed, progress)
 
     async def _repair(self, caller: Caller, embedder: Embedder, found: Examination) -> None:
         """Do all that the damage asks for; what is counted is corrected last."""
@@ -105,15 +104,22 @@ class Doctor:
             await self.mending.restore_digests(caller, some)
         if FindingCode.INDEX_FOREIGN in codes:
             await self.mending.remove_orphans(caller)
-        for places in _parts(_places(damage, _ENTRY_CODES), ENTRIES_AT_ONCE):
-            texts = await self.mending.texts(caller, places)
-            await self.mending.rebuild_entries(caller, embedder.model, await _prepare(texts, embedder))
+        await self._rebuild_entries(caller, embedder, _places(damage, _ENTRY_CODES))
         if codes & _POSTING_CODES:
             for places in _parts(_places(damage, _POSTING_CODES), POSTINGS_AT_ONCE) or [[]]:
                 await self.mending.rebuild_postings(caller, places)
         if FindingCode.SESSION_WRONG in codes:
             await self.mending.mend_sessions(caller)
         await self.mending.recount(caller)
+
+    async def _rebuild_entries(self, caller: Caller, embedder: Embedder, places: Sequence[int]) -> None:
+        try:
+            for some in _parts(places, ENTRIES_AT_ONCE):
+                texts = await self.mending.texts(caller, some)
+                await self.mending.rebuild_entries(caller, embedder.model, await self.prepare(texts, embedder))
+        except EmbedderUnavailable as error:
+            # The rest of the repair goes on; what needs vectors stays among the findings.
+            log.warning("embedder_failed", repairing=len(places), reason=error.code)
 
     async def _look_around(self) -> list[Finding]:
         files = await asyncio.to_thread(self._check_files)
@@ -149,31 +155,6 @@ def _check_server(facts: ServerFacts) -> Iterator[Finding]:
     if not facts.synced_writes:
         what = "fsync or full_page_writes is off: a power cut can destroy the store."
         yield _finding(FindingCode.WRITES_NOT_SYNCED, what)
-
-
-async def _prepare(texts: Sequence[StoredVersion], embedder: Embedder) -> list[tuple[StoredVersion, PreparedMemory]]:
-    """Analyse and embed texts again; when the embedder fails, their vectors come later."""
-    whole = [indexed_text(text.record.content, text.record.actor) for text in texts]
-    embeddings: Sequence[Embedding | None]
-    try:
-        model, embeddings = embedder.model, await embedder.embed_documents(whole)
-    except EmbedderUnavailable as error:
-        log.warning("embedder_failed", repairing=len(texts), reason=error.code)
-        model, embeddings = PENDING, [None] * len(texts)
-    return [(text, _prepared(text, embedding, model)) for text, embedding in zip(texts, embeddings, strict=True)]
-
-
-def _prepared(text: StoredVersion, embedding: Embedding | None, model: str) -> PreparedMemory:
-    record = text.record
-    return PreparedMemory(
-        memory_id=MemoryId(record.id),
-        new=NewMemory(content=record.content, actor=record.actor),
-        thread=0,
-        entry=build(record.content, record.actor, record.occurred_at, embedding),
-        vector=None if embedding is None else embedding.pooled,
-        model=model,
-        on_duplicate=OnDuplicate.KEEP,
-    )
 
 
 def _places(damage: Sequence[Damage], codes: frozenset[FindingCode]) -> list[int]:

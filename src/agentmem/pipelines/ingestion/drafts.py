@@ -89,4 +89,3 @@ def _mapping(value: object) -> Mapping[str, object]:
     if not isinstance(value, Mapping):
         raise InvalidInput(f"metadata is an object, not {type(value).__name__}.")
     return value
-

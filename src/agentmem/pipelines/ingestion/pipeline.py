@@ -40,7 +40,7 @@ EMBEDDED_CHARACTERS: Final = 8000
 """How much of a memory its vectors see; the mean of more would mean little. Its words are indexed to the end."""
 
 INLINE_CHARACTERS: Final = 4000
-"""Longer text is analysed in a thread, so that it does not hold up other callers: this much takes about a millisecond."""
+"""Longer text is analysed in a thread, so that it does not hold up other callers."""
 
 UPDATE_ATTEMPTS: Final = 3
 

@@ -85,15 +85,19 @@ def _parse_line(number: int, line: str, reader: DraftReader) -> Draft | Exported
         reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
         raise ImportFailed(f"Line {number} is not JSON: {reason}.", hint=hint) from None
     try:
-        if isinstance(value, dict) and "versions" in value:
-            check_json(value)
-            return _checked(parse(ExportedMemory, value))
-        if not isinstance(value, dict | str):
-            raise InvalidInput("it is neither an object nor a string.")
-        return reader.read(value)
+        return _read_value(value, reader)
     except (InvalidInput, ValueError) as error:
         reason = error.message if isinstance(error, InvalidInput) else str(error)
         raise ImportFailed(f"Line {number}: {reason}", hint=hint) from None
+
+
+def _read_value(value: object, reader: DraftReader) -> Draft | ExportedMemory:
+    if isinstance(value, dict) and "versions" in value:
+        check_json(value)
+        return _checked(parse(ExportedMemory, value))
+    if not isinstance(value, dict | str):
+        raise InvalidInput("it is neither an object nor a string.")
+    return reader.read(value)
 
 
 def _refuse_constant(name: str) -> object:
@@ -115,4 +119,3 @@ def _checked(exported: ExportedMemory) -> ExportedMemory:
 def _draft(record: MemoryRecord, thread: int) -> Draft:
     fields = record.model_dump(include=set(NewMemory.model_fields), exclude={"expires_at"})
     return Draft(new=parse(NewMemory, fields), thread=thread, on_duplicate=OnDuplicate.KEEP)
-

@@ -7,14 +7,14 @@ on where another stopped.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
 from agentmem.errors import AgentMemError
-from agentmem.features.memories.model import StoredVersion
+from agentmem.features.memories.model import PreparedMemory, StoredVersion
 from agentmem.features.memories.upkeep import Lacking, MemoryUpkeep
 from agentmem.foundation.authorization.caller import Caller
 from agentmem.foundation.database.inspect import Caretaker
@@ -80,13 +80,19 @@ class Upkeep:
         """Go through the store once, in the order of places; what is added meanwhile may come before, or after."""
         filled, after = 0, Place(-1)
         while (found := await find(caller, embedder.model, after, BATCH)) is not None:
-            prepared = await self.ingestion.prepare([_draft(version) for version in found.versions], embedder)
-            written = await self.memories.complete(caller, list(zip(found.versions, prepared, strict=True)))
+            written = await self.memories.complete(caller, await self.prepare(found.versions, embedder))
             filled += written
             after = found.last
             if progress is not None and written:
                 progress(written)
         return filled
+
+    async def prepare(
+        self, versions: Sequence[StoredVersion], embedder: Embedder
+    ) -> list[tuple[StoredVersion, PreparedMemory]]:
+        """Analyse and embed stored texts again, as when they were added; raises :class:`EmbedderUnavailable`."""
+        prepared = await self.ingestion.prepare([_draft(version) for version in versions], embedder)
+        return list(zip(versions, prepared, strict=True))
 
     async def change_model(self, caller: Caller, name: str, progress: Progress | None = None) -> Reembedded:
         """Embed every memory by another model, then put it in force; searches use the old one until then.

@@ -64,7 +64,7 @@ def query_vectors(query: ParsedQuery, embedding: TokenVectors, idf: Mapping[str,
     if not share.any():
         share = np.ones(len(chosen), np.float32)
     return QueryVectors(
-        vectors=_unit(embedding.tokens[chosen].astype(np.float32)), weights=share / max(float(share.sum()), _TINY)
+        vectors=_unit(embedding.tokens[chosen].astype(np.float32)), weights=share / max(float(share.sum()), 1e-6)
     )
 
 
@@ -74,7 +74,8 @@ def in_windows(best: Floats, neighbours: NDArray[np.int64]) -> Floats:
     ``neighbours``, ``(memories, w)``, holds the rows of ``best`` that make each window, -1 for none; a memory is in
     its own window.
     """
-    return np.where(neighbours[:, :, None] >= 0, best[neighbours], np.float32(-1)).max(1)
+    found: Floats = np.where(neighbours[:, :, None] >= 0, best[neighbours], np.float32(-1)).max(1)
+    return found
 
 
 def best_matches(query: QueryVectors, tokens: Sequence[NDArray[np.int8]]) -> Floats:
@@ -109,4 +110,6 @@ def _products(rows: Floats, columns: Floats) -> Floats:
 
 
 def _unit(rows: Floats) -> Floats:
-    return rows / np.maximum(np.sqrt(np.einsum("nd,nd->n", rows, rows)), _TINY)[:, None]
+    lengths = np.sqrt(np.einsum("nd,nd->n", rows, rows))
+    unit: Floats = rows / np.maximum(lengths, _TINY)[:, None]
+    return unit

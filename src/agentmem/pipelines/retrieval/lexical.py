@@ -19,6 +19,8 @@ B: Final = 0.4
 REACH: Final = 2
 """Turns on either side that belong to a turn's window."""
 
+_HEARD: Final = 8192
+"""How many of the best turns are summed up into windows."""
 _APART: Final = 2 * REACH + 1
 
 Places = NDArray[np.int64]
@@ -76,17 +78,20 @@ class Matches:
         return self.places[_top(self.scores, count)]
 
     def best_windows(self, count: int) -> Places:
-        """Give the places whose windows hold most of the turns' scores, in no order; such a turn may match nothing itself."""
-        if not len(self.places):
-            return self.places
+        """Give the places whose windows hold most of the turns' scores, in no order; they need not match themselves."""
+        # What the weakest turns of a large scope would add to a window changes nothing among the best ones.
+        kept = np.sort(_top(self.scores, _HEARD))
+        if not len(kept):
+            return self.places[:0]
+        places = self.places[kept]
         # Places on a line of their own, with long gaps cut short, so that a window is a sum of neighbours in an array.
-        slots = np.cumsum(np.minimum(np.diff(self.places, prepend=self.places[0]), _APART)) + REACH
+        slots = np.cumsum(np.minimum(np.diff(places, prepend=places[0]), _APART)) + REACH
         line = np.zeros(int(slots[-1]) + 1 + REACH, np.float32)
-        line[slots] = self.scores
+        line[slots] = self.scores[kept]
         place_of = np.zeros(len(line), np.int64)
         windows = line.copy()
         for offset in range(-REACH, REACH + 1):
-            place_of[slots + offset] = self.places + offset
+            place_of[slots + offset] = places + offset
             if offset > 0:
                 windows[offset:] += line[:-offset]
                 windows[:-offset] += line[offset:]
@@ -107,7 +112,7 @@ class Matches:
         rows, found = self._find(places[:, None] + np.arange(-REACH, REACH + 1))
         # A neighbour without any of the terms is taken to be of average length.
         length = np.where(found, self.lengths[rows], self._average).mean(1).astype(np.float32)
-        scores = np.zeros(len(places), np.float32)
+        scores: Floats = np.zeros(len(places), np.float32)
         frequencies = np.zeros(len(self.places), np.float32)
         for row, frequency, weight in zip(self._rows, self._frequencies, self._weights, strict=True):
             frequencies[row] = frequency
@@ -120,7 +125,9 @@ class Matches:
         return rows, self.places[rows] == places
 
     def _saturated(self, frequency: Floats, length: Floats) -> Floats:
-        return frequency / (frequency + np.float32(K1 * (1 - B)) + np.float32(K1 * B / self._average) * length)
+        bottom = frequency + K1 * (1 - B) + (K1 * B / self._average) * length
+        share: Floats = np.divide(frequency, bottom, dtype=np.float32)
+        return share
 
 
 def _idf(postings: Sequence[Postings], documents: int) -> Floats:

@@ -28,6 +28,14 @@ MODEL_CHANGES = 2
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EmbeddedQuery:
+    """A query's vectors and the model that made them; none when the words alone are to be searched."""
+
+    model: str
+    embedding: Embedding | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Retrieval:
     """Finds memories."""
@@ -48,24 +56,23 @@ class Retrieval:
         embed_seconds = 0.0
         for _ in range(MODEL_CHANGES + 1):
             embed_began = perf_counter()
-            embedding = await self._embed(request)
+            embedded = await self._embed(request)
             embed_seconds += perf_counter() - embed_began
-            searched, ranking = await self._attempt(caller, request, view, query, embedding)
+            searched, ranking = await self._attempt(caller, request, view, query, embedded)
             if searched is not None:
                 return SearchResults(
                     hits=_hits(searched, ranking, explain=request.explain),
                     timings=_timings(embed_seconds, ranking.seconds, perf_counter() - began),
-                    degraded="embedder" if embedding is None and request.mode is SearchMode.HYBRID else None,
+                    degraded="embedder" if embedded.embedding is None and request.mode is SearchMode.HYBRID else None,
                 )
         raise DatabaseUnavailable("The store changes its embedding model again and again.", hint="Retry.")
 
     async def _attempt(
-        self, caller: Caller, request: SearchRequest, view: View, query: ParsedQuery, embedding: Embedding | None
+        self, caller: Caller, request: SearchRequest, view: View, query: ParsedQuery, embedded: EmbeddedQuery
     ) -> tuple[Searched | None, QueryRanking]:
         """Search once; nothing was searched when another process has put another model in force meanwhile."""
-        by_words = request.mode is not SearchMode.SEMANTIC
+        by_words, embedding, model = request.mode is not SearchMode.SEMANTIC, embedded.embedding, embedded.model
         ranking = QueryRanking(query, embedding, limit=request.limit, by_words=by_words)
-        model = self.models.current.model
         vector = None if embedding is None else QueryVector(model=model, pooled=embedding.pooled)
         searched = await self.search_operation.search(caller, view, list(query.terms), vector, ranking)
         if vector is not None and searched.model != model:
@@ -79,16 +86,18 @@ class Retrieval:
         results = await self.search(caller, SearchRequest(query=request.query, limit=CONTEXT_HITS, **values))
         return pack([hit for hit in results.hits if hit.score > 0], request.budget)
 
-    async def _embed(self, request: SearchRequest) -> Embedding | None:
+    async def _embed(self, request: SearchRequest) -> EmbeddedQuery:
+        # Another search may exchange the model while this one embeds: what is embedded keeps the name of its model.
+        embedder = self.models.current
         if request.mode is SearchMode.LEXICAL:
-            return None
+            return EmbeddedQuery(model=embedder.model, embedding=None)
         try:
-            return await self.models.current.embed_query(request.query)
+            return EmbeddedQuery(model=embedder.model, embedding=await embedder.embed_query(request.query))
         except EmbedderUnavailable as error:
             if request.mode is SearchMode.SEMANTIC:
                 raise
             log.warning("embedder_failed", searching="by words", reason=error.code)
-            return None
+            return EmbeddedQuery(model=embedder.model, embedding=None)
 
 
 def view_of(request: ReadRequest) -> View:
@@ -110,5 +119,8 @@ def _hits(searched: Searched, ranking: QueryRanking, *, explain: bool) -> list[S
 
 def _timings(embedding: float, own: float, total: float) -> Timings:
     return Timings(
-        embed_ms=embedding * 1000, database_ms=(total - embedding - own) * 1000, rank_ms=own * 1000, total_ms=total * 1000
+        embed_ms=embedding * 1000,
+        database_ms=(total - embedding - own) * 1000,
+        rank_ms=own * 1000,
+        total_ms=total * 1000,
     )

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from agentmem.kit.text.analyse import Token, analyse
 from agentmem.kit.text.times import TimeMention, find_times, has_time_question
+
+_LAST_LATIN: Final = "\u024f"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -14,7 +17,7 @@ class ParsedQuery:
     """A query as the ranking sees it.
 
     ``terms`` are the content terms with their counts, in the order of the text; ``windows`` are the stretches of days
-    that the query names; ``asks_when`` says that it asks for a time.
+    that the query names; ``asks_when`` says that it asks for a time, ``is_latin`` that most of its letters are Latin.
     """
 
     text: str
@@ -22,6 +25,7 @@ class ParsedQuery:
     terms: dict[str, int]
     windows: tuple[TimeMention, ...]
     asks_when: bool
+    is_latin: bool
 
 
 def parse_query(text: str, now: datetime) -> ParsedQuery:
@@ -37,4 +41,10 @@ def parse_query(text: str, now: datetime) -> ParsedQuery:
         terms=terms,
         windows=tuple(find_times(text, now)),
         asks_when=has_time_question(text),
+        is_latin=_is_latin(text),
     )
+
+
+def _is_latin(text: str) -> bool:
+    letters = [letter for letter in text if letter.isalpha()]
+    return 2 * sum(letter <= _LAST_LATIN for letter in letters) >= len(letters)

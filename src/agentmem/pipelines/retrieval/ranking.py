@@ -32,9 +32,7 @@ class QueryRanking:
     ``seconds`` adds up the time spent here.
     """
 
-    def __init__(
-        self, query: ParsedQuery, embedding: Embedding | None, *, limit: int, by_words: bool
-    ) -> None:
+    def __init__(self, query: ParsedQuery, embedding: Embedding | None, *, limit: int, by_words: bool) -> None:
         self.seconds = 0.0
         self._query, self._embedding = query, embedding
         self._weights = WORDS_ONLY if embedding is None else WITH_MODEL if by_words else MEANING_ONLY
@@ -126,5 +124,8 @@ def _entry(candidate: Candidate, model: str) -> SealedEntry:
     if candidate.model == model:
         return entry
     return SealedEntry(
-        is_question=entry.is_question, has_time=entry.has_time, mentions=entry.mentions, tokens=np.zeros((0, 0), np.int8)
+        is_question=entry.is_question,
+        has_time=entry.has_time,
+        mentions=entry.mentions,
+        tokens=np.zeros((0, 0), np.int8),
     )

@@ -80,7 +80,7 @@ class Nearest:
     similarities: Floats
 
     def at(self, places: Places) -> Floats:
-        """Give the similarity of each place, of any shape; one that was not found is as near as the farthest that was."""
+        """Give each place's similarity, in any shape; one that was not found is as near as the farthest that was."""
         if not len(self.places):
             return np.zeros(places.shape, np.float32)
         order = np.argsort(self.places)
@@ -122,7 +122,7 @@ class Signals:
 NAMES: Final = tuple(field.name for field in fields(Signals))
 
 
-def gather(
+def gather(  # noqa: PLR0917 - a pool is judged by all that is known of the query, which has no other home
     query: ParsedQuery,
     hashes: Sequence[int],
     pool: Pool,
@@ -167,7 +167,7 @@ def gather(
 
 
 def neighbours(places: Places, reach: int) -> NDArray[np.int64]:
-    """Give for each sorted place the rows of places up to ``reach`` away, itself in the middle, -1 where there is none."""
+    """Give for each sorted place the rows of places up to ``reach`` away, itself in the middle, -1 for none."""
     wanted = places[:, None] + np.arange(-reach, reach + 1)
     if not len(places):
         return wanted

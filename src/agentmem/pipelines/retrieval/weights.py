@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
+from agentmem.pipelines.retrieval.query import ParsedQuery
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Weights:
@@ -47,6 +49,9 @@ WITH_MODEL: Final = Weights(
 MEANING_ONLY: Final = replace(WITH_MODEL, words=0.0, words_around=0.0)
 """For searches by meaning alone."""
 
+WORDS_FIRST: Final = replace(WITH_MODEL, words=0.5, words_around=1.5)
+"""For queries in another script than Latin, of which a small model knows the characters but little of the sense."""
+
 WORDS_ONLY: Final = Weights(
     words=0.5,
     words_around=1.0,
@@ -64,3 +69,12 @@ WORDS_ONLY: Final = Weights(
     mention=0.2,
 )
 """For searches by words alone: the mode was asked for, or the embedder failed."""
+
+
+def weights_for(query: ParsedQuery, *, by_words: bool, by_meaning: bool) -> Weights:
+    """Give the weights for a query by what it is searched with; at least one of the two holds."""
+    if not by_meaning:
+        return WORDS_ONLY
+    if not by_words:
+        return MEANING_ONLY
+    return WITH_MODEL if query.is_latin else WORDS_FIRST

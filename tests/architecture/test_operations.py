@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+
+import pytest
+
+from agentmem.foundation.authorization.caller import Caller, Permission
+from tests.support.operations import CALLS, needed, operations, service_classes, service_modules
+
+# Registration makes the organization that a transaction would be bound to, so it cannot be an operation of it.
+NOT_BOUND = frozenset({"OrganizationService.register"})
+READS = frozenset({Permission.MEMORY_READ, Permission.ORGANIZATION_READ, Permission.AUDIT_READ})
+
+
+def coroutines_of_services() -> Iterator[str]:
+    for owner in service_classes():
+        for name, value in vars(owner).items():
+            if inspect.iscoroutinefunction(value) and not name.startswith("_"):
+                yield f"{owner.__qualname__}.{name}"
+
+
+def test_every_public_coroutine_of_a_service_is_an_operation() -> None:
+    assert set(coroutines_of_services()) - NOT_BOUND == set(operations())
+
+
+def test_no_class_of_a_feature_reaches_the_database_beside_the_services() -> None:
+    holding = {
+        f"{owner.__module__}.{owner.__qualname__}"
+        for module in service_modules()
+        for _, owner in inspect.getmembers(module, inspect.isclass)
+        if owner.__module__ == module.__name__ and "database" in inspect.get_annotations(owner)
+    }
+
+    assert holding == {f"{owner.__module__}.{owner.__qualname__}" for owner in service_classes()}
+
+
+@pytest.mark.parametrize("name", sorted(operations()))
+def test_operation_takes_a_caller_without_a_default(name: str) -> None:
+    # The gate puts the caller in the place of the transaction, which the signature of the body shows.
+    parameters = list(inspect.signature(operations()[name]).parameters.values())
+
+    assert [parameter.name for parameter in parameters[:2]] == ["self", "tx"]
+    assert parameters[1].default is inspect.Parameter.empty
+    assert Caller.__dataclass_params__.frozen  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", sorted(operations()))
+def test_operation_that_changes_memories_is_audited(name: str) -> None:
+    permission, audited = needed(name)
+
+    if audited is None:
+        assert permission in READS or permission is Permission.MEMORY_MAINTAIN
+    else:
+        assert permission not in READS
+        assert audited.count(".") == 1
+
+
+def test_every_permission_is_a_resource_and_an_action() -> None:
+    assert all(permission.value.count(":") == 1 for permission in Permission)
+    assert {needed(name)[0] for name in CALLS} <= set(Permission)

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
+
+from agentmem import AsyncMemory
+from agentmem.errors import ConfigurationError, DatabaseUnavailable, IncompatibleStore
+from agentmem.foundation.database.migrate import bring_up_to_date
+from agentmem.foundation.database.tables import SCHEMA, metadata
+from tests.support.children import next_line, python_child
+from tests.support.embedded_server import is_down, wait_until
+from tests.support.operations import service_modules
+from tests.support.stores import Store
+
+OPEN = """
+import sys
+from agentmem import Memory
+print("ready", flush=True)
+sys.stdin.readline()
+with Memory(data_directory=sys.argv[1], linger=0.5) as memory:
+    memory.add(sys.argv[2])
+print("done", flush=True)
+"""
+
+
+@pytest.fixture
+def database_url(store: Store) -> Iterator[str]:
+    """An empty database of its own on the shared server."""
+    name = f"fresh_{uuid4().hex}"
+    with store.connect_as_owner() as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    yield make_conninfo(store.app.server.conninfo, dbname=name)
+    with store.connect_as_owner() as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def revision(url: str) -> str | None:
+    with psycopg.connect(url) as connection:
+        row = connection.execute("SELECT version_num FROM agentmem.alembic_version").fetchone()
+    return None if row is None else str(row[0])
+
+
+def migrate(url: str, *, migrate: bool = True) -> None:
+    with psycopg.connect(url) as connection:
+        bring_up_to_date(connection, migrate=migrate)
+
+
+def test_processes_that_open_a_new_store_together_make_it_once(tmp_path: Path) -> None:
+    directory = tmp_path / "store"
+    with (
+        python_child(OPEN, directory, "from the first") as first,
+        python_child(OPEN, directory, "from the second") as second,
+        python_child(OPEN, directory, "from the third") as third,
+    ):
+        children = (first, second, third)
+        assert [next_line(child) for child in children] == ["ready"] * 3
+        for child in children:
+            assert child.stdin is not None
+            child.stdin.write("\n")
+            child.stdin.flush()
+        for child in children:
+            _, error = child.communicate(timeout=120)
+            assert (child.returncode, error) == (0, "")
+
+    async def stored() -> set[str]:
+        async with AsyncMemory(data_directory=directory, linger=0) as memory:
+            return {record.content for record in (await memory.list()).items}
+
+    assert asyncio.run(stored()) == {"from the first", "from the second", "from the third"}
+    wait_until(lambda: is_down(directory))
+
+
+def made_by_hand(_object: object, name: str | None, kind: str, _reflected: bool, described: object) -> bool:  # noqa: FBT001
+    """Leave out what SQLAlchemy cannot describe: the graphs, which are made for one length of vectors each."""
+    return not (kind == "index" and described is None and str(name).startswith("vectors_graph_"))
+
+
+@pytest.mark.filterwarnings("ignore:Did not recognize type 'halfvec'")
+def test_migrated_schema_is_the_one_that_the_tables_describe(database_url: str) -> None:
+    # The tables of every feature are known once their modules are.
+    assert list(service_modules())
+    migrate(database_url)
+    options = {
+        "include_schemas": True,
+        "include_name": lambda name, kind, _parents: kind != "schema" or name == SCHEMA,
+        "include_object": made_by_hand,
+        "version_table_schema": SCHEMA,
+    }
+    # The login role's name is the schema's, which would make it the default one.
+    connect = partial(psycopg.connect, database_url, options="-c search_path=public")
+    engine = create_engine("postgresql+psycopg://", creator=connect, poolclass=NullPool)
+    with engine.connect() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
+
+    assert differences == []
+
+
+def test_migrating_again_changes_nothing(database_url: str) -> None:
+    migrate(database_url)
+    before = revision(database_url)
+    migrate(database_url)
+    migrate(database_url, migrate=False)
+
+    assert before is not None
+    assert revision(database_url) == before
+
+
+def test_schema_of_a_newer_version_is_refused(database_url: str) -> None:
+    migrate(database_url)
+    with psycopg.connect(database_url) as connection:
+        connection.execute("UPDATE agentmem.alembic_version SET version_num = '9999'")
+    with pytest.raises(IncompatibleStore, match="9999.*newer"):
+        migrate(database_url)
+
+    assert revision(database_url) == "9999"
+
+
+def test_old_schema_is_refused_where_migrations_are_off(database_url: str) -> None:
+    with pytest.raises(IncompatibleStore, match="none.*AGENTMEM_MIGRATE"):
+        migrate(database_url, migrate=False)
+    with psycopg.connect(database_url) as connection:
+        row = connection.execute("SELECT count(*) FROM pg_namespace WHERE nspname = %s", [SCHEMA]).fetchone()
+
+    assert row == (0,)
+
+
+def test_migration_that_was_killed_is_done_by_the_next_process(database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute("CREATE EXTENSION vector")
+        connection.execute("CREATE SCHEMA agentmem")
+    migrate(database_url)
+
+    assert revision(database_url) is not None
+
+
+async def test_store_can_be_on_a_server_of_somebody_else(database_url: str, tmp_path: Path) -> None:
+    settings: dict[str, object] = {"database_url": database_url, "key_file": tmp_path / "keys" / "master.json"}
+    async with AsyncMemory(**settings) as memory:
+        await memory.add("kept elsewhere", user_id="u")
+    async with AsyncMemory(**settings) as memory:
+        assert [hit.memory.content for hit in (await memory.search("elsewhere")).hits] == ["kept elsewhere"]
+
+    with psycopg.connect(database_url) as connection:
+        row = connection.execute("SELECT current_setting('is_superuser'), count(*) FROM agentmem.memories").fetchone()
+    assert row is not None
+    assert row[1] == 1
+
+
+async def test_malformed_connection_string_is_refused_without_repeating_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        await AsyncMemory(database_url="postgresql://u:hunter2@[::1", key_file=tmp_path / "k.json").open()
+
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_server_that_does_not_answer_is_reported_without_its_password(tmp_path: Path) -> None:
+    url = f"postgresql://u:hunter2@/db?host={tmp_path}"
+    with pytest.raises(DatabaseUnavailable) as caught:
+        await AsyncMemory(database_url=url, key_file=tmp_path / "k.json").open()
+
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.retryable
