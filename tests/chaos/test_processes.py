@@ -45,7 +45,7 @@ with Memory(data_directory=sys.argv[1], organization="busy", linger=0.5, pool_si
 """
 
 
-async def test_eight_processes_write_and_search_one_store(tmp_path: Path, full: bool) -> None:  # noqa: FBT001
+async def test_eight_processes_write_and_search_one_store(tmp_path: Path, full: bool) -> None:
     directory = tmp_path / "store"
     seconds = WHOLE_SECONDS if full else SAMPLE_SECONDS
     with ExitStack() as stack:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.command_line import CommandLine, temporary_command_line
+from tests.support.command_line import PATIENCE, CommandLine, temporary_command_line
 
 SECRET = "hunter2-the-secret"
 
@@ -167,7 +167,7 @@ def test_reader_that_stops_early_ends_the_command_in_silence(agentmem: CommandLi
     assert process.stdout is not None
     process.stdout.close()
     process.stdout = None
-    _, complaints = process.communicate(timeout=60)
+    _, complaints = process.communicate(timeout=PATIENCE)
 
     assert (process.returncode, complaints) == (0, "")
 
@@ -181,7 +181,7 @@ def test_interrupted_command_ends_with_status_130(agentmem: CommandLine) -> None
     process.stdout.readline()
 
     process.send_signal(signal.SIGINT)
-    _, complaints = process.communicate(timeout=60)
+    _, complaints = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 130
     assert "Traceback" not in complaints

@@ -70,7 +70,9 @@ ATTRIBUTES = [
     case("year 10000", lambda m: m.add(SECRET, occurred_at="10000-01-01T00:00:00Z"), "occurred_at: "),
     case("before the year 1", lambda m: m.add(SECRET, occurred_at="0001-01-01T00:00:00+14:00"), "occurred_at: .*years"),
     case("time as NaN", lambda m: m.add(SECRET, occurred_at=float("nan")), "occurred_at: "),  # type: ignore[arg-type]
-    case("expiry in the past", lambda m: m.add(SECRET, expires_at=datetime(2001, 1, 1, tzinfo=UTC)), "expires_at.*past"),
+    case(
+        "expiry in the past", lambda m: m.add(SECRET, expires_at=datetime(2001, 1, 1, tzinfo=UTC)), "expires_at.*past"
+    ),
     case("scope of white space", lambda m: m.add(SECRET, user_id="  "), "user_id: "),
     case("scope with NUL", lambda m: m.add(SECRET, agent_id="a\0"), "agent_id: .*NUL"),
     case("scope too long", lambda m: m.add(SECRET, run_id="r" * 256), "run_id: .*255"),
@@ -214,7 +216,9 @@ async def test_longest_content_that_is_allowed_is_stored(store: Store) -> None:
     assert (await memory.get(added.memories[0].id)).content == content
 
 
-@pytest.mark.parametrize("content", ["!!!", "😀", "\u200b.", "a\x01\x02b", "the of and", "\ufeffx", "𝔘𝔫𝔦", "a" * 30_000])
+@pytest.mark.parametrize(
+    "content", ["!!!", "😀", "\u200b.", "a\x01\x02b", "the of and", "\ufeffx", "𝔘𝔫𝔦", "a" * 30_000]
+)
 async def test_odd_but_valid_content_is_stored_as_it_is(memory: AsyncMemory, content: str) -> None:
     added = (await memory.add(content)).memories[0]
 

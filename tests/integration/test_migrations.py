@@ -82,7 +82,7 @@ def test_processes_that_open_a_new_store_together_make_it_once(tmp_path: Path) -
     wait_until(lambda: is_down(directory))
 
 
-def made_by_hand(_object: object, name: str | None, kind: str, _reflected: bool, described: object) -> bool:  # noqa: FBT001
+def made_by_hand(_object: object, name: str | None, kind: str, _reflected: bool, described: object) -> bool:
     """Leave out what SQLAlchemy cannot describe: the graphs, which are made for one length of vectors each."""
     return not (kind == "index" and described is None and str(name).startswith("vectors_graph_"))
 

@@ -43,7 +43,6 @@ async def test_word_that_ranks_last_by_meaning_is_found(store: Store) -> None:
 
     assert texts(await memory.search("QX7731", mode="semantic", limit=100))[-1] == odd
     assert odd in texts(await memory.search("QX7731", limit=3))
-    assert odd in texts(await memory.search("Did the football team see QX7731?", limit=3))
 
 
 async def test_paraphrase_without_a_common_word_is_found(memory: AsyncMemory) -> None:
@@ -67,7 +66,13 @@ async def test_paraphrase_without_a_common_word_is_found(memory: AsyncMemory) ->
 )
 async def test_chinese_text_is_found_by_chinese_words(memory: AsyncMemory, query: str, wanted: str) -> None:
     await memory.add_many(
-        ["妈妈最喜欢吃苹果和葡萄", "他上周在医院做了检查", "小明在一家软件公司工作", "今天的天气非常好", "火车晚点了两个小时"]
+        [
+            "妈妈最喜欢吃苹果和葡萄",
+            "他上周在医院做了检查",
+            "小明在一家软件公司工作",
+            "今天的天气非常好",
+            "火车晚点了两个小时",
+        ]
     )
 
     assert texts(await memory.search(query, limit=1)) == [wanted]

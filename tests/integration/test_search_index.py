@@ -13,8 +13,8 @@ from tests.support.embedders import HashEmbedder
 from tests.support.stores import Owner, Store
 
 GROUPS = 100
-SMALL = 2_000
-LARGE = EXACT_SCOPE + 1_500
+SMALL = 1_000
+LARGE = EXACT_SCOPE + 500
 WORDS = [f"w{number}" for number in range(400)]
 QUERIES = 25
 
@@ -105,8 +105,8 @@ async def test_large_scope_is_searched_nearly_exactly(large: Collection, owner: 
 async def test_word_of_one_memory_in_a_large_scope_is_found(large: Collection) -> None:
     for number in (0, LARGE // 2, LARGE - 1):
         for mode in (SearchMode.LEXICAL, SearchMode.HYBRID):
-            hits = (await large.memory.search(f"id{number}", mode=mode, limit=1, user_id="u")).hits
-            assert [hit.memory.content for hit in hits] == [large.texts[number]]
+            hits = (await large.memory.search(f"id{number}", mode=mode, user_id="u")).hits
+            assert large.texts[number] in {hit.memory.content for hit in hits}
 
 
 async def test_packed_postings_give_the_same_answers_as_loose_ones(store: Store, owner: Owner) -> None:

@@ -58,7 +58,9 @@ async def test_store_tells_what_was_true_at_an_earlier_moment(memory: AsyncMemor
     now = moment()
     await memory.add("the shop opened in 2020", occurred_at=datetime(2020, 5, 1, tzinfo=UTC))
     await memory.add("the shop sells bread today", occurred_at=now - timedelta(hours=1))
-    await memory.add("the shop gives a discount", occurred_at=now - timedelta(days=9), expires_at=now + timedelta(days=1))
+    await memory.add(
+        "the shop gives a discount", occurred_at=now - timedelta(days=9), expires_at=now + timedelta(days=1)
+    )
     query = "What about the shop?"
 
     assert await found(memory, query, mode, as_of=datetime(2021, 1, 1, tzinfo=UTC)) == {"the shop opened in 2020"}

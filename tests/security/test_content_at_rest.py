@@ -31,7 +31,9 @@ def bytes_with(folder: Path, word: str) -> set[str]:
 async def spread_canaries(memory: AsyncMemory) -> None:
     """Write the canary by every way that content can take, errors too."""
     turn = {"role": "user", "name": f"{CANARY} name", "content": f"{CANARY} said so"}
-    added = (await memory.add([turn, f"text of {CANARY}"], user_id=f"{CLEAR}-user", metadata={"note": f"{CLEAR}-note"})).memories
+    added = (
+        await memory.add([turn, f"text of {CANARY}"], user_id=f"{CLEAR}-user", metadata={"note": f"{CLEAR}-note"})
+    ).memories
     await memory.update(added[0].id, content=f"{CANARY} said otherwise")
     await memory.delete(added[1].id)
     await memory.add(f"a request of {CANARY}", idempotency_key=f"{CLEAR}-key")

@@ -49,7 +49,9 @@ def everything(_table: FromClause) -> ColumnElement[bool]:
 
 
 def tables(owner: Owner) -> list[str]:
-    rows = owner.execute("SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = %s::regnamespace", [SCHEMA])
+    rows = owner.execute(
+        "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = %s::regnamespace", [SCHEMA]
+    )
     return sorted(str(name) for (name,) in rows if name != "alembic_version")
 
 
@@ -71,7 +73,8 @@ def rows_of(owner: Owner, organization_id: UUID) -> dict[str, list[str]]:
     statement = "SELECT t::text FROM {} t WHERE organization_id = %s ORDER BY 1"
     return {
         name: [
-            str(row) for (row,) in owner.execute(sql.SQL(statement).format(sql.Identifier(SCHEMA, name)), [organization_id])
+            str(row)
+            for (row,) in owner.execute(sql.SQL(statement).format(sql.Identifier(SCHEMA, name)), [organization_id])
         ]
         for name in tables(owner)
     }
@@ -163,12 +166,16 @@ def test_every_operation_has_an_attack_of_its_own() -> None:
 
 async def test_what_the_attacker_is_given_is_its_own(store: Store, neighbours: Neighbours) -> None:
     caller = neighbours.attacker.app.caller
-    added = await CALLS["MemoryService.add"](service_of("MemoryService.add", store.app.database), caller, neighbours.foreign)
+    added = await CALLS["MemoryService.add"](
+        service_of("MemoryService.add", store.app.database), caller, neighbours.foreign
+    )
     mine = (await neighbours.attacker.list()).items
 
     assert [record.id for record in added.memories] == [record.id for record in mine]  # type: ignore[attr-defined]
     assert neighbours.foreign.live not in {record.id for record in mine}
-    keys = await CALLS["MemoryChecking.keys"](service_of("MemoryChecking.keys", store.app.database), caller, neighbours.foreign)
+    keys = await CALLS["MemoryChecking.keys"](
+        service_of("MemoryChecking.keys", store.app.database), caller, neighbours.foreign
+    )
     theirs = await CALLS["MemoryChecking.keys"](
         service_of("MemoryChecking.keys", store.app.database), neighbours.victim.app.caller, neighbours.foreign
     )

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PROGRAM = str(Path(sys.executable).with_name("agentmem"))
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -138,7 +138,7 @@ def needed(name: str) -> tuple[Permission, str | None]:
 
 def service_of(name: str, database: Database) -> object:
     """Make the service of an operation over a database."""
-    owner = {cls.__qualname__: cls for cls in service_classes()}[name.split(".")[0]]
+    owner = {cls.__qualname__: cls for cls in service_classes()}[name.split(".", maxsplit=1)[0]]
     return owner(database=database)
 
 

@@ -52,7 +52,9 @@ class Store:
     def another_process(self, memory: AsyncMemory, embedder: Embedder, opener: Opener | None = None) -> AsyncMemory:
         """Give a second face of an organization, with a model of its own as another process has."""
         twin = AsyncMemory(data_directory=self.directory, organization=memory._settings.organization)
-        twin._opened = replace(with_models(self.app, embedder, opener), caller=memory.app.caller, settings=memory._settings)
+        twin._opened = replace(
+            with_models(self.app, embedder, opener), caller=memory.app.caller, settings=memory._settings
+        )
         return twin
 
     def connect_as_owner(self) -> Owner:

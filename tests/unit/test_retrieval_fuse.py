@@ -15,7 +15,15 @@ from agentmem.pipelines.retrieval.fuse import choose, fuse, with_neighbours
 from agentmem.pipelines.retrieval.lexical import Matches, Postings
 from agentmem.pipelines.retrieval.query import parse_query
 from agentmem.pipelines.retrieval.signals import NAMES, Nearest, Pool, Signals, gather, neighbours
-from agentmem.pipelines.retrieval.weights import MEANING_ONLY, WITH_MODEL, WORDS_FIRST, WORDS_ONLY, Weights, weights_for
+from agentmem.pipelines.retrieval.weights import (
+    MEANING_ONLY,
+    POOLED_VECTORS,
+    WITH_MODEL,
+    WORDS_FIRST,
+    WORDS_ONLY,
+    Weights,
+    weights_for,
+)
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 ALL_WEIGHTS = pytest.mark.parametrize("weights", [WITH_MODEL, MEANING_ONLY, WORDS_ONLY, WORDS_FIRST])
@@ -97,19 +105,20 @@ def test_an_empty_pool_has_no_scores() -> None:
 
 
 @pytest.mark.parametrize(
-    "text,by_words,by_meaning,expected",
+    "text,searched_with,expected",
     [
-        ("where is the boat", True, True, WITH_MODEL),
-        ("小船在哪里", True, True, WORDS_FIRST),
-        ("where is the boat", False, True, MEANING_ONLY),
-        ("where is the boat", True, False, WORDS_ONLY),
-        ("", True, True, WITH_MODEL),
+        ("where is the boat", "words meaning pieces", WITH_MODEL),
+        ("where is the boat", "words meaning", POOLED_VECTORS),
+        ("小船在哪里", "words meaning pieces", WORDS_FIRST),
+        ("where is the boat", "meaning pieces", MEANING_ONLY),
+        ("where is the boat", "words", WORDS_ONLY),
+        ("", "words meaning pieces", WITH_MODEL),
     ],
 )
-def test_weights_follow_what_a_query_is_searched_with(
-    text: str, by_words: bool, by_meaning: bool, expected: Weights
-) -> None:
-    assert weights_for(parse_query(text, NOW), by_words=by_words, by_meaning=by_meaning) is expected
+def test_weights_follow_what_a_query_is_searched_with(text: str, searched_with: str, expected: Weights) -> None:
+    by_words, by_meaning, by_pieces = (name in searched_with for name in ("words", "meaning", "pieces"))
+    weights = weights_for(parse_query(text, NOW), by_words=by_words, by_meaning=by_meaning, by_pieces=by_pieces)
+    assert weights is expected
 
 
 def places(*positions: tuple[int, int]) -> NDArray[np.int64]:

@@ -66,6 +66,7 @@ def test_no_text_makes_the_analysis_fail(text: str) -> None:
         ("It cost 1,250 dollars", "1250"),
         ("we use C++ and C#", "c++ c#"),
         ("The trip in May was great", "May"),
+        ("I met Will there", "Will"),
         ("ＦＵＬＬ ｗｉｄｔｈ", "full width"),
         ("finished.Then we left", "finish"),
         ("Мы были на конференциях", "конференция"),
@@ -128,3 +129,8 @@ def test_the_language_is_told_by_its_stop_words(text: str, language: str) -> Non
 
 def test_a_very_long_word_is_cut_to_a_bounded_term() -> None:
     assert {len(token.term) for token in analyse("x" * 100_000)} == {64}
+
+
+@pytest.mark.parametrize("piece", ["1,000,", "1.", "a-", "a.", "é'", "#", "我", "の", "ก", "\u0301", "नि", "1,"])
+def test_a_long_repetition_is_analysed_in_linear_time(piece: str) -> None:
+    assert len(analyse(piece * 50_000)) <= 4 * len(piece) * 50_000

@@ -110,3 +110,10 @@ def test_a_question_for_a_time_is_known(text: str) -> None:
 @pytest.mark.parametrize("text", ["Who left?", "Whenever you like", "What is her name?", "谁来了？"])
 def test_other_questions_do_not_ask_for_a_time(text: str) -> None:
     assert not has_time_question(text)
+
+
+@pytest.mark.parametrize(
+    "piece", ["1 ", "in ", "last ", "年", "一", "May ", "a few ", "1/", "2023-", "十", "上上", "two weeks "]
+)
+def test_a_long_repetition_is_read_in_linear_time(piece: str) -> None:
+    assert len(find_times(piece * 50_000, SAID)) <= 16

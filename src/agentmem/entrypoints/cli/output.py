@@ -47,9 +47,15 @@ class Facts:
     pairs: Sequence[tuple[str, str]]
 
 
+class _Screen(Console):
+    def on_broken_pipe(self) -> None:
+        # Rich would end the program with status 1; a reader that has gone is no error (Invocation.guarded).
+        raise BrokenPipeError
+
+
 def console(*, errors: bool = False) -> Console:
     """Make a console that prints text as it is: no markup, no highlighting."""
-    return Console(stderr=errors, markup=False, highlight=False, emoji=False)
+    return _Screen(stderr=errors, markup=False, highlight=False, emoji=False)
 
 
 def visible(text: str) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 import numpy as np
@@ -43,8 +42,6 @@ class PreparedMemory:
     vector: NDArray[np.float32] | None
     model: str
     on_duplicate: OnDuplicate
-    restored: MemoryRecord | None = None
-    """The earlier life of an imported memory: its times, version and provenance are kept."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,13 +76,3 @@ def lowest_authority(origins: Iterable[Origin]) -> Origin:
     """Give the least trusted of the origins: what a memory derived from all of them may claim."""
     ranks = list(Origin)
     return max(origins, key=ranks.index)
-
-
-def effective_time(given: datetime | None, now: datetime) -> datetime:
-    """When a memory was true: as given, else now."""
-    return given if given is not None else now
-
-
-def digest_scope(new: NewMemory) -> Sequence[str | None]:
-    """What must be equal, beside the content, for two memories to be duplicates."""
-    return (new.user_id, new.agent_id, new.run_id, new.app_id, new.role, new.actor)

@@ -12,7 +12,6 @@ from agentmem.features.memories.index_writing import allocate_places, set_live, 
 from agentmem.features.memories.model import (
     PreparedMemory,
     StoredVersion,
-    effective_time,
     lowest_authority,
 )
 from agentmem.features.memories.visibility import View
@@ -207,7 +206,7 @@ def _record(tx: Transaction, memory: PreparedMemory) -> MemoryRecord:
         id=memory.memory_id,
         origin=origin,
         authority=lowest_authority([origin, tx.caller.origin]),
-        occurred_at=effective_time(new.occurred_at, tx.now),
+        occurred_at=new.occurred_at or tx.now,
         created_at=tx.now,
         updated_at=tx.now,
         superseded_at=None,

@@ -31,11 +31,12 @@ _UNSPACED: Final = (
     "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003134f"
 )
 _LETTER: Final = rf"(?:[^\W_{_UNSPACED}]|[{_MARKS}])"
-_DECIMAL: Final = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\d,])|\d+\.\d+(?![\d.])"
+_DECIMAL: Final = r"\d{1,3}(?:,\d{3}){1,6}(?:\.\d{1,9})?(?![\d,])|\d+\.\d+(?![\d.])"
 _TEXT: Final = re.compile(rf"(?P<run>[{_UNSPACED}]+)|{_DECIMAL}|{_LETTER}+(?:['’._@:/&+-]{_LETTER}+)*(?:\+\+|\#)?")
 _ASCII: Final = re.compile(rf"{_DECIMAL}|[A-Za-z0-9]+(?:['._@:/&+-][A-Za-z0-9]+)*(?:\+\+|#)?")
 _PART: Final = re.compile(rf"{_LETTER}+(?:['’]{_LETTER}+)*")
 _NUMBER: Final = re.compile(_DECIMAL)
+_NAMES: Final = frozenset(("May", "Will"))  # a month and a person, unless they start a polite sentence
 _SENTENCE_END: Final = re.compile(r"[a-z0-9]\.[A-Z]")  # a space was forgotten
 _SUFFIX_N_T: Final = re.compile(r"n['’]t$")
 # Accents of Latin and Greek, the pointing of Hebrew and Arabic, and what is invisible.
@@ -189,7 +190,7 @@ def _part(raw: str, start: int) -> Piece:
 
 
 def _piece(folded: str, start: int, end: int, raw: str) -> Piece:
-    stop = folded in ENGLISH_STOP and raw != "May"  # the month, wherever it does not start a polite sentence
+    stop = folded in ENGLISH_STOP and raw not in _NAMES
     language = "russian" if "\u0400" <= folded[:1] <= "\u052f" else "english"
     return Piece(stem(folded, language) if len(folded) <= _MAX_TERM else folded[:_MAX_TERM], start, end, stop)
 

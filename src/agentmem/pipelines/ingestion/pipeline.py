@@ -153,18 +153,22 @@ class Ingestion:
         self, drafts: Sequence[Draft], embeddings: Sequence[Embedding | None], model: str
     ) -> list[PreparedMemory]:
         now = self.clock()
-        return [
-            PreparedMemory(
-                memory_id=MemoryId(uuid7()),
-                new=draft.new,
-                thread=draft.thread,
-                entry=build(draft.new.content, draft.new.actor, draft.new.occurred_at or now, embedding),
-                vector=None if embedding is None else embedding.pooled,
-                model=model,
-                on_duplicate=draft.on_duplicate,
+        prepared = []
+        for draft, embedding in zip(drafts, embeddings, strict=True):
+            # The day is indexed as words, so that the row must keep the very moment that was indexed.
+            occurred_at = draft.new.occurred_at or now
+            prepared.append(
+                PreparedMemory(
+                    memory_id=MemoryId(uuid7()),
+                    new=draft.new.model_copy(update={"occurred_at": occurred_at}),
+                    thread=draft.thread,
+                    entry=build(draft.new.content, draft.new.actor, occurred_at, embedding),
+                    vector=None if embedding is None else embedding.pooled,
+                    model=model,
+                    on_duplicate=draft.on_duplicate,
+                )
             )
-            for draft, embedding in zip(drafts, embeddings, strict=True)
-        ]
+        return prepared
 
     def _check(self, drafts: Sequence[Draft]) -> None:
         for draft in drafts:
@@ -174,8 +178,7 @@ class Ingestion:
                     f"The content has {size} bytes, the limit is {self.content_limit}.",
                     hint="Split it, or raise AGENTMEM_CONTENT_LIMIT.",
                 )
-            expires = draft.new.expires_at
-            self._check_expiry(expires)
+            self._check_expiry(draft.new.expires_at)
 
 
 class _Counts:

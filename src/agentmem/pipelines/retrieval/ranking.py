@@ -18,7 +18,7 @@ from agentmem.pipelines.retrieval.late import query_vectors
 from agentmem.pipelines.retrieval.lexical import Matches, Postings
 from agentmem.pipelines.retrieval.query import ParsedQuery
 from agentmem.pipelines.retrieval.signals import NAMES, Nearest, Pool
-from agentmem.pipelines.retrieval.weights import MEANING_ONLY, WITH_MODEL, WORDS_ONLY
+from agentmem.pipelines.retrieval.weights import weights_for
 from agentmem.schemas.memories import Signal
 
 SIFTED_CANDIDATES = 400
@@ -35,7 +35,12 @@ class QueryRanking:
     def __init__(self, query: ParsedQuery, embedding: Embedding | None, *, limit: int, by_words: bool) -> None:
         self.seconds = 0.0
         self._query, self._embedding = query, embedding
-        self._weights = WORDS_ONLY if embedding is None else WITH_MODEL if by_words else MEANING_ONLY
+        self._weights = weights_for(
+            query,
+            by_words=by_words,
+            by_meaning=embedding is not None,
+            by_pieces=embedding is not None and embedding.tokens.shape[1] > 0,
+        )
         self._limit, self._by_words = limit, by_words
         self._chosen: NDArray[np.int64] = np.zeros(0, np.int64)
         self._gathered: Gathered | None = None

@@ -52,6 +52,11 @@ MEANING_ONLY: Final = replace(WITH_MODEL, words=0.0, words_around=0.0)
 WORDS_FIRST: Final = replace(WITH_MODEL, words=0.5, words_around=1.5)
 """For queries in another script than Latin, of which a small model knows the characters but little of the sense."""
 
+POOLED_VECTORS: Final = replace(
+    WITH_MODEL, words=0.75, words_around=0.75, pieces=0.0, pieces_around=0.0, thread=0.5, meaning=1.0
+)
+"""For models that give no vectors of single words: exact words then count as much as meaning does."""
+
 WORDS_ONLY: Final = Weights(
     words=0.5,
     words_around=1.0,
@@ -71,10 +76,15 @@ WORDS_ONLY: Final = Weights(
 """For searches by words alone: the mode was asked for, or the embedder failed."""
 
 
-def weights_for(query: ParsedQuery, *, by_words: bool, by_meaning: bool) -> Weights:
-    """Give the weights for a query by what it is searched with; at least one of the two holds."""
+def weights_for(query: ParsedQuery, *, by_words: bool, by_meaning: bool, by_pieces: bool) -> Weights:
+    """Give the weights for a query by what it is searched with.
+
+    ``by_words`` or ``by_meaning`` holds; ``by_pieces`` says that the model gives vectors of single words too.
+    """
     if not by_meaning:
         return WORDS_ONLY
     if not by_words:
         return MEANING_ONLY
+    if not by_pieces:
+        return POOLED_VECTORS
     return WITH_MODEL if query.is_latin else WORDS_FIRST
