@@ -81,15 +81,17 @@ mutants: setup ## Change the pure modules in small ways, and list the changes th
 ##@ Measure
 
 .PHONY: bench
-bench: bench-retrieval bench-engine ## Run all benchmarks.
+bench: ## Run all benchmarks; each takes JSON= when called by its own name.
+	@$(MAKE) --no-print-directory bench-retrieval JSON=
+	@$(MAKE) --no-print-directory bench-engine JSON=
 
 .PHONY: bench-retrieval
 bench-retrieval: setup ## Measure the quality of retrieval; DATA=path of the questions, JSON=path for the figures.
 	@$(BIN)/python -m benchmarks.retrieval --data "$(or $(DATA),$(AGENTMEM_SHARED_DATA))" $(if $(JSON),--json "$(JSON)")
 
 .PHONY: bench-engine
-bench-engine: setup ## Measure the speed and memory of the engine; JSON=path for the figures.
-	@$(BIN)/python -m benchmarks.engine $(if $(JSON),--json "$(JSON)")
+bench-engine: setup ## Measure the speed and memory of the engine; SIZES= and SCOPES= of the stores, JSON=path for the figures.
+	@$(BIN)/python -m benchmarks.engine $(if $(SIZES),--sizes "$(SIZES)") $(if $(SCOPES),--scopes "$(SCOPES)") $(if $(JSON),--json "$(JSON)")
 
 ##@ Maintain
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from statistics import fmean, median
 from typing import Any, Final
 
+from benchmarks.footprint import Installed
+
 MEBIBYTE: Final = 1024 * 1024
 
 
@@ -93,8 +95,8 @@ class Report:
     usage: list[Usage] = field(default_factory=list)
     recall: float | None = None
     recall_filtered: float | None = None
-    installed: int | None = None
-    installed_mem0: int | None = None
+    installed: Installed | None = None
+    installed_mem0: Installed | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +139,7 @@ def goals(report: Report) -> Iterator[Goal]:
         filtered = 100 * report.recall_filtered
         yield Goal(name="the same, with a filter for 1 %", value=filtered, bound=95, unit="%", at_least=True)
     if report.installed is not None:
-        yield Goal(name="installed size", value=report.installed / 1e6, bound=250, unit="MB")
+        yield Goal(name="installed size", value=report.installed.total / 1e6, bound=250, unit="MB")
 
 
 def print_report(report: Report) -> None:
@@ -206,8 +208,7 @@ def _print_usage(report: Report) -> None:
         sizes = (usage.process_rss, usage.process_peak, usage.process_pss, usage.postgres_pss)
         mem0 = "" if usage.mem0_peak is None else f"{usage.mem0_peak / MEBIBYTE:.0f}"
         print(f"{usage.name:<28}" + "".join(f"{size / MEBIBYTE:>8.0f}" for size in sizes) + f"{mem0:>8}")
-    if report.installed is not None:
-        rival = (
-            f", mem0 without what runs a model: {report.installed_mem0 / 1e6:.0f} MB" if report.installed_mem0 else ""
-        )
-        print(f"Installed: {report.installed / 1e6:.0f} MB{rival}")
+    both = {"AgentMem": report.installed, "mem0, without what runs a model": report.installed_mem0}
+    for name, size in both.items():
+        if size is not None:
+            print(f"Installed, {name}: {size.total / 1e6:.0f} MB, {size.bytecode / 1e6:.0f} of them bytecode")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -32,21 +33,32 @@ def postgres_memory(backend: int) -> dict[str, object]:
     return {"postgres_pss": sum(_pss(path) for path in [PROC / str(server), *children])}
 
 
-def installed_size(requirements: Path | None, package: str) -> int:
-    """Install a package into a fresh virtual environment, and give the bytes that came with it."""
+@dataclass(frozen=True, kw_only=True)
+class Installed:
+    """Bytes of an installation, and how many of them are bytecode that the installer compiled."""
+
+    total: int
+    bytecode: int
+
+
+def installed_size(requirements: Path | None, package: str) -> Installed:
+    """Install a package into a fresh virtual environment, and give what came with it."""
     with TemporaryDirectory(prefix="agentmem-install-") as directory:
         subprocess.run([sys.executable, "-m", "venv", directory], check=True)
-        before = _size(Path(directory))
+        before = _installed(Path(directory))
         pip = [f"{directory}/bin/python", "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
         if requirements is not None:
             subprocess.run([*pip, "--require-hashes", "-r", str(requirements)], check=True, stderr=subprocess.DEVNULL)
             pip.append("--no-deps")
         subprocess.run([*pip, package], check=True, stderr=subprocess.DEVNULL)
-        return _size(Path(directory)) - before
+        after = _installed(Path(directory))
+        return Installed(total=after.total - before.total, bytecode=after.bytecode - before.bytecode)
 
 
-def _size(folder: Path) -> int:
-    return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
+def _installed(folder: Path) -> Installed:
+    sizes = {path: path.lstat().st_size for path in folder.rglob("*") if not path.is_dir()}
+    bytecode = sum(size for path, size in sizes.items() if path.suffix == ".pyc")
+    return Installed(total=sum(sizes.values()), bytecode=bytecode)
 
 
 def _parent(process: Path) -> int:

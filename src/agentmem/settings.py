@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agentmem.errors import ConfigurationError
+from agentmem.kit.validation import faults_of
 
 MEBIBYTE = 1024 * 1024
 
@@ -77,9 +78,8 @@ class Settings(BaseSettings):
         try:
             return cls(**given)  # type: ignore[arg-type]  # pydantic checks what the caller gave
         except ValidationError as error:
-            faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
             raise ConfigurationError(
-                f"Settings are not valid: {faults}.", hint="See the settings reference for names and values."
+                f"Settings are not valid: {faults_of(error)}.", hint="See the settings reference for names and values."
             ) from None
 
     @property

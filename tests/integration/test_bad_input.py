@@ -53,7 +53,7 @@ CONTENT = [
     case("unknown role", lambda m: m.add({"role": "emperor", "content": SECRET}), "role: "),
     case("long name", lambda m: m.add({"role": "user", "name": "n" * 256, "content": SECRET}), "name: .*255"),
     case("number of items", lambda m: m.add_many(5), "int"),  # type: ignore[arg-type]
-    case("text for items", lambda m: m.add_many(SECRET), "text|str"),  # type: ignore[arg-type]
+    case("text for items", lambda m: m.add_many(SECRET), "text|str"),
     case("item of a stream", lambda m: m.add_many([7]), "Item 1: .*int"),  # type: ignore[list-item]
     case("number of lines", lambda m: m.import_(5), "int"),  # type: ignore[arg-type]
 ]
@@ -160,7 +160,7 @@ async def test_update_with_bad_input_leaves_the_memory_as_it_was(memory: AsyncMe
         ({"metadata": {"a": "\ud800"}}, InvalidInput),
     ):
         with pytest.raises(error):
-            await memory.update(added.id, **changes)  # type: ignore[arg-type]
+            await memory.update(added.id, **changes)
 
     assert await memory.get(added.id) == added
     assert len(await memory.history(added.id)) == 1

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -23,12 +23,30 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of its own with little room; mounting needs root."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=160m,mode=0755", "tmpfs", str(folder)]
+    with mounted(folder, "size=160m,mode=0755"):
+        yield folder
+        wait_until(lambda: is_down(folder / "store"))
+
+
+@pytest.fixture
+def read_only_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of its own that nobody can write to; mounting needs root."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    with mounted(folder, "ro"):
+        yield folder
+
+
+@contextmanager
+def mounted(folder: Path, options: str) -> Iterator[None]:
+    """Mount a disk in memory, or skip the test where that is not allowed."""
+    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
     if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode != 0:
-        pytest.skip("needs the right to mount a small disk")
-    yield folder
-    wait_until(lambda: is_down(folder / "store"))
-    subprocess.run(["umount", str(folder)], check=True)
+        pytest.skip("needs the right to mount a disk")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
 
 
 def fill(folder: Path) -> Path:
@@ -48,14 +66,18 @@ async def test_full_disk_is_reported_and_writing_goes_on_when_there_is_room(smal
         await memory.add("before the disk was full")
         ballast = fill(small_disk)
         with pytest.raises(StorageFull, match="disk is full"):
-            for number in range(50):
-                await memory.add({"content": "x" * 500_000, "metadata": {"n": number}, "role": "user"})
+            await write_much(memory)
         kept = (await memory.stats()).memories
         assert (await memory.search("before the disk was full", limit=100)).hits
         ballast.unlink()
         await memory.add("there is room again")
 
         assert (await memory.stats()).memories == kept + 1
+
+
+async def write_much(memory: AsyncMemory) -> None:
+    for number in range(50):
+        await memory.add({"content": "x" * 500_000, "metadata": {"n": number}, "role": "user"})
 
 
 async def test_full_disk_is_reported_when_a_store_is_made(small_disk: Path) -> None:
@@ -68,12 +90,16 @@ async def test_full_disk_is_reported_when_a_store_is_made(small_disk: Path) -> N
         assert (await memory.stats()).memories == 0
 
 
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
 async def test_folder_of_another_program_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("chapter 1")
     with pytest.raises(IncompatibleStore, match=r"thesis\.tex"):
         await AsyncMemory(data_directory=tmp_path).open()
 
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+    assert names(tmp_path) == {"thesis.tex"}
 
 
 async def test_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
@@ -95,17 +121,9 @@ async def test_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
         await AsyncMemory(data_directory=tmp_path / "file").open()
 
 
-async def test_read_only_disk_is_refused(tmp_path: Path) -> None:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode != 0:
-        pytest.skip("needs the right to mount a read-only disk")
-    try:
-        with pytest.raises(StorageFull, match="Read-only"):
-            await AsyncMemory(data_directory=folder / "store").open()
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
+async def test_read_only_disk_is_refused(read_only_disk: Path) -> None:
+    with pytest.raises(StorageFull, match="Read-only"):
+        await AsyncMemory(data_directory=read_only_disk / "store").open()
 
 
 async def test_key_file_that_others_can_read_is_refused(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ async def test_memory_without_attributes_gets_the_documented_defaults(memory: As
 
     assert (read.kind, read.importance, read.pinned, read.metadata) == (Kind.EPISODIC, 0.5, False, {})
     assert (read.user_id, read.agent_id, read.run_id, read.app_id, read.role, read.actor) == (None,) * 6
-    assert read.occurred_at == read.created_at
+    assert read.occurred_at <= read.created_at
     assert (read.expires_at, read.superseded_at, read.deleted_at) == (None, None, None)
 
 
@@ -230,7 +230,7 @@ async def test_update_at_an_older_version_is_refused(memory: AsyncMemory) -> Non
     await memory.update(added.id, content="v2", if_version=1)
     for changes in ({"content": "v3"}, {"pinned": True}):
         with pytest.raises(VersionConflict, match="version 2, not 1"):
-            await memory.update(added.id, if_version=1, **changes)  # type: ignore[arg-type]
+            await memory.update(added.id, if_version=1, **changes)
 
     assert (await memory.get(added.id)).content == "v2"
 
@@ -326,7 +326,7 @@ async def test_delete_all_removes_its_scope_and_nothing_else(memory: AsyncMemory
 async def test_delete_all_refuses_an_empty_scope(memory: AsyncMemory, scope: dict[str, None]) -> None:
     await memory.add("precious")
     with pytest.raises(EmptyScope):
-        await memory.delete_all(**scope)  # type: ignore[arg-type]
+        await memory.delete_all(**scope)
 
     assert await contents(memory) == ["precious"]
 

@@ -121,14 +121,14 @@ def test_schema_of_a_newer_version_is_refused(database_url: str) -> None:
     migrate(database_url)
     with psycopg.connect(database_url) as connection:
         connection.execute("UPDATE agentmem.alembic_version SET version_num = '9999'")
-    with pytest.raises(IncompatibleStore, match="9999.*newer"):
+    with pytest.raises(IncompatibleStore, match=r"9999.*newer"):
         migrate(database_url)
 
     assert revision(database_url) == "9999"
 
 
 def test_old_schema_is_refused_where_migrations_are_off(database_url: str) -> None:
-    with pytest.raises(IncompatibleStore, match="none.*AGENTMEM_MIGRATE"):
+    with pytest.raises(IncompatibleStore, match=r"none.*AGENTMEM_MIGRATE"):
         migrate(database_url, migrate=False)
     with psycopg.connect(database_url) as connection:
         row = connection.execute("SELECT count(*) FROM pg_namespace WHERE nspname = %s", [SCHEMA]).fetchone()

@@ -16,7 +16,7 @@ async def diary(memory: AsyncMemory) -> AsyncMemory:
     await memory.add_many(
         [
             {
-                "content": f"On day {day} the gardener watered the {'tulips' if day % 2 else 'roses'} for {day} minutes",
+                "content": f"On day {day} the {'tulips' if day % 2 else 'roses'} were watered for {day} minutes",
                 "occurred_at": datetime(2024, 2, day, 8, tzinfo=UTC),
                 "actor": "Iris",
                 "role": "user",

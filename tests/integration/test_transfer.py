@@ -15,7 +15,7 @@ from tests.support.stores import Store
 
 
 async def exported(memory: AsyncMemory, **scope: str) -> list[str]:
-    return [line async for line in memory.export(**scope)]  # type: ignore[arg-type]
+    return [line async for line in memory.export(**scope)]
 
 
 async def histories(memory: AsyncMemory, lines: Sequence[str]) -> list[Sequence[Change]]:
@@ -207,7 +207,7 @@ def export_line(*versions: dict[str, object], **changes: object) -> str:
     ],
 )
 async def test_malformed_line_is_named_by_its_number(memory: AsyncMemory, bad: str) -> None:
-    with pytest.raises(ImportFailed, match="^Line 3") as caught:
+    with pytest.raises(ImportFailed, match=r"^Line 3") as caught:
         await memory.import_([GOOD, "", bad, GOOD])
 
     assert "secret-word" not in str(caught.value)

@@ -7,12 +7,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from agentmem import AsyncMemory
 from agentmem.errors import AgentMemError, InvalidInput, PermissionDenied
 from agentmem.foundation.authorization.caller import Caller, Permission
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.transaction import Transaction
+from tests.support.embedders import BrokenEmbedder
 from tests.support.operations import CALLS, Foreign, foreign_of, needed, operations, service_of
 from tests.support.stores import Owner, Store
 
@@ -145,19 +147,16 @@ async def test_input_that_is_refused_before_the_gate_opens_no_transaction(memory
     assert entries(owner, memory) == before
 
 
-async def test_rolled_back_write_leaves_neither_memory_nor_entry(
-    store: Store, memory: AsyncMemory, owner: Owner
-) -> None:
+async def test_write_that_fails_half_way_leaves_neither_memory_nor_entry(store: Store, owner: Owner) -> None:
+    # The rows of the memory are written before its vector, which PostgreSQL refuses.
+    memory = await store.with_embedder(BrokenEmbedder())
     before = entries(owner, memory)
-    with pytest.raises(RuntimeError, match="crash"):
-        async with store.app.database.transaction(memory.app.caller) as tx:
-            await tx.connection.exec_driver_sql(
-                "INSERT INTO agentmem.scope_statistics VALUES (agentmem.current_organization(), 'x', 0, 1, 1)"
-            )
-            raise RuntimeError("crash")
+    with pytest.raises(DBAPIError, match="NaN"):
+        await memory.add("half written")
 
     assert entries(owner, memory) == before
-    assert (await memory.stats()).memories == 0
+    assert (await memory.stats()).versions == 0
+    assert (await memory.search("half written", mode="lexical")).hits == []
 
 
 async def test_audit_entries_hold_no_content(memory: AsyncMemory, owner: Owner) -> None:

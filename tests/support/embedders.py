@@ -52,6 +52,14 @@ class ContraryEmbedder(HashEmbedder):
         return super()._embed("no" if self._word in text else "yes")
 
 
+class BrokenEmbedder(HashEmbedder):
+    """A model that gives what is no vector, and does not say so."""
+
+    def _embed(self, text: str) -> Embedding:
+        whole = super()._embed(text)
+        return Embedding(pooled=np.full(self.dimensions, np.nan, np.float32), tokens=whole.tokens, spans=whole.spans)
+
+
 class FlakyEmbedder:
     """An embedder that fails while ``down`` is set."""
 

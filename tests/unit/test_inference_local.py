@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -148,3 +151,17 @@ async def test_a_manifest_of_another_format_is_refused(folder: Path, change: dic
     rewrite(folder, **change)
     with pytest.raises(ConfigurationError, match=next(iter(change))):
         await LocalEmbedder.open(folder, threads=1)
+
+
+def test_loading_a_model_leaves_nothing_in_the_home_folder(tmp_path: Path) -> None:
+    program = (
+        "import asyncio; from agentmem.foundation.inference.open import open_embedder; "
+        "e = asyncio.run(open_embedder(threads=1)); asyncio.run(e.embed_query('tea'))"
+    )
+    home, temporary = tmp_path / "home", tmp_path / "tmp"
+    home.mkdir()
+    temporary.mkdir()
+    environment = {**os.environ, "HOME": str(home), "XDG_CACHE_HOME": "", "TMPDIR": str(temporary)}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=120)
+    assert not list(home.rglob("*"))
+    assert not list(temporary.rglob("*"))

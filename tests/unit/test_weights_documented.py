@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from agentmem.pipelines.retrieval.signals import NAMES
-from agentmem.pipelines.retrieval.weights import WITH_MODEL, WORDS_FIRST, WORDS_ONLY
+from agentmem.pipelines.retrieval.weights import POOLED_VECTORS, WITH_MODEL, WORDS_FIRST, WORDS_ONLY
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "retrieval.md"
 ROW = re.compile(r"^\| `(\w+)` \| .* \| (-?[\d.]+) \| (-?[\d.]+) \|$", re.MULTILINE)
@@ -21,8 +21,17 @@ def test_table_of_signals_lists_all_with_their_weights() -> None:
     assert {name: float(weight) for name, _, weight in rows} == asdict(WORDS_ONLY)
 
 
-def test_weights_for_other_scripts_are_as_described() -> None:
-    described = re.search(r"`words` counts ([\d.]+) and `words_around`\s+([\d.]+)", PAGE.read_text(encoding="utf-8"))
+def test_weights_for_other_scripts_and_models_are_as_described() -> None:
+    page = " ".join(PAGE.read_text(encoding="utf-8").split())
 
-    assert described is not None
-    assert [float(value) for value in described.groups()] == [WORDS_FIRST.words, WORDS_FIRST.words_around]
+    scripts = re.search(r"`words` counts ([\d.]+) and `words_around` ([\d.]+)", page)
+    models = re.search(r"no token vectors, `words` counts ([\d.]+), `thread` ([\d.]+), and the two `pieces` (\d)", page)
+
+    assert scripts is not None
+    assert [float(value) for value in scripts.groups()] == [WORDS_FIRST.words, WORDS_FIRST.words_around]
+    assert models is not None
+    assert [float(value) for value in models.groups()] == [
+        POOLED_VECTORS.words,
+        POOLED_VECTORS.thread,
+        POOLED_VECTORS.pieces,
+    ]

@@ -10,6 +10,7 @@ from typing import Annotated, Final, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, JsonValue, ValidationError
 
 from agentmem.errors import InvalidInput
+from agentmem.kit.validation import faults_of
 
 
 class Schema(BaseModel):
@@ -26,10 +27,7 @@ def parse(schema: type[SchemaType], values: object) -> SchemaType:
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'value'}: {e['msg']}" for e in error.errors(include_input=False)
-        )
-        raise InvalidInput(f"Input is not valid: {faults}.") from None
+        raise InvalidInput(f"Input is not valid: {faults_of(error)}.") from None
 
 
 def check_text(value: str) -> str:

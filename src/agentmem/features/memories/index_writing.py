@@ -10,20 +10,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import (
-    BigInteger,
-    Insert,
     Integer,
-    LargeBinary,
-    Text,
-    Uuid,
     bindparam,
     delete,
     func,
-    insert,
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from agentmem.features.memories.index_entry import encode
@@ -36,12 +30,16 @@ from agentmem.features.memories.tables import (
     sessions,
     vectors,
 )
-from agentmem.foundation.database.transaction import OWN_ORGANIZATION, Transaction
+from agentmem.foundation.database.bulk import Rows, as_arrays, insert_arrays, write_together
+from agentmem.foundation.database.transaction import Transaction
 from agentmem.kit.ids import Place
 from agentmem.schemas.memories import NewMemory
 
 POSTING = np.dtype([("place", "<i8"), ("tf", "<u2"), ("length", "<u2")])
 """One posting as it is packed: the place of a memory, how often the term occurs in it, and how long it is."""
+
+Block = tuple[int, str, NDArray[np.void]]
+"""A row of postings: term, user, and the postings in the order of their places."""
 
 BLOCK_POSTINGS = 512
 """Postings of one row at most: 6 KiB, so that a row stays in its page."""
@@ -59,22 +57,13 @@ SHORT = np.iinfo(np.uint16).max
 DRAW_NUMBERS: Final = select(session_numbers.next_value()).select_from(
     func.generate_series(1, bindparam("count", type_=Integer))
 )
-INSERT_ENTRIES: Final = upsert(index_entries).on_conflict_do_nothing()
-INSERT_VECTORS: Final = upsert(vectors).on_conflict_do_nothing()
-
-
-def _insert_postings() -> Insert:
-    """Build the statement that writes rows of postings from arrays, one round trip for any number."""
-    names = ("term", "user_id", "first_place", "packed")
-    arrays = (("terms", BigInteger), ("users", Text), ("places", BigInteger), ("packed", LargeBinary))
-    rows = func.unnest(*(bindparam(name, type_=ARRAY(kind)) for name, kind in arrays)).table_valued(*names)
-    derived = rows.render_derived()
-    source = select(bindparam(OWN_ORGANIZATION, type_=Uuid()), *(derived.c[name] for name in names))
-    return insert(postings).from_select(["organization_id", *names], source)
+INSERT_ENTRIES: Final = insert_arrays(index_entries).on_conflict_do_nothing()
+INSERT_VECTORS: Final = insert_arrays(vectors).on_conflict_do_nothing()
+INSERT_POSTINGS: Final = insert_arrays(postings)
 
 
 def _add_statistics() -> Insert:
-    statement = upsert(scope_statistics)
+    statement = insert_arrays(scope_statistics)
     return statement.on_conflict_do_update(
         index_elements=["organization_id", "user_id", "shard"],
         set_={
@@ -84,7 +73,6 @@ def _add_statistics() -> Insert:
     )
 
 
-INSERT_POSTINGS: Final = _insert_postings()
 ADD_STATISTICS: Final = _add_statistics()
 
 
@@ -133,12 +121,11 @@ async def _extend_session(tx: Transaction, new: NewMemory, turns: int) -> tuple[
     return row.session_no, row.last_position - turns + 1
 
 
-async def write_index(tx: Transaction, written: Sequence[tuple[StoredVersion, PreparedMemory]]) -> None:
-    """Make these versions findable, all of them together."""
+async def write_index(tx: Transaction, written: Sequence[tuple[StoredVersion, PreparedMemory]], versions: Rows) -> None:
+    """Write versions and make the latest of each memory findable, all in one statement."""
     hashes = TermHashes(tx)
-    await write_entries(tx, written, hashes)
-    await _write_postings(tx, written, hashes)
-    await _count_documents(tx, written)
+    parts = [versions, *_entry_rows(tx, written, hashes), _posting_rows(_postings_of(written, hashes))]
+    await write_together(tx, [*parts, _statistics_rows(_documents_of(written))])
 
 
 class TermHashes:
@@ -159,10 +146,15 @@ async def write_entries(
     tx: Transaction, written: Sequence[tuple[StoredVersion, PreparedMemory]], hashes: TermHashes
 ) -> None:
     """Write the sealed entry and the vector of each, under the model that made them."""
+    await write_together(tx, _entry_rows(tx, written, hashes))
+
+
+def _entry_rows(
+    tx: Transaction, written: Sequence[tuple[StoredVersion, PreparedMemory]], hashes: TermHashes
+) -> list[Rows]:
     seal = tx.keys.keyring.sealer("index_entries", "entry")
     entries = [
         {
-            "organization_id": tx.organization_id,
             "model": memory.model,
             "place": stored.place,
             "memory_id": stored.record.id,
@@ -174,20 +166,22 @@ async def write_entries(
         }
         for stored, memory in written
     ]
-    await tx.execute(INSERT_ENTRIES, entries)
-    values = [
+    embedded = [
         {
-            "organization_id": tx.organization_id,
             "model": memory.model,
             "place": stored.place,
             "user_id": stored.record.user_id or NOBODY,
+            "live": True,
+            "graph": None,
             "embedding": vector_text(memory.vector),
         }
         for stored, memory in written
         if memory.vector is not None
     ]
-    if values:
-        await tx.execute(INSERT_VECTORS, values)
+    return [
+        Rows(statement=INSERT_ENTRIES, values=as_arrays(index_entries, entries)),
+        Rows(statement=INSERT_VECTORS, values=as_arrays(vectors, embedded)),
+    ]
 
 
 def vector_text(vector: NDArray[np.float32]) -> str:
@@ -195,21 +189,18 @@ def vector_text(vector: NDArray[np.float32]) -> str:
     return "[" + ",".join([f"{value:.5g}" for value in vector.tolist()]) + "]"
 
 
-async def _write_postings(
-    tx: Transaction, written: Sequence[tuple[StoredVersion, PreparedMemory]], hashes: TermHashes
-) -> None:
+def _postings_of(written: Sequence[tuple[StoredVersion, PreparedMemory]], hashes: TermHashes) -> list[Block]:
     rows: dict[tuple[int, str], list[tuple[int, int, int]]] = defaultdict(list)
     for stored, memory in written:
         user_id, length = stored.record.user_id or NOBODY, min(memory.entry.length, SHORT)
         terms = list(memory.entry.terms)
         for term, hashed in zip(terms, hashes.of(terms), strict=True):
             rows[hashed, user_id].append((stored.place, min(memory.entry.terms[term], SHORT), length))
-    blocks = [
+    return [
         (term, user_id, block)
         for (term, user_id), found in sorted(rows.items())
         for block in pack_blocks(np.array(found, dtype=POSTING))
     ]
-    await insert_blocks(tx, blocks)
 
 
 def pack_blocks(found: NDArray[np.void]) -> list[NDArray[np.void]]:
@@ -218,39 +209,42 @@ def pack_blocks(found: NDArray[np.void]) -> list[NDArray[np.void]]:
     return [found[start : start + BLOCK_POSTINGS] for start in range(0, len(found), BLOCK_POSTINGS)]
 
 
-async def insert_blocks(tx: Transaction, blocks: Sequence[tuple[int, str, NDArray[np.void]]]) -> None:
+async def insert_blocks(tx: Transaction, blocks: Sequence[Block]) -> None:
     """Write rows of postings in one statement."""
-    if not blocks:
-        return
-    await tx.execute(
-        INSERT_POSTINGS,
-        {
-            OWN_ORGANIZATION: tx.organization_id,
-            "terms": [term for term, _, _ in blocks],
-            "users": [user_id for _, user_id, _ in blocks],
-            "places": [int(block["place"][0]) for _, _, block in blocks],
-            "packed": [block.tobytes() for _, _, block in blocks],
-        },
-    )
+    if blocks:
+        await write_together(tx, [_posting_rows(blocks)])
 
 
-async def _count_documents(tx: Transaction, written: Sequence[tuple[StoredVersion, PreparedMemory]]) -> None:
+def _posting_rows(blocks: Sequence[Block]) -> Rows:
+    rows = [
+        {"term": term, "user_id": user_id, "first_place": int(block["place"][0]), "packed": block.tobytes()}
+        for term, user_id, block in blocks
+    ]
+    return Rows(statement=INSERT_POSTINGS, values=as_arrays(postings, rows))
+
+
+def _documents_of(written: Sequence[tuple[StoredVersion, PreparedMemory]]) -> dict[str, tuple[int, int]]:
     documents: Counter[str] = Counter()
     lengths: Counter[str] = Counter()
     for stored, memory in written:
         documents[stored.record.user_id or NOBODY] += 1
         lengths[stored.record.user_id or NOBODY] += memory.entry.length
-    await change_statistics(tx, {user_id: (documents[user_id], lengths[user_id]) for user_id in documents})
+    return {user_id: (documents[user_id], lengths[user_id]) for user_id in documents}
 
 
 async def change_statistics(tx: Transaction, changes: dict[str, tuple[int, int]]) -> None:
-    """Add to the counts of documents and terms per user, in one of the shards so that writers seldom wait."""
+    """Add to the counts of documents and terms per user."""
+    await write_together(tx, [_statistics_rows(changes)])
+
+
+def _statistics_rows(changes: dict[str, tuple[int, int]]) -> Rows:
+    # In one of the shards, so that writers seldom wait for each other.
     shard = random.randrange(STATISTICS_SHARDS)  # noqa: S311 - spreads load, protects nothing
     rows = [
-        {"organization_id": tx.organization_id, "user_id": user, "shard": shard, "documents": number, "length": length}
+        {"user_id": user, "shard": shard, "documents": number, "length": length}
         for user, (number, length) in sorted(changes.items())
     ]
-    await tx.execute(ADD_STATISTICS, rows)
+    return Rows(statement=ADD_STATISTICS, values=as_arrays(scope_statistics, rows))
 
 
 async def set_live(tx: Transaction, places: Sequence[Place], *, live: bool) -> None:

@@ -19,7 +19,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     func,
-    insert,
     or_,
     select,
     update,
@@ -30,13 +29,14 @@ from agentmem.errors import InvalidCursor, NotFound, VersionConflict
 from agentmem.features.memories.model import StoredVersion
 from agentmem.features.memories.tables import index_entries, memories
 from agentmem.features.memories.visibility import SHAPES, Shape, View, in_scope, scope_values, visible
+from agentmem.foundation.database.bulk import Rows, as_arrays, insert_arrays, write_together
 from agentmem.foundation.database.transaction import Transaction
 from agentmem.kit.ids import MemoryId, Place
 from agentmem.kit.paging import CursorValue
 from agentmem.schemas.memories import Kind, MemoryRecord, Order, Origin, Role, Scope, Stats
 
 RecordRow = Row[Any]  # SQLAlchemy types a row by its statement; the mapper below checks it by use
-INSERT_MEMORIES = insert(memories)
+INSERT_MEMORIES = insert_arrays(memories)
 LOCKS = select(func.pg_advisory_xact_lock(func.unnest(bindparam("locks", type_=ARRAY(BigInteger)))))
 _INT63 = 2**63 - 1
 KINDS = {item.value: item for item in Kind}
@@ -102,7 +102,13 @@ def to_record(tx: Transaction, row: RecordRow) -> MemoryRecord:
 
 
 async def insert_versions(tx: Transaction, versions: Sequence[StoredVersion]) -> None:
-    """Write versions; the caller has closed the ones they follow.
+    """Write versions; the caller has closed the ones they follow."""
+    if versions:
+        await write_together(tx, [version_rows(tx, versions)])
+
+
+def version_rows(tx: Transaction, versions: Sequence[StoredVersion]) -> Rows:
+    """Seal versions as rows.
 
     Of several versions of one memory, given oldest first, each is known until the next one was.
     """
@@ -111,16 +117,13 @@ async def insert_versions(tx: Transaction, versions: Sequence[StoredVersion]) ->
         for earlier, later in pairwise(versions)
         if earlier.record.id == later.record.id
     }
-    seal_content, seal_actor = (
-        tx.keys.keyring.sealer("memories", "content"),
-        tx.keys.keyring.sealer("memories", "actor"),
-    )
+    seal_content = tx.keys.keyring.sealer("memories", "content")
+    seal_actor = tx.keys.keyring.sealer("memories", "actor")
     rows = []
     for stored in versions:
         record = stored.record
         row = record.model_dump(exclude={"id", "content", "actor"})
         row |= {
-            "organization_id": tx.organization_id,
             "memory_id": record.id,
             "place": stored.place,
             "change": stored.change,
@@ -131,8 +134,7 @@ async def insert_versions(tx: Transaction, versions: Sequence[StoredVersion]) ->
             "known_until": known_until.get((record.id, record.version)),
         }
         rows.append(row)
-    if rows:
-        await tx.execute(INSERT_MEMORIES, rows)
+    return Rows(statement=INSERT_MEMORIES, values=as_arrays(memories, rows))
 
 
 def content_digest(tx: Transaction, record: MemoryRecord) -> bytes:

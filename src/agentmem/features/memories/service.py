@@ -83,8 +83,7 @@ class MemoryService:
             return []
         places = await allocate_places(tx, new)
         versions = [_first_version(tx, memory, place) for memory, place in zip(new, places, strict=True)]
-        await repository.insert_versions(tx, versions)
-        await write_index(tx, list(zip(versions, new, strict=True)))
+        await write_index(tx, list(zip(versions, new, strict=True)), repository.version_rows(tx, versions))
         return versions
 
     @operation(Permission.MEMORY_READ, read_only=True)
@@ -150,10 +149,11 @@ class MemoryService:
         await repository.close_versions(tx, [memory_id])
         place = current.place if prepared is None else (await allocate_places(tx, [prepared]))[0]
         version = StoredVersion(record=successor, place=place, change=change, changed_by=tx.caller.principal_id)
-        await repository.insert_versions(tx, [version])
-        if prepared is not None:
+        if prepared is None:
+            await repository.insert_versions(tx, [version])
+        else:
             await set_live(tx, [current.place], live=False)
-            await write_index(tx, [(version, prepared)])
+            await write_index(tx, [(version, prepared)], repository.version_rows(tx, [version]))
         tx.touch([memory_id])
         return successor
 

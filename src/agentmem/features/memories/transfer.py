@@ -72,6 +72,7 @@ class MemoryTransfer:
         if not imported:
             return 0
         places = await allocate_places(tx, [prepared for _, prepared in imported])
+        every: list[StoredVersion] = []
         latest: list[tuple[StoredVersion, PreparedMemory]] = []
         for (exported, prepared), place in zip(imported, places, strict=True):
             versions = [
@@ -83,9 +84,9 @@ class MemoryTransfer:
                 )
                 for version in exported.versions
             ]
-            await repository.insert_versions(tx, versions)
+            every += versions
             latest.append((versions[-1], replace(prepared, memory_id=MemoryId(versions[-1].record.id))))
-        await write_index(tx, latest)
+        await write_index(tx, latest, repository.version_rows(tx, every))
         deleted = [version.place for version, _ in latest if version.record.deleted_at is not None]
         await set_live(tx, deleted, live=False)
         tx.touch(version.record.id for version, _ in latest)
