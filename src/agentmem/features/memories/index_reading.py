@@ -23,6 +23,7 @@ from sqlalchemy import (
     func,
     literal,
     literal_column,
+    null,
     select,
     true,
     type_coerce,
@@ -80,45 +81,53 @@ class Candidate:
     entry: bytes
 
 
-async def read_statistics(tx: Transaction, scope: Scope) -> Statistics:
-    """Read the organization's embedding model and the counts of the scope's user, or of all users."""
-    statement = _statistics(tx.tenant_filter, scope.user_id is None)
-    row = (await tx.execute(statement, {"user": scope.user_id})).one()
-    documents = int(row.documents)
-    return Statistics(
-        model=row.model, documents=documents, average_length=float(row.length) / documents if documents else 0.0
+async def read_overview(
+    tx: Transaction, scope: Scope, terms: Sequence[int]
+) -> tuple[Statistics, dict[int, NDArray[np.void]]]:
+    """Read the model in force, the counts of the scope's user or of all users, and all postings of the terms.
+
+    The postings come per term and in no order. It is one statement, because every search begins with it.
+    """
+    statement = _overview(tx.tenant_filter, scope.user_id is None)
+    rows = (await tx.execute(statement, {"terms": list(terms), "user": scope.user_id})).all()
+    found = {row.term: np.frombuffer(row.packed, dtype=POSTING) for row in rows if row.term is not None}
+    (counts,) = (row for row in rows if row.term is None)
+    documents = int(counts.documents)
+    statistics = Statistics(
+        model=counts.model,
+        documents=documents,
+        average_length=float(counts.length) / documents if documents else 0.0,
     )
+    return statistics, found
 
 
 @lru_cache(SHAPES)
-def _statistics(own: TenantFilter, all_users: bool) -> Select[Any]:  # noqa: FBT001 - decides the SQL
-    counts = select(
-        func.coalesce(func.sum(scope_statistics.c.documents), 0).label("documents"),
-        func.coalesce(func.sum(scope_statistics.c.length), 0).label("length"),
-    ).where(own(scope_statistics), _of_user(scope_statistics.c.user_id, all_users=all_users))
+def _overview(own: TenantFilter, all_users: bool) -> CompoundSelect[Any]:  # noqa: FBT001 - decides the SQL
     model = select(index_settings.c.embedding_model).where(own(index_settings)).scalar_subquery()
-    return counts.add_columns(model.label("model"))
+    counts = select(
+        cast(null(), BigInteger).label("term"),
+        cast(null(), LargeBinary).label("packed"),
+        model.label("model"),
+        cast(func.coalesce(func.sum(scope_statistics.c.documents), 0), BigInteger).label("documents"),
+        cast(func.coalesce(func.sum(scope_statistics.c.length), 0), BigInteger).label("length"),
+    ).where(own(scope_statistics), _of_user(scope_statistics.c.user_id, all_users=all_users))
+    wanted = postings.c.term == func.any(bindparam("terms", type_=ARRAY(BigInteger)))
+    packed = (
+        select(
+            postings.c.term,
+            func.string_agg(postings.c.packed, literal(b"", LargeBinary)),
+            cast(null(), Text),
+            cast(null(), BigInteger),
+            cast(null(), BigInteger),
+        )
+        .where(own(postings), wanted, _of_user(postings.c.user_id, all_users=all_users))
+        .group_by(postings.c.term)
+    )
+    return union_all(counts, packed)
 
 
 def _of_user(column: ColumnElement[str], *, all_users: bool) -> ColumnElement[bool]:
     return true() if all_users else column == bindparam("user", type_=Text())
-
-
-async def read_postings(tx: Transaction, scope: Scope, terms: Sequence[int]) -> dict[int, NDArray[np.void]]:
-    """Read all postings of the terms in the scope, per term, in no order."""
-    statement = _postings(tx.tenant_filter, scope.user_id is None)
-    rows = await tx.execute(statement, {"terms": list(terms), "user": scope.user_id})
-    return {term: np.frombuffer(packed, dtype=POSTING) for term, packed in rows}
-
-
-@lru_cache(SHAPES)
-def _postings(own: TenantFilter, all_users: bool) -> Select[Any]:  # noqa: FBT001 - decides the SQL
-    wanted = postings.c.term == func.any(bindparam("terms", type_=ARRAY(BigInteger)))
-    return (
-        select(postings.c.term, func.string_agg(postings.c.packed, literal(b"", LargeBinary)))
-        .where(own(postings), wanted, _of_user(postings.c.user_id, all_users=all_users))
-        .group_by(postings.c.term)
-    )
 
 
 async def read_visible_places(tx: Transaction, view: View, most: int | None) -> NDArray[np.int64] | None:

@@ -15,9 +15,8 @@ from agentmem.features.memories.index_reading import (
     Statistics,
     read_candidates,
     read_nearest,
-    read_postings,
+    read_overview,
     read_records,
-    read_statistics,
     read_visible_places,
 )
 from agentmem.features.memories.index_writing import POSTING
@@ -72,12 +71,14 @@ class Ranking(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:
-    """One search: what is looked at, for what, and how it is ranked."""
+    """One search: what is looked at, for what, how it is ranked, and what the words alone have found."""
 
     view: View
-    terms: Sequence[str]
     vector: QueryVector | None
     ranking: Ranking
+    statistics: Statistics
+    hashes: tuple[int, ...]
+    postings: list[NDArray[np.void]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,49 +103,49 @@ class MemorySearch:
         self, tx: Transaction, view: View, terms: Sequence[str], vector: QueryVector | None, ranking: Ranking
     ) -> Searched:
         """Find memories by terms, by meaning, or both."""
-        statistics = await read_statistics(tx, view.scope)
+        hashes = tuple(tx.keys.index.term_hashes(terms))
+        statistics, found = await read_overview(tx, view.scope, hashes)
         if vector is not None and vector.model != statistics.model:
             return Searched(model=statistics.model, found=[])
-        asked = Asked(view=view, terms=terms, vector=vector, ranking=ranking)
-        within = None if view.is_plain else await read_visible_places(tx, view, MATCHING_LIMIT)
-        best = await _rank(tx, asked, statistics, within)
+        nothing = np.zeros(0, POSTING)
+        asked = Asked(
+            view=view,
+            vector=vector,
+            ranking=ranking,
+            statistics=statistics,
+            hashes=hashes,
+            postings=[found.get(hashed, nothing) for hashed in hashes],
+        )
+        best = await _rank(tx, asked, None if view.is_plain else await read_visible_places(tx, view, MATCHING_LIMIT))
         if best is None:
-            best = await _rank(tx, asked, statistics, await read_visible_places(tx, view, None))
+            best = await _rank(tx, asked, await read_visible_places(tx, view, None))
         records = await read_records(tx, view, best) if best else {}
-        found = [(place, records[place]) for place in best or () if place in records]
-        return Searched(model=statistics.model, found=found)
+        return Searched(
+            model=statistics.model, found=[(place, records[place]) for place in best or () if place in records]
+        )
 
 
-async def _rank(
-    tx: Transaction, asked: Asked, statistics: Statistics, within: NDArray[np.int64] | None
-) -> Sequence[int] | None:
+async def _rank(tx: Transaction, asked: Asked, within: NDArray[np.int64] | None) -> Sequence[int] | None:
     """Give the best places in order; nothing when most candidates are deleted, expired or filtered away.
 
     Then the caller ranks once more ``within`` all places that are seen.
     """
-    gathered = await _gather(tx, asked, statistics, within)
-    wanted = asked.ranking.shortlist(gathered)
-    if not len(wanted):
-        return ()
-    candidates = await read_candidates(tx, asked.view, statistics.model, wanted)
-    if within is None and asked.ranking.is_starved(candidates):
-        return None
-    return asked.ranking.order(candidates)
-
-
-async def _gather(tx: Transaction, asked: Asked, statistics: Statistics, within: NDArray[np.int64] | None) -> Gathered:
-    hashes = tuple(tx.keys.index.term_hashes(asked.terms))
-    found = await read_postings(tx, asked.view.scope, hashes) if hashes else {}
-    nothing = np.zeros(0, POSTING)
     places, similarities = np.zeros(0, np.int64), np.zeros(0, np.float32)
     if asked.vector is not None:
-        places, similarities = await read_nearest(tx, asked.view, statistics, asked.vector.pooled, within)
-    return Gathered(
-        statistics=statistics,
-        hashes=hashes,
-        postings=[found.get(hashed, nothing) for hashed in hashes],
+        places, similarities = await read_nearest(tx, asked.view, asked.statistics, asked.vector.pooled, within)
+    gathered = Gathered(
+        statistics=asked.statistics,
+        hashes=asked.hashes,
+        postings=asked.postings,
         nearest=places,
         similarities=similarities,
         within=within,
         sifted=within is None and not asked.view.is_plain,
     )
+    wanted = asked.ranking.shortlist(gathered)
+    if not len(wanted):
+        return ()
+    candidates = await read_candidates(tx, asked.view, asked.statistics.model, wanted)
+    if within is None and asked.ranking.is_starved(candidates):
+        return None
+    return asked.ranking.order(candidates)

@@ -47,6 +47,11 @@ def translate(error: psycopg.Error) -> AgentMemError | None:
         )
     if isinstance(error, errors.InvalidPassword | errors.InvalidAuthorizationSpecification):
         return ConfigurationError("The database refused the sign-in.", hint="Check AGENTMEM_DATABASE_URL.")
+    if isinstance(error, errors.InsufficientPrivilege):
+        return ConfigurationError(
+            f"The database role lacks a privilege: {error.diag.message_primary}.",
+            hint="See how to use your own PostgreSQL for the privileges that it needs.",
+        )
     if isinstance(error, _RETRY):
         return DatabaseUnavailable("The transaction met another one and was rolled back.", hint="Retry.")
     if isinstance(error, _GONE) or (isinstance(error, psycopg.OperationalError) and error.sqlstate is None):

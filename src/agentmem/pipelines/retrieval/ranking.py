@@ -66,10 +66,12 @@ class QueryRanking:
 
     def is_starved(self, candidates: Sequence[Candidate]) -> bool:
         """Whether fewer than half of the chosen places that hold a memory are seen."""
-        nearest = np.zeros(0, np.int64) if self._nearest is None else self._nearest.places
-        held = np.isin(self._chosen, np.concatenate((self._matches.places, nearest)))
-        seen = np.isin(self._chosen, [candidate.place for candidate in candidates])
-        return bool(2 * (seen & held).sum() < held.sum())
+        held = set(self._chosen[self._matches.turn_scores(self._chosen) > 0].tolist())
+        if self._nearest is not None:
+            held.update(self._nearest.places.tolist())
+            held.intersection_update(self._chosen.tolist())
+        seen = held.intersection(candidate.place for candidate in candidates)
+        return 2 * len(seen) < len(held)
 
     def order(self, candidates: Sequence[Candidate]) -> Sequence[int]:
         """Give the places of the best candidates, best first."""

@@ -179,8 +179,10 @@ DO $$ BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'agentmem_app') THEN
         CREATE ROLE agentmem_app NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS;
     END IF;
+    IF NOT pg_has_role(current_user, 'agentmem_app', 'SET') THEN
+        EXECUTE format('GRANT agentmem_app TO %I', current_user);
+    END IF;
 END $$;
-GRANT agentmem_app TO CURRENT_USER;
 GRANT USAGE ON SCHEMA agentmem TO agentmem_app;
 GRANT USAGE ON SEQUENCE agentmem.session_numbers TO agentmem_app;
 GRANT SELECT ON agentmem.alembic_version TO agentmem_app;
