@@ -154,9 +154,13 @@ def decode(data: bytes) -> SealedEntry:
     return SealedEntry(
         is_question=bool(flags & _QUESTION),
         has_time=bool(flags & _HAS_TIME),
-        mentions=tuple((first, last) for first, last in struct.iter_unpack("<ii", data[_HEADER.size : begin])),
+        mentions=_mentions(data[_HEADER.size : begin]) if mentions else (),
         tokens=np.frombuffer(data, np.int8, offset=begin).reshape(count, dimensions),
     )
+
+
+def _mentions(data: bytes) -> tuple[Days, ...]:
+    return tuple((first, last) for first, last in struct.iter_unpack("<ii", data))
 
 
 def _damaged() -> IntegrityError:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date
 from functools import lru_cache
-from typing import Any
-from uuid import UUID
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,15 +67,13 @@ class Statistics:
     average_length: float
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Candidate:
-    """What the ranking needs of a memory or of a neighbour of one; ``entry`` is opened."""
+class Candidate(NamedTuple):
+    """What the ranking needs of a memory or of a neighbour of one; ``entry`` is opened, ``day`` a proleptic ordinal."""
 
     place: int
-    memory_id: UUID
-    occurred_at: datetime
+    day: int
     length: int
-    speakers: tuple[int, ...]
+    speakers: Sequence[int]
     model: str
     entry: bytes
 
@@ -89,7 +86,7 @@ async def read_overview(
     The postings come per term and in no order. It is one statement, because every search begins with it.
     """
     statement = _overview(tx.tenant_filter, scope.user_id is None)
-    rows = (await tx.execute(statement, {"terms": list(terms), "user": scope.user_id})).all()
+    rows = await tx.run(statement, {"terms": list(terms), "user": scope.user_id})
     found = {row.term: np.frombuffer(row.packed, dtype=POSTING) for row in rows if row.term is not None}
     (counts,) = (row for row in rows if row.term is None)
     documents = int(counts.documents)
@@ -228,7 +225,7 @@ async def _run(
     statement: Select[tuple[int, float]] | CompoundSelect[tuple[int, float]],
     values: dict[str, object],
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    best = sorted((float(distance), int(place)) for place, distance in await tx.execute(statement, values))
+    best = sorted((distance, place) for place, distance in await tx.run(statement, values))
     best = best[:NEAREST_LIMIT]
     places = np.array([place for _, place in best], np.int64)
     return places, np.array([-distance for distance, _ in best], np.float32)
@@ -240,21 +237,15 @@ async def read_candidates(tx: Transaction, view: View, model: str, places: NDArr
     A memory that the model has not seen yet comes with the entry of another one: its words count, its vectors do not.
     """
     statement = _candidates(view.shape(tx))
-    if view.filters is not None:
-        statement = statement.where(view.filtered())
-    rows = await tx.execute(statement, {**view.values(tx), "model": model, "places": places.tolist()})
+    values = {**view.values(tx), "model": model, "places": places.tolist()}
+    if view.filters is None:
+        rows = await tx.run(statement, values)
+    else:  # filters make a statement that nobody will ask again
+        rows = list(await tx.execute(statement.where(view.filtered()), values))
     opener = tx.keys.keyring.opener("index_entries", "entry")
     return [
-        Candidate(
-            place=place,
-            memory_id=memory_id,
-            occurred_at=occurred_at,
-            length=length,
-            speakers=tuple(speakers),
-            model=entry_model,
-            entry=opener(memory_id, version, entry),
-        )
-        for place, memory_id, version, length, speakers, entry_model, entry, occurred_at in rows
+        Candidate(place, day, length, speakers, entry_model, opener(memory_id, version, entry))
+        for place, memory_id, version, length, speakers, entry_model, entry, day in rows
     ]
 
 
@@ -265,8 +256,11 @@ def _candidates(shape: Shape) -> Select[Any]:
         memories.c.organization_id == index_entries.c.organization_id, memories.c.place == index_entries.c.place
     )
     first_choice = (index_entries.c.model == bindparam("model", type_=Text())).desc()
+    # Days since the first of January of the year 1, as Python counts them: quicker to read than a moment.
+    day = func.date_part("epoch", memories.c.occurred_at) / literal_column("86400")
+    ordinal = cast(func.floor(day), BigInteger) + literal_column(str(date(1970, 1, 1).toordinal()))
     return (
-        select(*(index_entries.c[name] for name in columns), memories.c.occurred_at)
+        select(*(index_entries.c[name] for name in columns), ordinal)
         .ext(distinct_on(index_entries.c.place))
         .join(memories, same)
         .where(
@@ -280,7 +274,7 @@ def _candidates(shape: Shape) -> Select[Any]:
 
 async def read_records(tx: Transaction, view: View, places: Sequence[int]) -> dict[int, MemoryRecord]:
     """Read the memories at these places that the view sees; filters have been applied to the places before."""
-    rows = await tx.execute(_records(view.shape(tx)), {**view.values(tx), "places": list(places)})
+    rows = await tx.run(_records(view.shape(tx)), {**view.values(tx), "places": list(places)})
     return {row.place: to_record(tx, row) for row in rows}
 
 

@@ -88,9 +88,9 @@ async def allocate_places(tx: Transaction, prepared: Sequence[PreparedMemory]) -
     for run in runs:
         first[run] = await _extend_session(tx, prepared[groups[run][0]].new, len(groups[run]))
     if threads:
-        drawn = (await tx.execute(DRAW_NUMBERS, {"count": len(threads)})).scalars().all()
-        for thread, number in zip(threads, drawn, strict=True):
-            first[thread] = int(str(number)), ALONE if len(groups[thread]) == 1 else FIRST_POSITION
+        drawn = await tx.run(DRAW_NUMBERS, {"count": len(threads)})
+        for thread, (number,) in zip(threads, drawn, strict=True):
+            first[thread] = number, ALONE if len(groups[thread]) == 1 else FIRST_POSITION
     places: dict[int, Place] = {}
     for key, members in groups.items():
         session_no, position = first[key]

@@ -149,9 +149,9 @@ async def find_by_digest(tx: Transaction, digests: Sequence[bytes]) -> dict[byte
     Holds a lock on each digest until the transaction ends, so that two parallel adds of one text see each other.
     """
     locks = sorted({int.from_bytes(digest[:8], signed=True) for digest in digests})
-    await tx.execute(LOCKS, {"locks": locks})
+    await tx.run(LOCKS, {"locks": locks})
     view = View()
-    rows = await tx.execute(_twins(view.shape(tx)), {**view.values(tx), "digests": list(digests)})
+    rows = await tx.run(_twins(view.shape(tx)), {**view.values(tx), "digests": list(digests)})
     return {row.content_digest: to_version(tx, row) for row in rows}
 
 
@@ -185,7 +185,7 @@ async def fetch_current(tx: Transaction, memory_ids: Sequence[MemoryId], *, lock
 
 async def lock_ids(tx: Transaction, memory_ids: Iterable[UUID]) -> None:
     """Keep others from making or changing memories with these ids until the transaction ends."""
-    await tx.execute(LOCKS, {"locks": sorted(memory_id.int & _INT63 for memory_id in memory_ids)})
+    await tx.run(LOCKS, {"locks": sorted(memory_id.int & _INT63 for memory_id in memory_ids)})
 
 
 def not_found(memory_id: UUID) -> NotFound:

@@ -64,7 +64,7 @@ async def write_together(tx: Transaction, parts: Sequence[Rows]) -> None:
     values: dict[str, object] = {}
     for part in parts:
         values.update(part.values)
-    await tx.execute(_together(tuple(part.statement for part in parts)), values)
+    await tx.run(_together(tuple(part.statement for part in parts)), values)
 
 
 @lru_cache(STATEMENTS)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 
-from sqlalchemy import select, text
-from sqlalchemy.exc import DBAPIError
+import psycopg
+from psycopg.rows import TupleRow
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from agentmem.errors import NotFound
@@ -23,10 +23,8 @@ from agentmem.foundation.encryption.providers.port import KeyProvider, KeyPurpos
 from agentmem.kit.clock import Clock, utc_now
 from agentmem.kit.ids import KeyId, OrganizationId
 
-BIND = text(
-    "SELECT set_config('agentmem.organization_id', :organization_id, true), "
-    "set_config('transaction_read_only', :read_only, true)"
-)
+BIND = "SELECT set_config('agentmem.organization_id', %s, true), set_config('transaction_read_only', %s, true)"
+Driver = psycopg.AsyncConnection[TupleRow]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,52 +66,59 @@ class Database:
     async def transaction(self, caller: Caller, *, read_only: bool = False) -> AsyncIterator[Transaction]:
         """Open a transaction bound to the caller's organization; it commits when the block ends, unless it raises."""
         keys = self._keys.get(caller.organization_id) or await self._load_keys(caller.organization_id)
-        async with self._connection(caller.organization_id, read_only=read_only) as connection:
-            yield self._bound(connection, caller, keys)
+        async with self._connection(caller.organization_id, read_only=read_only) as (connection, driver):
+            yield self._bound(connection, driver, caller, keys)
 
     @asynccontextmanager
     async def registration(self, caller: Caller, wrapped: list[WrappedKey]) -> AsyncIterator[Transaction]:
         """Open the transaction that registers a new organization: its first rows are its keys."""
         keys = await unwrap_organization_keys(self.provider, caller.organization_id, wrapped)
-        async with self._connection(caller.organization_id, read_only=False) as connection:
-            yield self._bound(connection, caller, keys)
+        async with self._connection(caller.organization_id, read_only=False) as (connection, driver):
+            yield self._bound(connection, driver, caller, keys)
         self._keys[caller.organization_id] = keys
 
-    def _bound(self, connection: AsyncConnection, caller: Caller, keys: OrganizationKeys) -> Transaction:
+    def _bound(
+        self, connection: AsyncConnection, driver: Driver, caller: Caller, keys: OrganizationKeys
+    ) -> Transaction:
         return Transaction(
-            connection=connection, caller=caller, keys=keys, now=self._now(), tenant_filter=self.tenant_filter
+            connection=connection,
+            driver=driver,
+            caller=caller,
+            keys=keys,
+            now=self.clock(),
+            tenant_filter=self.tenant_filter,
         )
 
-    def _now(self) -> datetime:
-        return self.clock()
-
     @asynccontextmanager
-    async def _connection(self, organization_id: OrganizationId, *, read_only: bool) -> AsyncIterator[AsyncConnection]:
+    async def _connection(
+        self, organization_id: OrganizationId, *, read_only: bool
+    ) -> AsyncIterator[tuple[AsyncConnection, Driver]]:
         with translated():
-            connection = await self._begin(organization_id, read_only=read_only)
+            connection, driver = await self._begin(organization_id, read_only=read_only)
             try:
-                yield connection
-                await connection.commit()
+                yield connection, driver
+                await driver.commit()
             finally:
-                await connection.close()
+                await _give_back(connection, driver)
 
-    async def _begin(self, organization_id: OrganizationId, *, read_only: bool) -> AsyncConnection:
-        values = {"organization_id": str(organization_id), "read_only": "on" if read_only else "off"}
+    async def _begin(self, organization_id: OrganizationId, *, read_only: bool) -> tuple[AsyncConnection, Driver]:
+        values = (str(organization_id), "on" if read_only else "off")
         for attempt in (1, 2):
             connection = await self.engine.connect()
+            driver = await _driver_of(connection)
             try:
-                await connection.execute(BIND, values)
-            except DBAPIError as error:
-                await connection.close()
+                await driver.execute(BIND, values)
+            except psycopg.OperationalError:
+                await _give_back(connection, driver)
                 # A pooled connection died with its server: nothing was done yet, so one new one is tried.
-                if not error.connection_invalidated or attempt == 2:
+                if attempt == 2:
                     raise
             else:
-                return connection
+                return connection, driver
         raise AssertionError("unreachable")
 
     async def _load_keys(self, organization_id: OrganizationId) -> OrganizationKeys:
-        async with self._connection(organization_id, read_only=True) as connection:
+        async with self._connection(organization_id, read_only=True) as (connection, _):
             rows = await connection.execute(
                 select(encryption_keys).where(self.tenant_filter(encryption_keys)),
                 {OWN_ORGANIZATION: organization_id},
@@ -137,3 +142,17 @@ class Database:
         keys = await unwrap_organization_keys(self.provider, organization_id, wrapped)
         self._keys[organization_id] = keys
         return keys
+
+
+async def _driver_of(connection: AsyncConnection) -> Driver:
+    driver = (await connection.get_raw_connection()).driver_connection
+    if not isinstance(driver, psycopg.AsyncConnection):
+        raise TypeError(f"the engine's driver is {type(driver).__name__}, not psycopg")
+    return driver
+
+
+async def _give_back(connection: AsyncConnection, driver: Driver) -> None:
+    """Return a connection to the pool, or drop it when its server is gone."""
+    if driver.closed:
+        await connection.invalidate()
+    await connection.close()

@@ -8,11 +8,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import psycopg
+from psycopg.rows import TupleRow, namedtuple_row
 from sqlalchemy import CursorResult, FromClause, Insert, Uuid, bindparam
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import ColumnElement, Executable
 
 from agentmem.foundation.authorization.caller import Caller
+from agentmem.foundation.database.prepared import prepared
 from agentmem.foundation.encryption.keyring import OrganizationKeys
 from agentmem.kit.ids import OrganizationId
 
@@ -31,6 +34,8 @@ class Transaction:
     """What an operation works with: statements, keys, the caller and one moment in time, all of one organization."""
 
     connection: AsyncConnection
+    driver: psycopg.AsyncConnection[TupleRow]
+    """The same connection as the driver sees it."""
     caller: Caller
     keys: OrganizationKeys
     now: datetime
@@ -56,6 +61,16 @@ class Transaction:
         if isinstance(statement, Insert):
             return await self.connection.execute(statement, dict(values or {}))
         return await self.connection.execute(statement, {OWN_ORGANIZATION: self.organization_id, **(values or {})})
+
+    async def run(self, statement: Executable, values: Mapping[str, object]) -> list[Any]:
+        """Run a statement that is built once, straight by the driver, and give its rows as named tuples.
+
+        Values are what psycopg adapts by itself; for statements that each call builds anew use :meth:`execute`.
+        """
+        known = prepared(statement)
+        cursor = self.driver.cursor(row_factory=namedtuple_row)
+        await cursor.execute(known.text, {**known.literals, OWN_ORGANIZATION: self.organization_id, **values})
+        return await cursor.fetchall() if cursor.description is not None else []
 
     def touch(self, ids: Iterable[UUID]) -> None:
         """Name the things that this operation changed, for its audit entry."""

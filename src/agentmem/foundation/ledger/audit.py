@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
-from sqlalchemy import insert
-
+from agentmem.foundation.database.bulk import Rows, as_arrays, insert_arrays, write_together
 from agentmem.foundation.database.transaction import Transaction
 from agentmem.foundation.ledger.tables import audit_entries
 from agentmem.kit.ids import uuid7
@@ -20,23 +19,20 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
-INSERT_ENTRY = insert(audit_entries)
+INSERT_ENTRIES = insert_arrays(audit_entries)
 
 
 async def write_audit_entry(
     tx: Transaction, action: str, outcome: Outcome, detail: Mapping[str, str] | None = None
 ) -> None:
     """Append one entry for the operation, naming the ids it touched."""
-    await tx.execute(
-        INSERT_ENTRY,
-        {
-            "organization_id": tx.organization_id,
-            "entry_id": uuid7(),
-            "at": tx.now,
-            "actor": tx.caller.principal_id,
-            "action": action,
-            "outcome": outcome.value,
-            "targets": list(tx.touched),
-            "detail": dict(detail or {}),
-        },
-    )
+    entry = {
+        "entry_id": uuid7(),
+        "at": tx.now,
+        "actor": tx.caller.principal_id,
+        "action": action,
+        "outcome": outcome.value,
+        "targets": tx.touched,
+        "detail": dict(detail or {}),
+    }
+    await write_together(tx, [Rows(statement=INSERT_ENTRIES, values=as_arrays(audit_entries, [entry]))])

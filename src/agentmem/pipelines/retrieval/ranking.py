@@ -81,7 +81,7 @@ class QueryRanking:
         model = self._gathered.statistics.model
         pool = Pool(
             places=np.array([candidate.place for candidate in candidates], np.int64),
-            days=np.array([candidate.occurred_at.toordinal() for candidate in candidates], np.int64),
+            days=np.array([candidate.day for candidate in candidates], np.int64),
             lengths=np.array([candidate.length for candidate in candidates], np.int64),
             speakers=[candidate.speakers for candidate in candidates],
             entries=[_entry(candidate, model) for candidate in candidates],
