@@ -87,6 +87,8 @@ async def _connect(server: Server) -> psycopg.AsyncConnection[TupleRow]:
         connect_timeout=10,
         options=f"{given} {ours}".strip(),
         cursor_factory=BinaryCursor,
+        # Transactions are begun and bound to an organization in one text, by the database that hands them out.
+        autocommit=True,
     )
 
 

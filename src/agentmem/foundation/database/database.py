@@ -23,7 +23,6 @@ from agentmem.foundation.encryption.providers.port import KeyProvider, KeyPurpos
 from agentmem.kit.clock import Clock, utc_now
 from agentmem.kit.ids import KeyId, OrganizationId
 
-BIND = "SELECT set_config('agentmem.organization_id', %s, true), set_config('transaction_read_only', %s, true)"
 Driver = psycopg.AsyncConnection[TupleRow]
 
 
@@ -102,12 +101,14 @@ class Database:
                 await _give_back(connection, driver)
 
     async def _begin(self, organization_id: OrganizationId, *, read_only: bool) -> tuple[AsyncConnection, Driver]:
-        values = (str(organization_id), "on" if read_only else "off")
+        # One round trip: two statements in one text cannot have parameters, and a UUID cannot be anything but a UUID.
+        mode = "READ ONLY" if read_only else "READ WRITE"
+        begin = f"BEGIN {mode}; SELECT set_config('agentmem.organization_id', '{organization_id!s}', true)"
         for attempt in (1, 2):
             connection = await self.engine.connect()
             driver = await _driver_of(connection)
             try:
-                await driver.execute(BIND, values)
+                await psycopg.AsyncCursor(driver).execute(begin.encode())
             except psycopg.OperationalError:
                 await _give_back(connection, driver)
                 # A pooled connection died with its server: nothing was done yet, so one new one is tried.
