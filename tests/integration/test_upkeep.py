@@ -146,8 +146,9 @@ async def test_purge_removes_postings_that_its_text_does_not_tell(memory: AsyncM
     organization = memory.app.caller.organization_id
     owner.execute(
         "UPDATE agentmem.postings SET term = term + 1 WHERE ctid = "
-        "(SELECT ctid FROM agentmem.postings WHERE organization_id = %s ORDER BY octet_length(packed), term LIMIT 1)",
-        (organization,),
+        "(SELECT ctid FROM agentmem.postings WHERE organization_id = %s AND first_place = "
+        "(SELECT place FROM agentmem.memories WHERE memory_id = %s) LIMIT 1)",
+        (organization, gone.id),
     )
     await memory.delete(gone.id)
     await memory.vacuum(purge_after_days=0)

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
+import psycopg
 import pytest
-from sqlalchemy.exc import DBAPIError
 
 from agentmem import AsyncMemory
 from agentmem.errors import AgentMemError, InvalidInput, PermissionDenied
@@ -151,7 +151,7 @@ async def test_write_that_fails_half_way_leaves_neither_memory_nor_entry(store: 
     # The rows of the memory are written before its vector, which PostgreSQL refuses.
     memory = await store.with_embedder(BrokenEmbedder())
     before = entries(owner, memory)
-    with pytest.raises(DBAPIError, match="NaN"):
+    with pytest.raises(psycopg.DataError, match="NaN"):
         await memory.add("half written")
 
     assert entries(owner, memory) == before
