@@ -16,7 +16,7 @@ from agentmem.pipelines.retrieval.weights import Weights
 Floats = NDArray[np.float32]
 Places = NDArray[np.int64]
 
-MOST_CANDIDATES: Final = 48
+MOST_CANDIDATES: Final = 64
 """How many memories are chosen for a full look, their neighbours not counted; twice as many gain 0.3 points."""
 REACH: Final = 2
 """How far the neighbours lie that are read, and may be found, together with a candidate."""
