@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from agentmem import AsyncMemory
 from agentmem.bootstrap import App
 from agentmem.features.memories.index_reading import Candidate
-from agentmem.features.memories.searching import Gathered, QueryVector
+from agentmem.features.memories.searching import Gathered
 from agentmem.pipelines.retrieval.pipeline import view_of
 from agentmem.schemas.memories import Scope
 from agentmem.schemas.requests import ReadRequest
@@ -145,9 +145,9 @@ class Subject:
         shares, wanted = [], min(NEAREST, len(exact))
         for query in queries:
             pooled = (await self._app.models.current.embed_query(query)).pooled
-            vector = QueryVector(model=self._app.models.current.model, pooled=pooled)
-            probe = _Probe()
-            await self._app.retrieval.search_operation.search(self._app.caller, view, [], vector, probe)
+            probe, search = _Probe(), self._app.retrieval.search_operation
+            words = await search.words(self._app.caller, view.scope, [])
+            await search.search(self._app.caller, view, words, pooled, probe)
             bound = float(np.sort(exact @ pooled)[-wanted]) - ROUNDING
             shares.append(float(np.count_nonzero(probe.similarities[:wanted] >= bound)) / wanted)
         return {"recall": float(np.mean(shares))}

@@ -16,8 +16,10 @@ import numpy as np
 import agentmem
 from agentmem import AsyncMemory
 from agentmem.features.memories.examination import IndexedBy
+from agentmem.features.memories.index_reading import Statistics
+from agentmem.features.memories.index_writing import POSTING
 from agentmem.features.memories.model import PreparedMemory, StoredVersion
-from agentmem.features.memories.searching import QueryVector
+from agentmem.features.memories.searching import Words
 from agentmem.features.memories.service import IdempotentRequest
 from agentmem.features.memories.visibility import View
 from agentmem.foundation.authorization.caller import Caller, Permission
@@ -63,9 +65,23 @@ class Foreign:
     def seen(self) -> list[tuple[StoredVersion, PreparedMemory]]:
         return [(version, self.prepared) for version in self.versions]
 
-    def ranking(self) -> QueryRanking:
+    @property
+    def terms(self) -> list[str]:
+        return list(parse_query(self.query, self.versions[0].record.created_at).terms)
+
+    @property
+    def words(self) -> Words:
+        """What the words would find if the foreign places were the caller's."""
+        found = np.array([(place, 1, 5) for place in self.places], POSTING)
+        return Words(
+            statistics=Statistics(model=self.model, documents=len(found), average_length=5.0),
+            hashes=tuple(range(len(self.terms))),
+            postings=[found] * len(self.terms),
+        )
+
+    def ranking(self, words: Words) -> QueryRanking:
         query = parse_query(self.query, self.versions[0].record.created_at)
-        return QueryRanking(query, None, limit=100, by_words=True)
+        return QueryRanking(query, words, limit=100, by_words=True)
 
     def exported(self) -> ExportedMemory:
         record = next(version.record for version in self.versions if version.record.id == self.live)
@@ -156,9 +172,8 @@ CALLS: dict[str, Call] = {
     "MemoryService.delete": lambda s, c, f: s.delete(c, f.live),
     "MemoryService.delete_some": lambda s, c, f: s.delete_some(c, f.scope),
     "MemoryService.restore": lambda s, c, f: s.restore(c, f.deleted),
-    "MemorySearch.search": lambda s, c, f: s.search(
-        c, View(), list(f.ranking()._query.terms), QueryVector(model=f.model, pooled=f.vector), f.ranking()
-    ),
+    "MemorySearch.words": lambda s, c, f: s.words(c, Scope(), f.terms),
+    "MemorySearch.search": lambda s, c, f: s.search(c, View(), f.words, f.vector, f.ranking(f.words)),
     "MemoryTransfer.read": lambda s, c, f: s.read(c, Scope(), -1, 100),
     "MemoryTransfer.unknown": lambda s, c, f: s.unknown(c, _ids(f)),
     "MemoryTransfer.write": lambda s, c, f: s.write(c, [(f.exported(), f.prepared)]),

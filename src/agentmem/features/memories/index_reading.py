@@ -127,6 +127,12 @@ def _of_user(column: ColumnElement[str], *, all_users: bool) -> ColumnElement[bo
     return true() if all_users else column == bindparam("user", type_=Text())
 
 
+async def read_model(tx: Transaction) -> str:
+    """Read the id of the embedding model in force."""
+    statement = select(index_settings.c.embedding_model).where(tx.own(index_settings))
+    return str((await tx.execute(statement)).scalar_one())
+
+
 async def read_visible_places(tx: Transaction, view: View, most: int | None) -> NDArray[np.int64] | None:
     """Read the places of all memories that a view sees, or nothing if there are more than ``most``."""
     seen = select(memories.c.place).where(visible(view.shape(tx)), view.filtered())

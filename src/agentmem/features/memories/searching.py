@@ -14,6 +14,7 @@ from agentmem.features.memories.index_reading import (
     Candidate,
     Statistics,
     read_candidates,
+    read_model,
     read_nearest,
     read_overview,
     read_records,
@@ -25,32 +26,42 @@ from agentmem.foundation.authorization.caller import Permission
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.transaction import Transaction
 from agentmem.operations import operation
-from agentmem.schemas.memories import MemoryRecord
+from agentmem.schemas.memories import MemoryRecord, Scope
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class QueryVector:
-    """A query's pooled vector and the model that made it."""
+class Words:
+    """What the words of a query find in the whole scope.
 
-    model: str
-    pooled: NDArray[np.float32]
+    ``postings`` stand in the order of the query's terms, whose keyed hashes are ``hashes``.
+    """
+
+    statistics: Statistics
+    hashes: tuple[int, ...]
+    postings: list[NDArray[np.void]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gathered:
     """What the arms of a search found in the whole scope.
 
-    ``postings`` stand in the order of the query's terms, whose keyed hashes are ``hashes``; ``within`` lists the
-    places that pass the filters when these are few; ``sifted`` says that candidates may still fail the filters.
+    ``within`` lists the places that pass the filters when these are few; ``sifted`` says that candidates may still fail
+    the filters.
     """
 
-    statistics: Statistics
-    hashes: tuple[int, ...]
-    postings: list[NDArray[np.void]]
+    words: Words
     nearest: NDArray[np.int64]
     similarities: NDArray[np.float32]
     within: NDArray[np.int64] | None
     sifted: bool
+
+
+class ModelChanged(Exception):
+    """Between the two steps of a search the store has put another embedding model in force: begin again."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(model)
+        self.model = model
 
 
 class Ranking(Protocol):
@@ -71,58 +82,42 @@ class Ranking(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:
-    """One search: what is looked at, for what, how it is ranked, and what the words alone have found."""
+    """One search: what is looked at, for what, and how it is ranked."""
 
     view: View
-    vector: QueryVector | None
+    words: Words
+    pooled: NDArray[np.float32] | None
     ranking: Ranking
-    statistics: Statistics
-    hashes: tuple[int, ...]
-    postings: list[NDArray[np.void]]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Searched:
-    """Records in the order of the ranking with their places, and the model that the store uses.
-
-    ``model`` differs from the query's when the store has changed its model meanwhile: nothing was searched then.
-    """
-
-    model: str
-    found: list[tuple[int, MemoryRecord]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class MemorySearch:
-    """Searches the memories of the caller's organization."""
+    """Searches the memories of the caller's organization, in two steps: what the words find needs no embedding."""
 
     database: Database
 
     @operation(Permission.MEMORY_READ, read_only=True)
-    async def search(
-        self, tx: Transaction, view: View, terms: Sequence[str], vector: QueryVector | None, ranking: Ranking
-    ) -> Searched:
-        """Find memories by terms, by meaning, or both."""
+    async def words(self, tx: Transaction, scope: Scope, terms: Sequence[str]) -> Words:
+        """Read all that is known of terms in a scope, and the embedding model that the store uses."""
         hashes = tuple(tx.keys.index.term_hashes(terms))
-        statistics, found = await read_overview(tx, view.scope, hashes)
-        if vector is not None and vector.model != statistics.model:
-            return Searched(model=statistics.model, found=[])
+        statistics, found = await read_overview(tx, scope, hashes)
         nothing = np.zeros(0, POSTING)
-        asked = Asked(
-            view=view,
-            vector=vector,
-            ranking=ranking,
-            statistics=statistics,
-            hashes=hashes,
-            postings=[found.get(hashed, nothing) for hashed in hashes],
-        )
+        return Words(statistics=statistics, hashes=hashes, postings=[found.get(hashed, nothing) for hashed in hashes])
+
+    @operation(Permission.MEMORY_READ, read_only=True)
+    async def search(
+        self, tx: Transaction, view: View, words: Words, pooled: NDArray[np.float32] | None, ranking: Ranking
+    ) -> list[tuple[int, MemoryRecord]]:
+        """Find memories by words, by a pooled vector of the store's model, or both: places and records, best first.
+
+        Raises :class:`ModelChanged` when the vectors of that model are gone.
+        """
+        asked = Asked(view=view, words=words, pooled=pooled, ranking=ranking)
         best = await _rank(tx, asked, None if view.is_plain else await read_visible_places(tx, view, MATCHING_LIMIT))
         if best is None:
             best = await _rank(tx, asked, await read_visible_places(tx, view, None))
         records = await read_records(tx, view, best) if best else {}
-        return Searched(
-            model=statistics.model, found=[(place, records[place]) for place in best or () if place in records]
-        )
+        return [(place, records[place]) for place in best or () if place in records]
 
 
 async def _rank(tx: Transaction, asked: Asked, within: NDArray[np.int64] | None) -> Sequence[int] | None:
@@ -131,12 +126,13 @@ async def _rank(tx: Transaction, asked: Asked, within: NDArray[np.int64] | None)
     Then the caller ranks once more ``within`` all places that are seen.
     """
     places, similarities = np.zeros(0, np.int64), np.zeros(0, np.float32)
-    if asked.vector is not None:
-        places, similarities = await read_nearest(tx, asked.view, asked.statistics, asked.vector.pooled, within)
+    statistics = asked.words.statistics
+    if asked.pooled is not None:
+        places, similarities = await read_nearest(tx, asked.view, statistics, asked.pooled, within)
+        if not len(places) and (model := await read_model(tx)) != statistics.model:
+            raise ModelChanged(model)
     gathered = Gathered(
-        statistics=asked.statistics,
-        hashes=asked.hashes,
-        postings=asked.postings,
+        words=asked.words,
         nearest=places,
         similarities=similarities,
         within=within,
@@ -145,7 +141,7 @@ async def _rank(tx: Transaction, asked: Asked, within: NDArray[np.int64] | None)
     wanted = asked.ranking.shortlist(gathered)
     if not len(wanted):
         return ()
-    candidates = await read_candidates(tx, asked.view, asked.statistics.model, wanted)
+    candidates = await read_candidates(tx, asked.view, statistics.model, wanted)
     if within is None and asked.ranking.is_starved(candidates):
         return None
     return asked.ranking.order(candidates)

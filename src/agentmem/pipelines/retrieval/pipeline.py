@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from time import perf_counter
 
 import structlog
 
 from agentmem.errors import DatabaseUnavailable, EmbedderUnavailable
-from agentmem.features.memories.searching import MemorySearch, QueryVector, Searched
+from agentmem.features.memories.searching import MemorySearch, ModelChanged, Words
 from agentmem.features.memories.visibility import View
 from agentmem.foundation.authorization.caller import Caller
 from agentmem.foundation.inference.loaded import Models
 from agentmem.foundation.inference.port import Embedding
 from agentmem.kit.clock import Clock
 from agentmem.pipelines.retrieval.pack import pack
-from agentmem.pipelines.retrieval.query import ParsedQuery, parse_query
+from agentmem.pipelines.retrieval.query import parse_query
 from agentmem.pipelines.retrieval.ranking import QueryRanking
 from agentmem.schemas import filters
-from agentmem.schemas.memories import PackedContext, SearchHit, SearchMode, SearchResults, Timings
+from agentmem.schemas.memories import MemoryRecord, PackedContext, SearchHit, SearchMode, SearchResults, Timings
 from agentmem.schemas.requests import ContextRequest, ReadRequest, SearchRequest
 
 CONTEXT_HITS = 100
@@ -34,6 +35,7 @@ class EmbeddedQuery:
 
     model: str
     embedding: Embedding | None
+    seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,30 +57,37 @@ class Retrieval:
         view = view_of(request)
         embed_seconds = 0.0
         for _ in range(MODEL_CHANGES + 1):
-            embed_began = perf_counter()
-            embedded = await self._embed(request)
-            embed_seconds += perf_counter() - embed_began
-            searched, ranking = await self._attempt(caller, request, view, query, embedded)
-            if searched is not None:
-                return SearchResults(
-                    hits=_hits(searched, ranking, explain=request.explain),
-                    timings=_timings(embed_seconds, ranking.seconds, perf_counter() - began),
-                    degraded="embedder" if embedded.embedding is None and request.mode is SearchMode.HYBRID else None,
-                )
+            embedding = asyncio.create_task(self._embed(request))
+            try:
+                words = await self.search_operation.words(caller, request.scope, list(query.terms))
+                by_words = request.mode is not SearchMode.SEMANTIC
+                ranking = QueryRanking(query, words, limit=request.limit, by_words=by_words)
+                embedded = await embedding
+            finally:
+                embedding.cancel()
+            embed_seconds += embedded.seconds
+            if embedded.embedding is not None and embedded.model != words.statistics.model:
+                # Another process has put another model in force.
+                await self.models.require(words.statistics.model)
+                continue
+            try:
+                found = await self._find(caller, view, words, ranking, embedded.embedding)
+            except ModelChanged as changed:
+                await self.models.require(changed.model)
+                continue
+            return SearchResults(
+                hits=_hits(found, ranking, explain=request.explain),
+                timings=_timings(embed_seconds, ranking.seconds, perf_counter() - began),
+                degraded="embedder" if embedded.embedding is None and request.mode is SearchMode.HYBRID else None,
+            )
         raise DatabaseUnavailable("The store changes its embedding model again and again.", hint="Retry.")
 
-    async def _attempt(
-        self, caller: Caller, request: SearchRequest, view: View, query: ParsedQuery, embedded: EmbeddedQuery
-    ) -> tuple[Searched | None, QueryRanking]:
-        """Search once; nothing was searched when another process has put another model in force meanwhile."""
-        by_words, embedding, model = request.mode is not SearchMode.SEMANTIC, embedded.embedding, embedded.model
-        ranking = QueryRanking(query, embedding, limit=request.limit, by_words=by_words)
-        vector = None if embedding is None else QueryVector(model=model, pooled=embedding.pooled)
-        searched = await self.search_operation.search(caller, view, list(query.terms), vector, ranking)
-        if vector is not None and searched.model != model:
-            await self.models.require(searched.model)
-            return None, ranking
-        return searched, ranking
+    async def _find(
+        self, caller: Caller, view: View, words: Words, ranking: QueryRanking, embedding: Embedding | None
+    ) -> list[tuple[int, MemoryRecord]]:
+        ranking.embedded(embedding)
+        pooled = None if embedding is None else embedding.pooled
+        return await self.search_operation.search(caller, view, words, pooled, ranking)
 
     async def context(self, caller: Caller, request: ContextRequest) -> PackedContext:
         """Pack the best memories for a query into a token budget, with citations."""
@@ -88,16 +97,16 @@ class Retrieval:
 
     async def _embed(self, request: SearchRequest) -> EmbeddedQuery:
         # Another search may exchange the model while this one embeds: what is embedded keeps the name of its model.
-        embedder = self.models.current
-        if request.mode is SearchMode.LEXICAL:
-            return EmbeddedQuery(model=embedder.model, embedding=None)
-        try:
-            return EmbeddedQuery(model=embedder.model, embedding=await embedder.embed_query(request.query))
-        except EmbedderUnavailable as error:
-            if request.mode is SearchMode.SEMANTIC:
-                raise
-            log.warning("embedder_failed", searching="by words", reason=error.code)
-            return EmbeddedQuery(model=embedder.model, embedding=None)
+        embedder, began = self.models.current, perf_counter()
+        embedding = None
+        if request.mode is not SearchMode.LEXICAL:
+            try:
+                embedding = await embedder.embed_query(request.query)
+            except EmbedderUnavailable as error:
+                if request.mode is SearchMode.SEMANTIC:
+                    raise
+                log.warning("embedder_failed", searching="by words", reason=error.code)
+        return EmbeddedQuery(model=embedder.model, embedding=embedding, seconds=perf_counter() - began)
 
 
 def view_of(request: ReadRequest) -> View:
@@ -110,17 +119,17 @@ def view_of(request: ReadRequest) -> View:
     )
 
 
-def _hits(searched: Searched, ranking: QueryRanking, *, explain: bool) -> list[SearchHit]:
+def _hits(found: list[tuple[int, MemoryRecord]], ranking: QueryRanking, *, explain: bool) -> list[SearchHit]:
     return [
         SearchHit(memory=record, score=ranking.score(place), signals=ranking.explain(place) if explain else None)
-        for place, record in searched.found
+        for place, record in found
     ]
 
 
 def _timings(embedding: float, own: float, total: float) -> Timings:
     return Timings(
         embed_ms=embedding * 1000,
-        database_ms=(total - embedding - own) * 1000,
+        database_ms=max(0.0, total - embedding - own) * 1000,
         rank_ms=own * 1000,
         total_ms=total * 1000,
     )

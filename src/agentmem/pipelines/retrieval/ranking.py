@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from agentmem.features.memories.index_entry import SealedEntry, decode
 from agentmem.features.memories.index_reading import Candidate
-from agentmem.features.memories.searching import Gathered
+from agentmem.features.memories.searching import Gathered, Words
 from agentmem.foundation.inference.port import Embedding
 from agentmem.pipelines.retrieval import signals
 from agentmem.pipelines.retrieval.fuse import MOST_CANDIDATES, Fused, choose, fuse, with_neighbours
@@ -18,7 +18,7 @@ from agentmem.pipelines.retrieval.late import query_vectors
 from agentmem.pipelines.retrieval.lexical import Matches, Postings
 from agentmem.pipelines.retrieval.query import ParsedQuery
 from agentmem.pipelines.retrieval.signals import NAMES, Nearest, Pool
-from agentmem.pipelines.retrieval.weights import weights_for
+from agentmem.pipelines.retrieval.weights import WORDS_ONLY, weights_for
 from agentmem.schemas.memories import Signal
 
 SIFTED_CANDIDATES = 400
@@ -28,32 +28,37 @@ SIFTED_CANDIDATES = 400
 class QueryRanking:
     """Chooses, scores and orders the candidates of one query; pure but for remembering what it has computed.
 
-    ``embedding`` is absent for a search by words alone, ``by_words`` is off for one by meaning alone.
-    ``seconds`` adds up the time spent here.
+    It scores the words when it is made, so that this can be done while the query is embedded; ``by_words`` is off for a
+    search by meaning alone. ``seconds`` adds up the time spent in the search itself.
     """
 
-    def __init__(self, query: ParsedQuery, embedding: Embedding | None, *, limit: int, by_words: bool) -> None:
+    def __init__(self, query: ParsedQuery, words: Words, *, limit: int, by_words: bool) -> None:
         self.seconds = 0.0
-        self._query, self._embedding = query, embedding
+        self._query, self._limit, self._by_words = query, limit, by_words
+        self._embedding: Embedding | None = None
+        self._weights = WORDS_ONLY
+        self._chosen: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._gathered: Gathered | None = None
+        self._matches = self._matched(words, None)
+        self._nearest: Nearest | None = None
+        self._fused: dict[int, tuple[float, NDArray[np.float32]]] = {}
+
+    def embedded(self, embedding: Embedding | None) -> None:
+        """Take the query's embedding; none for a search by words alone."""
+        self._embedding = embedding
         self._weights = weights_for(
-            query,
-            by_words=by_words,
+            self._query,
+            by_words=self._by_words,
             by_meaning=embedding is not None,
             by_pieces=embedding is not None and embedding.tokens.shape[1] > 0,
         )
-        self._limit, self._by_words = limit, by_words
-        self._chosen: NDArray[np.int64] = np.zeros(0, np.int64)
-        self._gathered: Gathered | None = None
-        self._matches: Matches = Matches([], 0, 0.0)
-        self._nearest: Nearest | None = None
-        self._fused: dict[int, tuple[float, NDArray[np.float32]]] = {}
 
     def shortlist(self, gathered: Gathered) -> NDArray[np.int64]:
         """Choose the places worth reading in full, with their neighbours, which may be found too."""
         began = perf_counter()
         self._gathered = gathered
-        postings = [_postings(found, gathered.within) for found in gathered.postings] if self._by_words else []
-        self._matches = Matches(postings, gathered.statistics.documents, gathered.statistics.average_length)
+        if gathered.within is not None:
+            self._matches = self._matched(gathered.words, gathered.within)
         if self._embedding is not None:
             self._nearest = Nearest(places=gathered.nearest, similarities=gathered.similarities)
         most = SIFTED_CANDIDATES if gathered.sifted else max(MOST_CANDIDATES, self._limit)
@@ -63,6 +68,10 @@ class QueryRanking:
         wanted = with_neighbours(self._chosen)
         self.seconds += perf_counter() - began
         return wanted
+
+    def _matched(self, words: Words, within: NDArray[np.int64] | None) -> Matches:
+        postings = [_postings(found, within) for found in words.postings] if self._by_words else []
+        return Matches(postings, words.statistics.documents, words.statistics.average_length)
 
     def is_starved(self, candidates: Sequence[Candidate]) -> bool:
         """Whether fewer than half of the chosen places that hold a memory are seen."""
@@ -78,7 +87,7 @@ class QueryRanking:
         if not candidates or self._gathered is None:
             return []
         began = perf_counter()
-        model = self._gathered.statistics.model
+        model = self._gathered.words.statistics.model
         pool = Pool(
             places=np.array([candidate.place for candidate in candidates], np.int64),
             days=np.array([candidate.day for candidate in candidates], np.int64),
@@ -90,7 +99,7 @@ class QueryRanking:
         if self._embedding is not None:
             idf = dict(zip(self._query.terms, self._matches.idf.tolist(), strict=True)) if self._by_words else {}
             vectors = query_vectors(self._query, self._embedding, idf)
-        found = signals.gather(self._query, self._gathered.hashes, pool, self._matches, self._nearest, vectors)
+        found = signals.gather(self._query, self._gathered.words.hashes, pool, self._matches, self._nearest, vectors)
         best = self._best(fuse(found, self._weights), pool.places)
         self.seconds += perf_counter() - began
         return best
