@@ -84,6 +84,7 @@ def test_ordinary_user_has_a_store_and_server_of_their_own(run_as: RunAs, home: 
     for visit in ("1\n", "2\n"):
         finished = run_as(uid, home / "store")
         assert (finished.stdout, finished.stderr) == (visit, "")
+    wait_until(lambda: is_down(home / "store"))
     owners = {path.lstat().st_uid for path in (home / "store").rglob("*")}
     assert owners == {uid}
 

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from agentmem.errors import Conflict
 from agentmem.features.memories.index_reading import (
     MATCHING_LIMIT,
     Candidate,
@@ -54,14 +55,6 @@ class Gathered:
     similarities: NDArray[np.float32]
     within: NDArray[np.int64] | None
     sifted: bool
-
-
-class ModelChanged(Exception):
-    """Between the two steps of a search the store has put another embedding model in force: begin again."""
-
-    def __init__(self, model: str) -> None:
-        super().__init__(model)
-        self.model = model
 
 
 class Ranking(Protocol):
@@ -110,7 +103,7 @@ class MemorySearch:
     ) -> list[tuple[int, MemoryRecord]]:
         """Find memories by words, by a pooled vector of the store's model, or both: places and records, best first.
 
-        Raises :class:`ModelChanged` when the vectors of that model are gone.
+        Raises :class:`Conflict` when the store has changed its model since the first step, and the vectors are gone.
         """
         asked = Asked(view=view, words=words, pooled=pooled, ranking=ranking)
         best = await _rank(tx, asked, None if view.is_plain else await read_visible_places(tx, view, MATCHING_LIMIT))
@@ -129,8 +122,8 @@ async def _rank(tx: Transaction, asked: Asked, within: NDArray[np.int64] | None)
     statistics = asked.words.statistics
     if asked.pooled is not None:
         places, similarities = await read_nearest(tx, asked.view, statistics, asked.pooled, within)
-        if not len(places) and (model := await read_model(tx)) != statistics.model:
-            raise ModelChanged(model)
+        if not len(places) and await read_model(tx) != statistics.model:
+            raise Conflict("The store has put another embedding model in force during the search.", hint="Retry.")
     gathered = Gathered(
         words=asked.words,
         nearest=places,

@@ -18,7 +18,7 @@ SESSION_SETTINGS: Final = {
     "jit": "off",
     # Filters must not starve a nearest-neighbour search: the graph is scanned on until enough rows have passed.
     "hnsw.iterative_scan": "relaxed_order",
-    "hnsw.ef_search": "240",
+    "hnsw.ef_search": "320",
     "hnsw.max_scan_tuples": "100000",
 }
 

@@ -8,8 +8,8 @@ from time import perf_counter
 
 import structlog
 
-from agentmem.errors import DatabaseUnavailable, EmbedderUnavailable
-from agentmem.features.memories.searching import MemorySearch, ModelChanged, Words
+from agentmem.errors import Conflict, DatabaseUnavailable, EmbedderUnavailable
+from agentmem.features.memories.searching import MemorySearch, Words
 from agentmem.features.memories.visibility import View
 from agentmem.foundation.authorization.caller import Caller
 from agentmem.foundation.inference.loaded import Models
@@ -72,8 +72,7 @@ class Retrieval:
                 continue
             try:
                 found = await self._find(caller, view, words, ranking, embedded.embedding)
-            except ModelChanged as changed:
-                await self.models.require(changed.model)
+            except Conflict:  # the model was changed between the two steps: the next look at the words sees it
                 continue
             return SearchResults(
                 hits=_hits(found, ranking, explain=request.explain),
