@@ -160,11 +160,19 @@ async def read_nearest(
     values = {"query": vector_text(vector), "model": statistics.model, "user": view.scope.user_id, **view.values(tx)}
     if within is not None:
         return await _run(tx, nearest_within(arm), {**values, "within": within.tolist()})
+    shown = None if view.filters is None else ExactFilter(view.filters, repr(view.filters))
     if statistics.documents > EXACT_SCOPE:
-        places, similarities = await _run(tx, nearest_in_graph(arm, view.filters), values)
+        places, similarities = await _run(tx, nearest_in_graph(arm, shown), values)
         if len(places) >= min(NEAREST_LIMIT, statistics.documents):
             return places, similarities
-    return await _run(tx, nearest_of_all(arm, view.filters), values)
+    return await _run(tx, nearest_of_all(arm, shown), values)
+
+
+class ExactFilter(NamedTuple):
+    """A filter as the key of a remembered statement: to Python 1, 1.0 and True are equal, to a filter they are not."""
+
+    tree: Filter
+    text: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -175,13 +183,13 @@ class Arm:
     dimensions: int
     plain: bool
 
-    def alive(self, filters: Filter | None) -> ColumnElement[bool]:
+    def alive(self, filters: ExactFilter | None) -> ColumnElement[bool]:
         """Build the condition that a vector's memory is seen."""
         if self.plain:
             condition: ColumnElement[bool] = vectors.c.live
             return condition
         here = and_(memories.c.organization_id == vectors.c.organization_id, memories.c.place == vectors.c.place)
-        seen = and_(here, visible(self.shape), View(filters=filters).filtered())
+        seen = and_(here, visible(self.shape), View(filters=filters and filters.tree).filtered())
         return select(memories.c.place).where(seen).exists()
 
     def nearest(self, condition: ColumnElement[bool]) -> Select[tuple[int, float]]:
@@ -212,13 +220,13 @@ def nearest_within(arm: Arm) -> Select[tuple[int, float]]:
 
 
 @lru_cache(SHAPES)
-def nearest_of_all(arm: Arm, filters: Filter | None) -> Select[tuple[int, float]]:
+def nearest_of_all(arm: Arm, filters: ExactFilter | None) -> Select[tuple[int, float]]:
     """Compare the whole scope."""
     return arm.nearest(arm.alive(filters))
 
 
 @lru_cache(SHAPES)
-def nearest_in_graph(arm: Arm, filters: Filter | None) -> CompoundSelect[tuple[int, float]]:
+def nearest_in_graph(arm: Arm, filters: ExactFilter | None) -> CompoundSelect[tuple[int, float]]:
     """Ask the graph, and compare what is not in it yet."""
     # A literal, because PostgreSQL matches a partial index only by a constant.
     in_graph = and_(arm.alive(filters), vectors.c.graph == literal_column(str(arm.dimensions)))
