@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agentmem.features.memories.index_entry import IndexEntry, build, indexed_text
+from agentmem.features.memories.index_entry import IndexEntry, build, decode_all, encode, indexed_text
 from agentmem.foundation.inference.open import DEFAULT_MODEL, open_embedder
 from agentmem.foundation.inference.port import Embedder, Embedding
 from agentmem.pipelines.retrieval.fuse import choose, stretched, with_neighbours
@@ -82,12 +82,13 @@ class Scope:
         nearest = None if embedding is None else self._nearest(embedding)
         places = np.intersect1d(with_neighbours(choose(matches, nearest)), self.places)
         rows = np.searchsorted(self.places, places)
+        dimensions = 0 if embedding is None else embedding.tokens.shape[1]
         pool = Pool(
             places=places,
             days=np.array([self.turns[row].occurred_at.toordinal() for row in rows], np.int64),
             lengths=np.array([self.entries[row].length for row in rows], np.int64),
             speakers=[[self.hash(term) for term in self.entries[row].speaker_terms] for row in rows],
-            entries=[self.entries[row] for row in rows],
+            entries=decode_all([encode(self.entries[row]) for row in rows], dimensions, [True] * len(rows)),
         )
         idf = dict(zip(query.terms, matches.idf.tolist(), strict=True))
         vectors = None if embedding is None else query_vectors(query, embedding, idf)

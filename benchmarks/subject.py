@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from agentmem import AsyncMemory
 from agentmem.bootstrap import App
-from agentmem.features.memories.index_reading import Candidate
+from agentmem.features.memories.index_reading import Candidates
 from agentmem.features.memories.searching import Gathered
 from agentmem.pipelines.retrieval.pipeline import view_of
 from agentmem.schemas.memories import Scope
@@ -180,13 +180,13 @@ class _Probe:
         self.similarities = np.sort(gathered.similarities)[::-1]
         return np.zeros(0, np.int64)
 
-    def is_starved(self, candidates: Sequence[Candidate]) -> bool:
+    def is_starved(self, candidates: Candidates) -> bool:
         """Never ask for more."""
-        return bool(candidates)
+        return len(candidates.places) > 0
 
-    def order(self, candidates: Sequence[Candidate]) -> Sequence[int]:
+    def order(self, candidates: Candidates) -> Sequence[int]:
         """Order nothing."""
-        assert not candidates
+        assert not len(candidates.places)
         return ()
 
 

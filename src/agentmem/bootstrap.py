@@ -14,6 +14,7 @@ import structlog
 
 from agentmem.errors import ConfigurationError
 from agentmem.features.memories.checking import MemoryChecking
+from agentmem.features.memories.graph import VectorGraph
 from agentmem.features.memories.mending import MemoryMending
 from agentmem.features.memories.near_duplicates import NearDuplicates
 from agentmem.features.memories.searching import MemorySearch
@@ -100,7 +101,8 @@ def _assemble(settings: Settings, caller: Caller, database: Database, server: Se
     ingestion = Ingestion(memories=memories, models=models, clock=utc_now, content_limit=settings.content_limit)
     upkeep, checking = MemoryUpkeep(database=database), partial(MemoryChecking.over, database)
     caretaker = Caretaker(server=server)
-    keeping = Upkeep(memories=upkeep, models=models, ingestion=ingestion, caretaker=caretaker)
+    graph = VectorGraph(database=database)
+    keeping = Upkeep(memories=upkeep, graph=graph, models=models, ingestion=ingestion, caretaker=caretaker)
     return App(
         settings=settings,
         caller=caller,

@@ -74,7 +74,7 @@ class Foreign:
         """What the words would find if the foreign places were the caller's."""
         found = np.array([(place, 1, 5) for place in self.places], POSTING)
         return Words(
-            statistics=Statistics(model=self.model, documents=len(found), average_length=5.0),
+            statistics=Statistics(model=self.model, documents=len(found), average_length=5.0, graph_width=128),
             hashes=tuple(range(len(self.terms))),
             postings=[found] * len(self.terms),
         )
@@ -178,6 +178,9 @@ CALLS: dict[str, Call] = {
     "MemoryTransfer.unknown": lambda s, c, f: s.unknown(c, _ids(f)),
     "MemoryTransfer.write": lambda s, c, f: s.write(c, [(f.exported(), f.prepared)]),
     "NearDuplicates.find": lambda s, c, f: s.find(c, Scope(), 0.1),
+    "VectorGraph.grow": lambda s, c, f: s.grow(c, f.model, len(f.vector)),
+    "VectorGraph.has_long_tail": lambda s, c, f: s.has_long_tail(c, f.model),
+    "VectorGraph.fit_width": lambda s, c, f: s.fit_width(c, f.model, len(f.vector)),
     "MemoryUpkeep.active_model": lambda s, c, f: s.active_model(c, f.model),
     "MemoryUpkeep.activate_model": lambda s, c, f: s.activate_model(c, "model of the attacker"),
     "MemoryUpkeep.lacking": lambda s, c, f: s.lacking(c, "no model", Place(-1), 100),
@@ -185,8 +188,6 @@ CALLS: dict[str, Call] = {
     "MemoryUpkeep.complete": lambda s, c, f: s.complete(c, f.seen),
     "MemoryUpkeep.drop_other_models": lambda s, c, f: s.drop_other_models(c, "no model"),
     "MemoryUpkeep.pack_postings": lambda s, c, f: s.pack_postings(c, None, 0),
-    "MemoryUpkeep.grow_graph": lambda s, c, f: s.grow_graph(c, f.model, len(f.vector)),
-    "MemoryUpkeep.has_long_tail": lambda s, c, f: s.has_long_tail(c, f.model),
     "MemoryUpkeep.purge": lambda s, c, f: s.purge(c, 0),
     "MemoryUpkeep.forget_idempotency_keys": lambda s, c, f: s.forget_idempotency_keys(c),
     "MemoryChecking.examine": lambda s, c, f: s.examine(

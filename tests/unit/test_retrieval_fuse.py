@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from datetime import UTC, datetime
+from random import Random
 
 import numpy as np
 import pytest
@@ -10,11 +11,20 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from agentmem.features.memories.index_entry import SealedEntry
+from agentmem.features.memories.index_entry import SealedEntry, decode_all, encode
 from agentmem.pipelines.retrieval.fuse import choose, fuse, with_neighbours
 from agentmem.pipelines.retrieval.lexical import Matches, Postings
 from agentmem.pipelines.retrieval.query import parse_query
-from agentmem.pipelines.retrieval.signals import NAMES, Nearest, Pool, Signals, gather, neighbours
+from agentmem.pipelines.retrieval.signals import (
+    NAMES,
+    THREAD_REACH,
+    Nearest,
+    Pool,
+    Signals,
+    _threads,
+    gather,
+    neighbours,
+)
 from agentmem.pipelines.retrieval.weights import (
     MEANING_ONLY,
     POOLED_VECTORS,
@@ -168,7 +178,7 @@ def pool_of(
         days=np.array(days or [NOW.toordinal()] * count, np.int64),
         lengths=np.full(count, 10, np.int64),
         speakers=speakers or [[]] * count,
-        entries=entries,
+        entries=decode_all([encode(one) for one in entries], 0, [True] * count),
     )
 
 
@@ -200,6 +210,19 @@ def test_a_named_time_counts_when_a_time_is_asked_for() -> None:
     pool = pool_of([entry(mentions=((1, 1),)), entry()])
     assert gathered("When did it happen?", pool).tells_when.tolist() == [1, 0]
     assert not gathered("What happened?", pool).tells_when.any()
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 3), st.integers(16, 400)), min_size=1, max_size=40, unique=True),
+    st.randoms(use_true_random=False),
+)
+def test_a_thread_is_the_best_fit_fading_with_the_distance_to_it(
+    given_places: list[tuple[int, int]], chance: Random
+) -> None:
+    where = np.sort(places(*given_places))
+    fits = np.array([chance.choice([0.0, chance.random()]) for _ in where], np.float32)
+    every = np.exp(-np.abs(where[:, None] - where[None, :]) / THREAD_REACH) * fits[None, :]
+    assert np.allclose(_threads(where, fits), every.max(1), atol=1e-5)
 
 
 def test_every_signal_has_one_number_for_each_row() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -11,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from agentmem.errors import IntegrityError
-from agentmem.features.memories.index_entry import SealedEntry, build, decode, encode, indexed_text
+from agentmem.features.memories.index_entry import SealedEntry, build, decode, decode_all, encode, indexed_text
 
 DAY = datetime(2023, 5, 17, 12, tzinfo=UTC)
 DAYS = st.integers(1, 3_652_059)
@@ -61,6 +62,36 @@ def test_an_entry_of_another_version_is_refused() -> None:
     data = encode(build("Hello", None, DAY, None))
     with pytest.raises(IntegrityError):
         decode(b"\x09" + data[1:])
+
+
+@given(st.lists(st.tuples(st.booleans(), st.lists(st.tuples(DAYS, DAYS), max_size=3), st.integers(0, 9)), max_size=9))
+def test_many_entries_are_read_side_by_side_as_each_alone(
+    rows: list[tuple[bool, list[tuple[int, int]], int]],
+) -> None:
+    entries = [
+        SealedEntry(
+            is_question=asks,
+            has_time=bool(mentions),
+            mentions=tuple(mentions),
+            tokens=np.full((count, 4 if number % 3 else 5), number, np.int8),
+        )
+        for number, (asks, mentions, count) in enumerate(rows)
+    ]
+    read = decode_all([encode(entry) for entry in entries], 4, [number % 2 == 0 for number in range(len(rows))])
+
+    vectors = [entry.tokens if number % 3 and number % 2 == 0 else () for number, entry in enumerate(entries)]
+    assert read.is_question.tolist() == [entry.is_question for entry in entries]
+    assert read.has_time.tolist() == [entry.has_time for entry in entries]
+    assert [read.mentions(row) for row in range(len(rows))] == [entry.mentions for entry in entries]
+    assert read.pieces.tolist() == [len(tokens) for tokens in vectors]
+    assert read.tokens.tolist() == [row.tolist() for tokens in vectors for row in tokens]
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: data[:3], lambda data: b"\x09" + data[1:]])
+def test_one_damaged_entry_among_many_is_refused(damage: Callable[[bytes], bytes]) -> None:
+    data = encode(build("We met last Friday?", "Ana", DAY, _vectors("Ana: We met last Friday?")))
+    with pytest.raises(IntegrityError):
+        decode_all([data, damage(data)], 4, [True, True])
 
 
 def test_speaker_text_and_date_are_indexed_together() -> None:

@@ -38,15 +38,12 @@ def test_every_piece_takes_its_best_cosine_in_every_memory(sizes: list[int]) -> 
         if len(matrix):
             unit = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
             expected[row] = (unit @ asked.vectors.T).max(0)
-    assert np.allclose(best_matches(asked, tokens), expected, atol=1e-5)
-
-
-def test_vectors_of_another_model_are_passed_over() -> None:
-    assert not best_matches(query(1, 3, 16), matrices(1, [4], 8)).any()
+    stacked = np.concatenate([np.zeros((0, 16), np.int8), *tokens])
+    assert np.allclose(best_matches(asked, stacked, np.array(sizes, np.int64)), expected, atol=1e-5)
 
 
 def test_a_query_without_pieces_matches_nothing() -> None:
-    assert best_matches(query(1, 0, 16), matrices(1, [4], 16)).shape == (1, 0)
+    assert best_matches(query(1, 0, 16), matrices(1, [4], 16)[0], np.array([4])).shape == (1, 0)
 
 
 def test_a_window_shows_the_best_of_its_turns() -> None:

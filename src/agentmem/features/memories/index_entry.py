@@ -7,6 +7,7 @@ token vectors reveal the text.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
@@ -23,6 +24,7 @@ MOST_TOKENS: Final = 64
 
 _VERSION: Final = 1
 _HEADER: Final = struct.Struct("<BBBBH")  # version, flags, mentions, tokens, dimensions
+_HEADERS: Final = np.dtype([("version", "u1"), ("flags", "u1"), ("mentions", "u1"), ("tokens", "u1"), ("size", "<u2")])
 _QUESTION: Final = 1
 _HAS_TIME: Final = 2
 _KNOWN_FLAGS: Final = _QUESTION | _HAS_TIME
@@ -156,6 +158,47 @@ def decode(data: bytes) -> SealedEntry:
         has_time=bool(flags & _HAS_TIME),
         mentions=_mentions(data[_HEADER.size : begin]) if mentions else (),
         tokens=np.frombuffer(data, np.int8, offset=begin).reshape(count, dimensions),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenedEntries:
+    """Many sealed parts read side by side, a row each: a search looks at hundreds and needs no object for each.
+
+    ``tokens``, ``(sum of pieces, dimensions)``, stacks the vectors of all rows; ``pieces`` says how many are whose.
+    """
+
+    is_question: NDArray[np.bool_]
+    has_time: NDArray[np.bool_]
+    pieces: NDArray[np.int64]
+    tokens: NDArray[np.int8]
+    days: Sequence[bytes]
+
+    def mentions(self, row: int) -> tuple[Days, ...]:
+        """Give the stretches of days that the text of a row names."""
+        return _mentions(self.days[row])
+
+
+def decode_all(entries: Sequence[bytes], dimensions: int, with_vectors: Sequence[bool]) -> OpenedEntries:
+    """Read sealed parts as :func:`decode` does; rows without the wished vectors, or of another length, have none."""
+    if any(len(entry) < _HEADER.size for entry in entries):
+        raise _damaged()
+    headers = np.frombuffer(b"".join([entry[: _HEADER.size] for entry in entries]), _HEADERS)
+    pieces = headers["tokens"].astype(np.int64)
+    begins = _HEADER.size + _MENTION.itemsize * headers["mentions"].astype(np.int64)
+    ends = begins + pieces * headers["size"]
+    sound = (headers["version"] == _VERSION) & (headers["flags"] & ~np.uint8(_KNOWN_FLAGS) == 0)
+    if not (sound & (ends == np.fromiter(map(len, entries), np.int64, len(entries)))).all():
+        raise _damaged()
+    pieces[(headers["size"] != dimensions) | ~np.fromiter(with_vectors, np.bool_, len(entries))] = 0
+    starts = begins.tolist()
+    vectors = [entry[start:] for entry, start, count in zip(entries, starts, pieces.tolist(), strict=True) if count]
+    return OpenedEntries(
+        is_question=headers["flags"] & _QUESTION > 0,
+        has_time=headers["flags"] & _HAS_TIME > 0,
+        pieces=pieces,
+        tokens=np.frombuffer(b"".join(vectors), np.int8).reshape(-1, max(dimensions, 1)),
+        days=[entry[_HEADER.size : start] for entry, start in zip(entries, starts, strict=True)],
     )
 
 

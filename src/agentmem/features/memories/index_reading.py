@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from sqlalchemy import (
     CompoundSelect,
     LargeBinary,
     Select,
+    SmallInteger,
     Text,
     and_,
     bindparam,
@@ -44,6 +45,7 @@ from agentmem.features.memories.tables import (
     vectors,
 )
 from agentmem.features.memories.visibility import SHAPES, Shape, View, visible
+from agentmem.foundation.database.connect import GRAPH_WIDTH
 from agentmem.foundation.database.transaction import TenantFilter, Transaction
 from agentmem.schemas.filters import Filter
 from agentmem.schemas.memories import MemoryRecord, Scope
@@ -51,6 +53,8 @@ from agentmem.schemas.memories import MemoryRecord, Scope
 EXACT_SCOPE = 5_000
 """Scopes of up to so many memories are compared one by one."""
 
+SET_WIDTH: Final = select(func.set_config("hnsw.ef_search", bindparam("width", type_=Text()), true()))
+UNMEASURED_WIDTH: Final = 320
 PLACE = np.dtype(">i8")
 NEAREST_LIMIT = 100
 """How many candidates the semantic arm gives."""
@@ -65,17 +69,22 @@ class Statistics:
     model: str
     documents: int
     average_length: float
+    graph_width: int
 
 
-class Candidate(NamedTuple):
-    """What the ranking needs of a memory or of a neighbour of one; ``entry`` is opened, ``day`` a proleptic ordinal."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidates:
+    """What the ranking needs of memories and their neighbours, a row each in the order of places.
 
-    place: int
-    day: int
-    length: int
-    speakers: Sequence[int]
-    model: str
-    entry: bytes
+    ``entries`` are opened; ``models`` made their vectors; ``days`` are proleptic ordinals.
+    """
+
+    places: NDArray[np.int64]
+    days: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    speakers: Sequence[Sequence[int]]
+    models: Sequence[str]
+    entries: Sequence[bytes]
 
 
 async def read_overview(
@@ -94,17 +103,19 @@ async def read_overview(
         model=counts.model,
         documents=documents,
         average_length=float(counts.length) / documents if documents else 0.0,
+        graph_width=counts.graph_width or UNMEASURED_WIDTH,
     )
     return statistics, found
 
 
 @lru_cache(SHAPES)
 def _overview(own: TenantFilter, all_users: bool) -> CompoundSelect[Any]:  # noqa: FBT001 - decides the SQL
-    model = select(index_settings.c.embedding_model).where(own(index_settings)).scalar_subquery()
+    settings = select(index_settings).where(own(index_settings)).subquery()
     counts = select(
         cast(null(), BigInteger).label("term"),
         cast(null(), LargeBinary).label("packed"),
-        model.label("model"),
+        select(settings.c.embedding_model).scalar_subquery().label("model"),
+        select(settings.c.graph_width).scalar_subquery().label("graph_width"),
         cast(func.coalesce(func.sum(scope_statistics.c.documents), 0), BigInteger).label("documents"),
         cast(func.coalesce(func.sum(scope_statistics.c.length), 0), BigInteger).label("length"),
     ).where(own(scope_statistics), _of_user(scope_statistics.c.user_id, all_users=all_users))
@@ -114,6 +125,7 @@ def _overview(own: TenantFilter, all_users: bool) -> CompoundSelect[Any]:  # noq
             postings.c.term,
             func.string_agg(postings.c.packed, literal(b"", LargeBinary)),
             cast(null(), Text),
+            cast(null(), SmallInteger),
             cast(null(), BigInteger),
             cast(null(), BigInteger),
         )
@@ -159,13 +171,20 @@ async def read_nearest(
     arm = Arm(shape=view.shape(tx), dimensions=len(vector), plain=view.is_plain)
     values = {"query": vector_text(vector), "model": statistics.model, "user": view.scope.user_id, **view.values(tx)}
     if within is not None:
-        return await _run(tx, nearest_within(arm), {**values, "within": within.tolist()})
+        return await run_nearest(tx, nearest_within(arm), {**values, "within": within.tolist()})
     shown = None if view.filters is None else ExactFilter(view.filters, repr(view.filters))
     if statistics.documents > EXACT_SCOPE:
-        places, similarities = await _run(tx, nearest_in_graph(arm, shown), values)
+        if statistics.graph_width != GRAPH_WIDTH:
+            await set_graph_width(tx, statistics.graph_width)
+        places, similarities = await run_nearest(tx, nearest_in_graph(arm, shown), values)
         if len(places) >= min(NEAREST_LIMIT, statistics.documents):
             return places, similarities
-    return await _run(tx, nearest_of_all(arm, shown), values)
+    return await run_nearest(tx, nearest_of_all(arm, shown), values)
+
+
+async def set_graph_width(tx: Transaction, width: int) -> None:
+    """Let the graph be searched with this width (``ef_search``) until the transaction ends."""
+    await tx.run(SET_WIDTH, {"width": str(width)})
 
 
 class ExactFilter(NamedTuple):
@@ -234,18 +253,19 @@ def nearest_in_graph(arm: Arm, filters: ExactFilter | None) -> CompoundSelect[tu
     return union_all(arm.nearest(in_graph), arm.nearest(outside))
 
 
-async def _run(
+async def run_nearest(
     tx: Transaction,
     statement: Select[tuple[int, float]] | CompoundSelect[tuple[int, float]],
     values: dict[str, object],
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Run a nearest-neighbour statement: places and cosine similarities, best first."""
     best = sorted((distance, place) for place, distance in await tx.run(statement, values))
     best = best[:NEAREST_LIMIT]
     places = np.array([place for _, place in best], np.int64)
     return places, np.array([-distance for distance, _ in best], np.float32)
 
 
-async def read_candidates(tx: Transaction, view: View, model: str, places: NDArray[np.int64]) -> list[Candidate]:
+async def read_candidates(tx: Transaction, view: View, model: str, places: NDArray[np.int64]) -> Candidates:
     """Read what the ranking needs of these places, in order of place; what the view does not see is left out.
 
     A memory that the model has not seen yet comes with the entry of another one: its words count, its vectors do not.
@@ -257,10 +277,15 @@ async def read_candidates(tx: Transaction, view: View, model: str, places: NDArr
     else:  # filters make a statement that nobody will ask again
         rows = list(await tx.execute(statement.where(view.filtered()), values))
     opener = tx.keys.keyring.opener("index_entries", "entry")
-    return [
-        Candidate(place, day, length, speakers, entry_model, opener(memory_id, version, entry))
-        for place, memory_id, version, length, speakers, entry_model, entry, day in rows
-    ]
+    found, ids, versions, lengths, speakers, models, entries, days = zip(*rows, strict=True) if rows else ((),) * 8
+    return Candidates(
+        places=np.array(found, np.int64),
+        days=np.array(days, np.int64),
+        lengths=np.array(lengths, np.int64),
+        speakers=speakers,
+        models=models,
+        entries=list(map(opener, ids, versions, entries)),
+    )
 
 
 @lru_cache(SHAPES)

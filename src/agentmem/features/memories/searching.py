@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from agentmem.errors import Conflict
 from agentmem.features.memories.index_reading import (
     MATCHING_LIMIT,
-    Candidate,
+    Candidates,
     Statistics,
     read_candidates,
     read_model,
@@ -64,11 +64,11 @@ class Ranking(Protocol):
         """Choose the places to read: candidates and the neighbours they are judged with."""
         ...
 
-    def is_starved(self, candidates: Sequence[Candidate]) -> bool:
+    def is_starved(self, candidates: Candidates) -> bool:
         """Whether most of the chosen places turned out not to be seen."""
         ...
 
-    def order(self, candidates: Sequence[Candidate]) -> Sequence[int]:
+    def order(self, candidates: Candidates) -> Sequence[int]:
         """Give the places of the best candidates, best first."""
         ...
 

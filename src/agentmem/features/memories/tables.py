@@ -89,6 +89,8 @@ index_settings = Table(
     metadata,
     Column("organization_id", Uuid, primary_key=True),
     Column("embedding_model", Text, nullable=False),
+    Column("graph_width", SmallInteger),
+    Column("graph_vectors", BigInteger),
 )
 
 sessions = Table(

@@ -1,4 +1,4 @@
-"""Operations that keep the indexes in shape: missing vectors, packed postings, the HNSW graph, purging."""
+"""Operations that keep the indexes in shape: missing vectors, packed postings, purging."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 from uuid import UUID
 
 import numpy as np
-from sqlalchemy import Select, and_, delete, exists, func, or_, select, update
+from sqlalchemy import Select, and_, delete, exists, or_, select, update
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.sql import ColumnElement
@@ -32,10 +32,6 @@ from agentmem.operations import operation
 LOOSE_ROWS: Final = 24
 """Small rows of one term and user from which on they are packed together."""
 
-GRAPH_TAIL: Final = 5_000
-"""Vectors outside the graph from which on they are moved into it: as many as a search may compare one by one."""
-
-GRAPH_BATCH: Final = 500
 PURGE_BATCH: Final = 500
 IDEMPOTENCY_HOURS: Final = 24
 
@@ -68,7 +64,8 @@ class MemoryUpkeep:
     @operation(Permission.MEMORY_MAINTAIN, audit="memory.model_changed")
     async def activate_model(self, tx: Transaction, model: str) -> None:
         """Put an embedding model in force; every memory should have its vectors by then."""
-        await tx.execute(update(index_settings).where(tx.own(index_settings)).values(embedding_model=model))
+        in_force = {"embedding_model": model, "graph_width": None, "graph_vectors": None}
+        await tx.execute(update(index_settings).where(tx.own(index_settings)).values(in_force))
 
     @operation(Permission.MEMORY_MAINTAIN, read_only=True)
     async def lacking(self, tx: Transaction, model: str, after: Place, limit: int) -> Lacking | None:
@@ -125,29 +122,6 @@ class MemoryUpkeep:
         if not await try_rewriting(tx):
             return None, 0
         return await pack_some(tx, after, loose_rows)
-
-    @operation(Permission.MEMORY_MAINTAIN)
-    async def grow_graph(self, tx: Transaction, model: str, dimensions: int) -> int:
-        """Move up to ``GRAPH_BATCH`` vectors of a model into the HNSW graph of their length, and say how many."""
-        batch = (
-            select(vectors.c.place)
-            .where(tx.own(vectors), vectors.c.model == model, vectors.c.graph.is_(None))
-            .limit(GRAPH_BATCH)
-            # Never waits, so that it cannot stand in a circle of writers that wait for each other.
-            .with_for_update(skip_locked=True)
-        )
-        places = list((await tx.execute(batch)).scalars())
-        if places:
-            moving = and_(tx.own(vectors), vectors.c.model == model, is_any(vectors.c.place, places))
-            await tx.execute(update(vectors).where(moving).values(graph=dimensions))
-        return len(places)
-
-    @operation(Permission.MEMORY_MAINTAIN, read_only=True)
-    async def has_long_tail(self, tx: Transaction, model: str) -> bool:
-        """Say whether so many vectors are outside the graph that they should be moved into it."""
-        outside = and_(tx.own(vectors), vectors.c.model == model, vectors.c.graph.is_(None))
-        tail = select(func.count()).select_from(select(vectors.c.place).where(outside).limit(GRAPH_TAIL).subquery())
-        return int((await tx.execute(tail)).scalar_one()) >= GRAPH_TAIL
 
     @operation(Permission.MEMORY_DELETE, audit="memory.purged")
     async def purge(self, tx: Transaction, older_than_days: int) -> int:

@@ -12,13 +12,19 @@ from psycopg.rows import AsyncRowFactory, TupleRow, tuple_row
 from agentmem.errors import ConfigurationError
 
 APPLICATION: Final = "agentmem"
+GRAPH_WIDTH: Final = 128
+"""How widely the vector graph is searched (``ef_search``), unless a store's own vectors ask for more."""
 SESSION_SETTINGS: Final = {
     "role": "agentmem_app",
     "timezone": "UTC",
     "jit": "off",
+    # Every statement is keyed by its organization: one plan does for all values, made once and by way of an index, also
+    # when it was made while the tables were still empty.
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
     # Filters must not starve a nearest-neighbour search: the graph is scanned on until enough rows have passed.
     "hnsw.iterative_scan": "relaxed_order",
-    "hnsw.ef_search": "320",
+    "hnsw.ef_search": str(GRAPH_WIDTH),
     "hnsw.max_scan_tuples": "100000",
 }
 

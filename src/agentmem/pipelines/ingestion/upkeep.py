@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 
 from agentmem.errors import AgentMemError
+from agentmem.features.memories.graph import VectorGraph
 from agentmem.features.memories.model import PreparedMemory, StoredVersion
 from agentmem.features.memories.upkeep import Lacking, MemoryUpkeep
 from agentmem.foundation.authorization.caller import Caller
@@ -40,6 +41,7 @@ class Upkeep:
     """Background work of a store, in steps that may stop anywhere."""
 
     memories: MemoryUpkeep
+    graph: VectorGraph
     models: Models
     ingestion: Ingestion
     caretaker: Caretaker
@@ -54,7 +56,7 @@ class Upkeep:
         while True:
             try:
                 await self.fill_pending(caller)
-                if await self.memories.has_long_tail(caller, self.models.current.model):
+                if await self.graph.has_long_tail(caller, self.models.current.model):
                     await self.tidy(caller)
             except AgentMemError as error:
                 log.warning("pending_vectors_wait", reason=error.code)
@@ -118,6 +120,7 @@ class Upkeep:
         # notice, is found as pending.
         embedded += await self.fill_vectors(caller, embedder, progress)
         await self.memories.drop_other_models(caller, embedder.model)
+        await self.graph.fit_width(caller, embedder.model, embedder.dimensions)
         return embedded
 
     async def tidy(self, caller: Caller) -> tuple[int, int]:
@@ -130,15 +133,18 @@ class Upkeep:
         while after is not None:
             packed += step
             after, step = await self.memories.pack_postings(caller, after)
-        return packed, await self._grow_graph(caller, self.models.current)
+        embedder = self.models.current
+        moved = await self._grow_graph(caller, embedder)
+        await self.graph.fit_width(caller, embedder.model, embedder.dimensions)
+        return packed, moved
 
     async def _grow_graph(self, caller: Caller, embedder: Embedder) -> int:
-        if not await self.memories.has_long_tail(caller, embedder.model):
+        if not await self.graph.has_long_tail(caller, embedder.model):
             return 0
         if not await self.caretaker.ensure_graph(embedder.dimensions):
             return 0
         moved = 0
-        while step := await self.memories.grow_graph(caller, embedder.model, embedder.dimensions):
+        while step := await self.graph.grow(caller, embedder.model, embedder.dimensions):
             moved += step
         return moved
 

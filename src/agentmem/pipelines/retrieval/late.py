@@ -6,7 +6,7 @@ its neighbours.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -78,21 +78,20 @@ def in_windows(best: Floats, neighbours: NDArray[np.int64]) -> Floats:
     return found
 
 
-def best_matches(query: QueryVectors, tokens: Sequence[NDArray[np.int8]]) -> Floats:
+def best_matches(query: QueryVectors, tokens: NDArray[np.int8], pieces: NDArray[np.int64]) -> Floats:
     """Give the best cosine of every query piece within every memory, ``(memories, m)``; 0 in a memory without vectors.
 
-    ``tokens`` holds one matrix ``(n, d)`` for each memory.
+    ``tokens``, ``(sum of pieces, d)``, stacks the vectors of all memories; ``pieces`` says how many are whose.
     """
-    pieces, dimensions = query.vectors.shape
-    best = np.zeros((len(tokens), pieces), np.float32)
-    usable = [number for number, matrix in enumerate(tokens) if len(matrix) and matrix.shape[1] == dimensions]
-    if not usable or not pieces:
+    best = np.zeros((len(pieces), len(query.vectors)), np.float32)
+    usable = np.flatnonzero(pieces)
+    if not len(usable) or not best.size:
         return best
-    stacked = np.concatenate([tokens[number] for number in usable]).astype(np.float32)
+    stacked = tokens.astype(np.float32)
     lengths = np.sqrt(np.einsum("nd,nd->n", stacked, stacked))
     cosines = _products(stacked, query.vectors) / np.maximum(lengths, _TINY)[:, None]
-    starts = np.cumsum([0, *(len(tokens[number]) for number in usable[:-1])])
-    best[usable] = np.maximum.reduceat(cosines, starts, axis=0)
+    ends = np.cumsum(pieces[usable])
+    best[usable] = np.maximum.reduceat(cosines, ends - pieces[usable], axis=0)
     return best
 
 

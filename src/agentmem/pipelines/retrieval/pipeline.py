@@ -23,6 +23,8 @@ from agentmem.schemas.memories import MemoryRecord, PackedContext, SearchHit, Se
 from agentmem.schemas.requests import ContextRequest, ReadRequest, SearchRequest
 
 CONTEXT_HITS = 100
+EMBEDDING_STEPS = 2
+"""Turns of the event loop until an embedding has reached its thread: only then does it run beside what follows."""
 MODEL_CHANGES = 2
 """How often a store may change its embedding model during one search."""
 
@@ -59,6 +61,8 @@ class Retrieval:
         for _ in range(MODEL_CHANGES + 1):
             embedding = asyncio.create_task(self._embed(request))
             try:
+                for _ in range(EMBEDDING_STEPS):
+                    await asyncio.sleep(0)
                 words = await self.search_operation.words(caller, request.scope, list(query.terms))
                 by_words = request.mode is not SearchMode.SEMANTIC
                 ranking = QueryRanking(query, words, limit=request.limit, by_words=by_words)

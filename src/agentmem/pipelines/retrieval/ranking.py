@@ -8,8 +8,8 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from agentmem.features.memories.index_entry import SealedEntry, decode
-from agentmem.features.memories.index_reading import Candidate
+from agentmem.features.memories.index_entry import decode_all
+from agentmem.features.memories.index_reading import Candidates
 from agentmem.features.memories.searching import Gathered, Words
 from agentmem.foundation.inference.port import Embedding
 from agentmem.pipelines.retrieval import signals
@@ -73,27 +73,27 @@ class QueryRanking:
         postings = [_postings(found, within) for found in words.postings] if self._by_words else []
         return Matches(postings, words.statistics.documents, words.statistics.average_length)
 
-    def is_starved(self, candidates: Sequence[Candidate]) -> bool:
+    def is_starved(self, candidates: Candidates) -> bool:
         """Whether fewer than half of the chosen places that hold a memory are seen."""
-        held = set(self._chosen[self._matches.turn_scores(self._chosen) > 0].tolist())
+        held = self._matches.turn_scores(self._chosen) > 0
         if self._nearest is not None:
-            held.update(self._nearest.places.tolist())
-            held.intersection_update(self._chosen.tolist())
-        seen = held.intersection(candidate.place for candidate in candidates)
-        return 2 * len(seen) < len(held)
+            held |= np.isin(self._chosen, self._nearest.places)
+        seen = np.isin(self._chosen[held], candidates.places)
+        return 2 * int(seen.sum()) < len(seen)
 
-    def order(self, candidates: Sequence[Candidate]) -> Sequence[int]:
+    def order(self, candidates: Candidates) -> Sequence[int]:
         """Give the places of the best candidates, best first."""
-        if not candidates or self._gathered is None:
+        if not len(candidates.places) or self._gathered is None:
             return []
         began = perf_counter()
         model = self._gathered.words.statistics.model
+        dimensions = 0 if self._embedding is None else self._embedding.tokens.shape[1]
         pool = Pool(
-            places=np.array([candidate.place for candidate in candidates], np.int64),
-            days=np.array([candidate.day for candidate in candidates], np.int64),
-            lengths=np.array([candidate.length for candidate in candidates], np.int64),
-            speakers=[candidate.speakers for candidate in candidates],
-            entries=[_entry(candidate, model) for candidate in candidates],
+            places=candidates.places,
+            days=candidates.days,
+            lengths=candidates.lengths,
+            speakers=candidates.speakers,
+            entries=decode_all(candidates.entries, dimensions, [found == model for found in candidates.models]),
         )
         vectors = None
         if self._embedding is not None:
@@ -132,16 +132,4 @@ def _postings(found: NDArray[np.void], within: NDArray[np.int64] | None) -> Post
         np.ascontiguousarray(found["place"]),
         np.ascontiguousarray(found["tf"]),
         np.ascontiguousarray(found["length"]),
-    )
-
-
-def _entry(candidate: Candidate, model: str) -> SealedEntry:
-    entry = decode(candidate.entry)
-    if candidate.model == model:
-        return entry
-    return SealedEntry(
-        is_question=entry.is_question,
-        has_time=entry.has_time,
-        mentions=entry.mentions,
-        tokens=np.zeros((0, 0), np.int8),
     )

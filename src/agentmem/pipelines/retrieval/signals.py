@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agentmem.features.memories.index_entry import OpenedEntries
 from agentmem.kit.text.times import TimeMention
 from agentmem.pipelines.retrieval import late
 from agentmem.pipelines.retrieval.late import QueryVectors
@@ -22,39 +23,17 @@ PIECES_FLOOR: Final = 0.35
 MEANING_FLOOR: Final = 0.1
 """Cosines that unrelated texts show."""
 _NOTHING: Final = 1e-9
+_TINY: Final = np.float32(1e-30)
 
 THREAD_REACH: Final = 12.0
 """By how many turns a memory may lie from the heart of its conversation until its part falls to 1/e."""
+_OUT_OF_REACH: Final = 1_000
 _LONG: Final = 5.0
 """The logarithm of the length from which on a text counts as long."""
 _NEARNESS_DAYS: Final = 14.0
 """By how many days a date may miss until its nearness falls to 1/e."""
 _VAGUE_DAYS: Final = 30.0
 """By how many days a named time may be longer than the asked one until its weight halves."""
-
-
-class Entry(Protocol):
-    """What is read of a sealed index entry."""
-
-    @property
-    def is_question(self) -> bool:
-        """Whether the text ends by asking."""
-        ...
-
-    @property
-    def has_time(self) -> bool:
-        """Whether the text holds a time expression."""
-        ...
-
-    @property
-    def mentions(self) -> tuple[tuple[int, int], ...]:
-        """Stretches of days that the text names."""
-        ...
-
-    @property
-    def tokens(self) -> NDArray[np.int8]:
-        """Vectors of its content pieces."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +48,7 @@ class Pool:
     days: NDArray[np.int64]
     lengths: NDArray[np.int64]
     speakers: Sequence[Sequence[int]]
-    entries: Sequence[Entry]
+    entries: OpenedEntries
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,12 +119,11 @@ def gather(  # noqa: PLR0917 - a pool is judged by all that is known of the quer
     words_around = matches.window_scores(pool.places)
     pieces, pieces_around, fits = none, none, spread(words_around, 0)
     if vectors is not None:
-        best = late.best_matches(vectors, [entry.tokens for entry in pool.entries])
+        best = late.best_matches(vectors, pool.entries.tokens, pool.entries.pieces)
         pieces = best @ vectors.weights
         pieces_around = late.in_windows(best, rows) @ vectors.weights
         fits = spread(late.in_windows(best, neighbours(pool.places, 2)) @ vectors.weights, PIECES_FLOOR)
-    asks = np.array([entry.is_question for entry in pool.entries], np.float32)
-    has_time = np.array([entry.has_time for entry in pool.entries], np.float32)
+    asks = pool.entries.is_question.astype(np.float32)
     speaker, first = _speakers(hashes, pool.speakers)
     date, mention = _times(query.windows, pool)
     return Signals(
@@ -160,7 +138,7 @@ def gather(  # noqa: PLR0917 - a pool is judged by all that is known of the quer
         answers=_before(asks, rows),
         asks=asks,
         length=np.minimum(np.log1p(pool.lengths) / _LONG, 1).astype(np.float32),
-        tells_when=has_time if query.asks_when else none,
+        tells_when=pool.entries.has_time.astype(np.float32) if query.asks_when else none,
         date=date,
         mention=mention,
     )
@@ -188,10 +166,15 @@ def spread(values: Floats, floor: float) -> Floats:
 
 
 def _threads(places: Places, fits: Floats) -> Floats:
-    apart = np.abs(places[:, None] - places[None, :]).astype(np.float32)
-    # Places of different sessions lie a million apart, so that their part is 0.
-    reached: Floats = np.exp(apart / np.float32(-THREAD_REACH)) * fits[None, :]
-    return reached.max(1) if len(places) else fits
+    """Give the greatest of all fits, each fading with the distance to where it is: one walk up and one down."""
+    if not len(places):
+        return fits
+    # Places of different sessions lie a million apart: a gap this wide leaves nothing of any fit.
+    along = np.cumsum(np.minimum(np.diff(places, prepend=places[0]), _OUT_OF_REACH)) / THREAD_REACH
+    heights = np.log(np.maximum(fits, _TINY))
+    up = np.maximum.accumulate(heights + along) - along
+    down = np.maximum.accumulate((heights - along)[::-1])[::-1] + along
+    return np.exp(np.maximum(up, down)).astype(np.float32)
 
 
 def _around(values: Floats, rows: NDArray[np.int64]) -> Floats:
@@ -219,8 +202,8 @@ def _times(windows: Sequence[TimeMention], pool: Pool) -> tuple[Floats, Floats]:
     for window in windows:
         gap = np.maximum(np.maximum(window.first - pool.days, pool.days - window.last), 0)
         np.maximum(date, np.exp(-gap / _NEARNESS_DAYS), out=date, casting="same_kind")
-        for row, entry in enumerate(pool.entries):
-            for first, last in entry.mentions:
+        for row in range(len(pool.places)):
+            for first, last in pool.entries.mentions(row):
                 if first <= window.last and last >= window.first:
                     vague = max(0, (last - first) - (window.last - window.first)) / _VAGUE_DAYS
                     mention[row] = max(mention[row], 1 / (1 + vague))
