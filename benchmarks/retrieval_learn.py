@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from agentmem.features.memories.index_entry import IndexEntry, build, decode_all, encode, indexed_text
 from agentmem.foundation.inference.open import DEFAULT_MODEL, open_embedder
 from agentmem.foundation.inference.port import Embedder, Embedding
-from agentmem.pipelines.retrieval.fuse import choose, stretched, with_neighbours
+from agentmem.pipelines.retrieval.fuse import FoundByWords, choose, stretched, with_neighbours
 from agentmem.pipelines.retrieval.late import query_vectors
 from agentmem.pipelines.retrieval.lexical import Matches, Postings
 from agentmem.pipelines.retrieval.query import parse_query
@@ -80,7 +80,7 @@ class Scope:
         hashes = [self.hash(term) for term in query.terms]
         matches = Matches([self._postings.get(term, _postings([])) for term in hashes], len(self.turns), self._average)
         nearest = None if embedding is None else self._nearest(embedding)
-        places = np.intersect1d(with_neighbours(choose(matches, nearest)), self.places)
+        places = np.intersect1d(with_neighbours(choose(matches, FoundByWords.of(matches), nearest)), self.places)
         rows = np.searchsorted(self.places, places)
         dimensions = 0 if embedding is None else embedding.tokens.shape[1]
         pool = Pool(

@@ -155,9 +155,12 @@ async def test_pooled_connections_act_as_the_application_role(store: Store) -> N
 async def test_organization_of_a_transaction_does_not_outlive_it(store: Store) -> None:
     async with store.app.database.transaction(store.app.caller):
         pass
-    async with store.app.database.engine.connect() as connection:
-        setting = await connection.exec_driver_sql("SELECT agentmem.current_organization()")
+    link = await store.app.database.pool.take()
+    try:
+        setting = await link.connection.exec_driver_sql("SELECT agentmem.current_organization()")
         assert setting.scalar_one() is None
+    finally:
+        await store.app.database.pool.give_back(link)
 
 
 async def test_read_only_operation_cannot_write(store: Store) -> None:

@@ -57,7 +57,7 @@ async def test_caller_without_the_permission_is_denied_and_written_down(
     caller = replace(memory.app.caller, permissions=frozenset(Permission) - {permission})
     real = memory.app.database
     watched = WatchedDatabase(
-        engine=real.engine,
+        pool=real.pool,
         provider=real.provider,
         clock=real.clock,
         tenant_filter=real.tenant_filter,

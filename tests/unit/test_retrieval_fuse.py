@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from agentmem.features.memories.index_entry import SealedEntry, decode_all, encode
-from agentmem.pipelines.retrieval.fuse import choose, fuse, with_neighbours
+from agentmem.pipelines.retrieval.fuse import FoundByWords, choose, fuse, with_neighbours
 from agentmem.pipelines.retrieval.lexical import Matches, Postings
 from agentmem.pipelines.retrieval.query import parse_query
 from agentmem.pipelines.retrieval.signals import (
@@ -140,11 +140,11 @@ def test_matches_of_either_arm_are_chosen_and_no_more_than_asked_for() -> None:
     meaning = places(*((2, 16 + 5 * number) for number in range(40)))
     matches = Matches([Postings(words, np.ones(40, np.uint16), np.full(40, 9, np.uint16))], 100, 9.0)
     nearest = Nearest(places=meaning, similarities=np.linspace(0.9, 0.1, 40, dtype=np.float32))
-    chosen = choose(matches, nearest, 50)
+    chosen = choose(matches, FoundByWords.of(matches), nearest, 50)
     assert len(chosen) == 50
     assert meaning[0] in chosen
     assert len(np.intersect1d(chosen, words))
-    assert set(choose(matches, None, 1000).tolist()) == {
+    assert set(choose(matches, FoundByWords.of(matches), None, 1000).tolist()) == {
         *matches.best(100).tolist(),
         *matches.best_windows(100).tolist(),
     }

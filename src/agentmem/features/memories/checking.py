@@ -53,8 +53,7 @@ class MemoryChecking:
     @classmethod
     def over(cls, database: Database) -> MemoryChecking:
         """Make it over a database: its transactions are snapshots, and unwrap the keys anew."""
-        snapshots = database.engine.execution_options(isolation_level="REPEATABLE READ")
-        return cls(database=replace(database, engine=snapshots, _keys={}))
+        return cls(database=replace(database, snapshots=True, _keys={}))
 
     @operation(Permission.MEMORY_MAINTAIN, read_only=True)
     async def examine(self, tx: Transaction, indexed: IndexedBy, progress: Progress | None = None) -> Examination:

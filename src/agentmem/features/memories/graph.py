@@ -32,9 +32,9 @@ GRAPH_BATCH: Final = 500
 
 WIDTHS: Final = (GRAPH_WIDTH, 256, 512, 1000)
 """The widths (``ef_search``) to choose from; pgvector takes at most 1,000."""
-ENOUGH: Final = 0.985
+ENOUGH: Final = 0.99
 """The share of the ten nearest that the graph must find."""
-PROBES: Final = 48
+PROBES: Final = 64
 NEAREST: Final = 10
 GROWN: Final = 1.5
 """By which factor the graph must have grown until its width is measured again."""

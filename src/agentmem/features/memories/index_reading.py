@@ -45,6 +45,7 @@ from agentmem.features.memories.tables import (
     vectors,
 )
 from agentmem.features.memories.visibility import SHAPES, Shape, View, visible
+from agentmem.foundation.database.bulk import array_text
 from agentmem.foundation.database.connect import GRAPH_WIDTH
 from agentmem.foundation.database.transaction import TenantFilter, Transaction
 from agentmem.schemas.filters import Filter
@@ -95,7 +96,7 @@ async def read_overview(
     The postings come per term and in no order. It is one statement, because every search begins with it.
     """
     statement = _overview(tx.tenant_filter, scope.user_id is None)
-    rows = await tx.run(statement, {"terms": list(terms), "user": scope.user_id})
+    rows = await tx.run(statement, {"terms": array_text(terms), "user": scope.user_id})
     found = {row.term: np.frombuffer(row.packed, dtype=POSTING) for row in rows if row.term is not None}
     (counts,) = (row for row in rows if row.term is None)
     documents = int(counts.documents)
@@ -171,7 +172,7 @@ async def read_nearest(
     arm = Arm(shape=view.shape(tx), dimensions=len(vector), plain=view.is_plain)
     values = {"query": vector_text(vector), "model": statistics.model, "user": view.scope.user_id, **view.values(tx)}
     if within is not None:
-        return await run_nearest(tx, nearest_within(arm), {**values, "within": within.tolist()})
+        return await run_nearest(tx, nearest_within(arm), {**values, "within": array_text(within.tolist())})
     shown = None if view.filters is None else ExactFilter(view.filters, repr(view.filters))
     if statistics.documents > EXACT_SCOPE:
         if statistics.graph_width != GRAPH_WIDTH:
@@ -271,11 +272,11 @@ async def read_candidates(tx: Transaction, view: View, model: str, places: NDArr
     A memory that the model has not seen yet comes with the entry of another one: its words count, its vectors do not.
     """
     statement = _candidates(view.shape(tx))
-    values = {**view.values(tx), "model": model, "places": places.tolist()}
+    values = {**view.values(tx), "model": model}
     if view.filters is None:
-        rows = await tx.run(statement, values)
+        rows = await tx.run(statement, {**values, "places": array_text(places.tolist())})
     else:  # filters make a statement that nobody will ask again
-        rows = list(await tx.execute(statement.where(view.filtered()), values))
+        rows = list(await tx.execute(statement.where(view.filtered()), {**values, "places": places.tolist()}))
     opener = tx.keys.keyring.opener("index_entries", "entry")
     found, ids, versions, lengths, speakers, models, entries, days = zip(*rows, strict=True) if rows else ((),) * 8
     return Candidates(
@@ -313,7 +314,7 @@ def _candidates(shape: Shape) -> Select[Any]:
 
 async def read_records(tx: Transaction, view: View, places: Sequence[int]) -> dict[int, MemoryRecord]:
     """Read the memories at these places that the view sees; filters have been applied to the places before."""
-    rows = await tx.run(_records(view.shape(tx)), {**view.values(tx), "places": list(places)})
+    rows = await tx.run(_records(view.shape(tx)), {**view.values(tx), "places": array_text(places)})
     return {row.place: to_record(tx, row) for row in rows}
 
 

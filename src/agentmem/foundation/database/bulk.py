@@ -82,16 +82,15 @@ def _sent_as(kind: TypeEngine[Any]) -> TypeEngine[Any]:
     return kind if _encoder(kind) is None else Text()
 
 
-def _encoder(kind: TypeEngine[object]) -> Callable[[object], object] | None:
+def _encoder(kind: TypeEngine[object]) -> Callable[[Any], object] | None:  # the column's type decides the value's
     """What a value is written as when an array cannot hold it as it is: text that PostgreSQL reads as the type."""
     if isinstance(kind, JSONB):
         return json.dumps
     if isinstance(kind, ARRAY):
-        return _array_text
+        return array_text
     return str if isinstance(kind, UserDefinedType) else None
 
 
-def _array_text(value: object) -> str:
-    if not isinstance(value, list | tuple):
-        raise TypeError(f"an array column takes a list, not {type(value).__name__}")
-    return "{" + ",".join(map(str, value)) + "}"
+def array_text(numbers: Sequence[int]) -> str:
+    """Write numbers as PostgreSQL reads an array: quicker than psycopg, which adapts each by itself."""
+    return "{" + ",".join(map(str, numbers)) + "}"

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 import psycopg
 from psycopg import errors
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from agentmem.errors import AgentMemError, ConfigurationError, DatabaseUnavailable, StorageFull
 
@@ -33,10 +32,6 @@ def translated() -> Iterator[None]:
         if known is not None:
             raise known from error
         raise
-    except PoolTimeoutError as error:
-        raise DatabaseUnavailable(
-            "All database connections of this process are busy.", hint="Retry, or raise AGENTMEM_POOL_SIZE."
-        ) from error
 
 
 def translate(error: psycopg.Error) -> AgentMemError | None:

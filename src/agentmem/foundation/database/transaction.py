@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from psycopg.rows import TupleRow, namedtuple_row
+from psycopg.rows import TupleRow
 from sqlalchemy import CursorResult, FromClause, Insert, Uuid, bindparam
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import ColumnElement, Executable
@@ -68,9 +68,9 @@ class Transaction:
         Values are what psycopg adapts by itself; for statements that each call builds anew use :meth:`execute`.
         """
         known = prepared(statement)
-        cursor = self.driver.cursor(row_factory=namedtuple_row)
+        cursor = self.driver.cursor()
         await cursor.execute(known.text, {**known.literals, OWN_ORGANIZATION: self.organization_id, **values})
-        return await cursor.fetchall() if cursor.description is not None else []
+        return list(map(known.row, await cursor.fetchall())) if cursor.pgresult and cursor.pgresult.nfields else []
 
     def touch(self, ids: Iterable[UUID]) -> None:
         """Name the things that this operation changed, for its audit entry."""

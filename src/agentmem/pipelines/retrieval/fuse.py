@@ -54,9 +54,23 @@ class Fused:
     contributions: Floats
 
 
-def choose(matches: Matches, nearest: Nearest | None, most: int = MOST_CANDIDATES) -> Places:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FoundByWords:
+    """What the words alone find: the best turns, those of the best windows, and those that are sure of a full look."""
+
+    best: Places
+    windows: Places
+    sure: Places
+
+    @classmethod
+    def of(cls, matches: Matches) -> FoundByWords:
+        """Choose among all places that hold a term."""
+        return cls(best=matches.best(_ARM), windows=matches.best_windows(_ARM), sure=matches.best(_SURE_OF_A_LOOK))
+
+
+def choose(matches: Matches, found: FoundByWords, nearest: Nearest | None, most: int = MOST_CANDIDATES) -> Places:
     """Choose the places worth a full look, sorted: the best by words and meaning, alone and with what stands around."""
-    arms = [matches.best(_ARM), matches.best_windows(_ARM)]
+    arms = [found.best, found.windows]
     if nearest is not None:
         arms.append(nearest.places)
     places = np.unique(np.concatenate(arms))
@@ -72,7 +86,7 @@ def choose(matches: Matches, nearest: Nearest | None, most: int = MOST_CANDIDATE
         score += _CHOICE_MEANING * meaning[:, 1] + _CHOICE_AROUND * meaning.mean(1)
     best = places[np.argpartition(score, len(score) - most)[len(score) - most :]]
     # The best by words alone, whatever their meaning: a rare word is found though every vector speaks against it.
-    return np.union1d(best, matches.best(_SURE_OF_A_LOOK))
+    return np.union1d(best, found.sure)
 
 
 def with_neighbours(places: Places) -> Places:

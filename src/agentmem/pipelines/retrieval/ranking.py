@@ -13,7 +13,7 @@ from agentmem.features.memories.index_reading import Candidates
 from agentmem.features.memories.searching import Gathered, Words
 from agentmem.foundation.inference.port import Embedding
 from agentmem.pipelines.retrieval import signals
-from agentmem.pipelines.retrieval.fuse import MOST_CANDIDATES, Fused, choose, fuse, with_neighbours
+from agentmem.pipelines.retrieval.fuse import MOST_CANDIDATES, FoundByWords, Fused, choose, fuse, with_neighbours
 from agentmem.pipelines.retrieval.late import query_vectors
 from agentmem.pipelines.retrieval.lexical import Matches, Postings
 from agentmem.pipelines.retrieval.query import ParsedQuery
@@ -40,6 +40,7 @@ class QueryRanking:
         self._chosen: NDArray[np.int64] = np.zeros(0, np.int64)
         self._gathered: Gathered | None = None
         self._matches = self._matched(words, None)
+        self._by_words_alone = FoundByWords.of(self._matches)
         self._nearest: Nearest | None = None
         self._fused: dict[int, tuple[float, NDArray[np.float32]]] = {}
 
@@ -59,10 +60,11 @@ class QueryRanking:
         self._gathered = gathered
         if gathered.within is not None:
             self._matches = self._matched(gathered.words, gathered.within)
+            self._by_words_alone = FoundByWords.of(self._matches)
         if self._embedding is not None:
             self._nearest = Nearest(places=gathered.nearest, similarities=gathered.similarities)
         most = SIFTED_CANDIDATES if gathered.sifted else max(MOST_CANDIDATES, self._limit)
-        self._chosen = choose(self._matches, self._nearest, most)
+        self._chosen = choose(self._matches, self._by_words_alone, self._nearest, most)
         if gathered.within is not None:
             self._chosen = self._chosen[np.isin(self._chosen, gathered.within)]
         wanted = with_neighbours(self._chosen)
@@ -75,11 +77,11 @@ class QueryRanking:
 
     def is_starved(self, candidates: Candidates) -> bool:
         """Whether fewer than half of the chosen places that hold a memory are seen."""
-        held = self._matches.turn_scores(self._chosen) > 0
+        held = set(self._chosen[self._matches.turn_scores(self._chosen) > 0].tolist())
         if self._nearest is not None:
-            held |= np.isin(self._chosen, self._nearest.places)
-        seen = np.isin(self._chosen[held], candidates.places)
-        return 2 * int(seen.sum()) < len(seen)
+            held.update(self._nearest.places.tolist())
+            held.intersection_update(self._chosen.tolist())
+        return 2 * len(held.intersection(candidates.places.tolist())) < len(held)
 
     def order(self, candidates: Candidates) -> Sequence[int]:
         """Give the places of the best candidates, best first."""
