@@ -95,7 +95,7 @@ class Scope:
         signals = gather(query, hashes, pool, matches, nearest, vectors)
         return Example(
             question=question,
-            signals=np.stack([stretched(signals, name) for name in NAMES], axis=1).astype(np.float64),
+            signals=stretched(signals).astype(np.float64),
             right=np.array([self.turns[row].id in question.evidence for row in rows], np.bool_),
             evidence=len(question.evidence),
         )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from agentmem.features.memories.model import can_hold
 from agentmem.pipelines.retrieval.lexical import Matches
-from agentmem.pipelines.retrieval.signals import MEANING_FLOOR, NAMES, PIECES_FLOOR, Nearest, Signals, spread
+from agentmem.pipelines.retrieval.signals import MEANING_FLOOR, NAMES, NOTHING, PIECES_FLOOR, Nearest, Signals, spread
 from agentmem.pipelines.retrieval.weights import Weights
 
 Floats = NDArray[np.float32]
@@ -34,6 +34,9 @@ _FLOORS: Final = {
     "meaning": MEANING_FLOOR,
 }
 """Signals that are stretched over 0..1 within the pool, with what an unrelated memory shows of each."""
+_STRETCHED: Final = np.array([NAMES.index(name) for name in _FLOORS])
+_LOWEST: Final = np.array(list(_FLOORS.values()), np.float32)
+_ALWAYS_POSSIBLE: Final = np.array([name in _FLOORS or name == "thread" for name in NAMES])
 _PROOFS: Final = {"words_around": (0.05, 0.6), "pieces": (0.35, 0.85), "meaning": (0.15, 0.6)}
 """From where to where the best of a signal proves that the pool holds an answer at all, measured on queries asked of
 the right and of a wrong conversation."""
@@ -100,22 +103,23 @@ def fuse(signals: Signals, weights: Weights) -> Fused:
 
     What a signal cannot show for this query (no person named, no date asked for) does not count against anybody.
     """
-    columns: list[Floats] = []
-    possible = 0.0
-    for name in NAMES:
-        weight, column = float(getattr(weights, name)), stretched(signals, name)
-        columns.append(column * np.float32(weight))
-        if name in _FLOORS or name == "thread" or (weight > 0 and np.abs(column).max(initial=0) > 0):
-            possible += max(0.0, weight)
+    columns, factors = stretched(signals), np.array([getattr(weights, name) for name in NAMES], np.float32)
+    shown = _ALWAYS_POSSIBLE | ((factors > 0) & (np.abs(columns).max(0, initial=0) > 0))
+    possible = float(np.maximum(factors, 0)[shown].sum())
     scale = _sureness(signals, weights) / max(possible, 1e-9)
-    contributions = np.stack(columns, axis=1) * np.float32(scale)
+    contributions = columns * (factors * np.float32(scale))
     return Fused(scores=np.clip(contributions.sum(1), 0, 1).astype(np.float32), contributions=contributions)
 
 
-def stretched(signals: Signals, name: str) -> Floats:
-    """Give one signal as it is weighted: as it is, or stretched over 0..1 within the pool."""
-    column: Floats = getattr(signals, name)
-    return spread(column, _FLOORS[name]) if name in _FLOORS else column
+def stretched(signals: Signals) -> Floats:
+    """Give the signals as they are weighted, ``(rows, signals)``: as they are, or stretched over 0..1 in the pool."""
+    columns: Floats = np.stack([getattr(signals, name) for name in NAMES], axis=1)
+    if len(columns):
+        chosen = columns[:, _STRETCHED]
+        low = np.minimum(chosen.min(0), _LOWEST)
+        reach = chosen.max(0) - low
+        columns[:, _STRETCHED] = np.where(reach > NOTHING, (chosen - low) / np.maximum(reach, NOTHING), 0)
+    return columns
 
 
 def _sureness(signals: Signals, weights: Weights) -> float:

@@ -57,12 +57,12 @@ class Matches:
         self.places: Places = places[first]
         rows = np.empty(len(places), np.int64)
         rows[order] = row_in_order
-        self._rows: list[NDArray[np.int64]] = []
-        self._frequencies: list[Floats] = []
+        # One column more than there are places: 0, for all places that hold no term.
+        self._frequencies: Floats = np.zeros((len(postings), len(self.places) + 1), np.float32)
         self.lengths: Floats = np.zeros(len(self.places), np.float32)
         self.scores: Floats = np.zeros(len(self.places), np.float32)
         begin = 0
-        for found, weight in zip(postings, self._weights, strict=True):
+        for found, weight, frequencies in zip(postings, self._weights, self._frequencies, strict=True):
             row = rows[begin : begin + len(found.places)]
             begin += len(found.places)
             frequency = found.frequencies.astype(np.float32)
@@ -70,8 +70,7 @@ class Matches:
             self.lengths[row] = length
             # Places of one term differ, so that adding by index counts every posting.
             self.scores[row] += weight * self._saturated(frequency, length)
-            self._rows.append(row)
-            self._frequencies.append(frequency)
+            frequencies[row] = frequency
 
     def best(self, count: int) -> Places:
         """Give the places of the best turns, in no order."""
@@ -112,13 +111,8 @@ class Matches:
         rows, found = self._find(places[:, None] + np.arange(-REACH, REACH + 1))
         # A neighbour without any of the terms is taken to be of average length.
         length = np.where(found, self.lengths[rows], self._average).mean(1).astype(np.float32)
-        scores: Floats = np.zeros(len(places), np.float32)
-        frequencies = np.zeros(len(self.places), np.float32)
-        for row, frequency, weight in zip(self._rows, self._frequencies, self._weights, strict=True):
-            frequencies[row] = frequency
-            scores += weight * self._saturated(np.where(found, frequencies[rows], 0).sum(1).astype(np.float32), length)
-            frequencies[row] = 0
-        return scores
+        frequencies = self._frequencies[:, np.where(found, rows, -1)].sum(2)
+        return (self._weights @ self._saturated(frequencies, length)).astype(np.float32)
 
     def _find(self, places: Places) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         rows = np.minimum(np.searchsorted(self.places, places), len(self.places) - 1)

@@ -22,7 +22,7 @@ Places = NDArray[np.int64]
 PIECES_FLOOR: Final = 0.35
 MEANING_FLOOR: Final = 0.1
 """Cosines that unrelated texts show."""
-_NOTHING: Final = 1e-9
+NOTHING: Final = 1e-9
 _TINY: Final = np.float32(1e-30)
 
 THREAD_REACH: Final = 12.0
@@ -114,7 +114,8 @@ def gather(  # noqa: PLR0917 - a pool is judged by all that is known of the quer
     ``hashes`` are the keyed hashes of the query's terms in its order; ``nearest`` and ``vectors`` are ``None`` for a
     search by words alone.
     """
-    rows = neighbours(pool.places, 1)
+    around = neighbours(pool.places, 2)
+    rows = around[:, 1:-1]
     none = np.zeros(len(pool.places), np.float32)
     words_around = matches.window_scores(pool.places)
     pieces, pieces_around, fits = none, none, spread(words_around, 0)
@@ -122,7 +123,7 @@ def gather(  # noqa: PLR0917 - a pool is judged by all that is known of the quer
         best = late.best_matches(vectors, pool.entries.tokens, pool.entries.pieces)
         pieces = best @ vectors.weights
         pieces_around = late.in_windows(best, rows) @ vectors.weights
-        fits = spread(late.in_windows(best, neighbours(pool.places, 2)) @ vectors.weights, PIECES_FLOOR)
+        fits = spread(late.in_windows(best, around) @ vectors.weights, PIECES_FLOOR)
     asks = pool.entries.is_question.astype(np.float32)
     speaker, first = _speakers(hashes, pool.speakers)
     date, mention = _times(query.windows, pool)
@@ -162,7 +163,7 @@ def spread(values: Floats, floor: float) -> Floats:
     if not len(values):
         return values
     low, high = min(float(values.min()), floor), float(values.max())
-    return ((values - low) / (high - low)).astype(np.float32) if high - low > _NOTHING else np.zeros_like(values)
+    return ((values - low) / (high - low)).astype(np.float32) if high - low > NOTHING else np.zeros_like(values)
 
 
 def _threads(places: Places, fits: Floats) -> Floats:
