@@ -39,7 +39,7 @@ def main() -> None:
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if arguments.learn and importlib.util.find_spec(LEARNING) is not None:
-        _learn(arguments.data)
+        _learn(arguments.data, arguments.model)
 
 
 async def measure(data: Path, model: str) -> dict[str, object]:
@@ -108,10 +108,10 @@ def _print_table(title: str, systems: Mapping[str, object]) -> None:
         print(f"{name:<20}" + "".join(f"{row[column]:>11.1f}" for column in COLUMNS))
 
 
-def _learn(data: Path) -> None:
+def _learn(data: Path, model: str) -> None:
     """Show what weights learnt on the other conversations would give, beside those that ship."""
     print("\nWeights learnt on the other conversations, beside those that ship:")
-    sys.argv = [LEARNING, "--data", str(data)]
+    sys.argv = [LEARNING, "--data", str(data), "--model", model]
     runpy.run_module(LEARNING, run_name="__main__")
 
 

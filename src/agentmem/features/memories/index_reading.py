@@ -173,7 +173,7 @@ async def read_nearest(
     values = {"query": vector_text(vector), "model": statistics.model, "user": view.scope.user_id, **view.values(tx)}
     if within is not None:
         return await run_nearest(tx, nearest_within(arm), {**values, "within": array_text(within.tolist())})
-    shown = None if view.filters is None else ExactFilter(view.filters, repr(view.filters))
+    shown = None if view.filters is None else ExactFilter.of(view.filters)
     if statistics.documents > EXACT_SCOPE:
         if statistics.graph_width != GRAPH_WIDTH:
             await set_graph_width(tx, statistics.graph_width)
@@ -193,6 +193,11 @@ class ExactFilter(NamedTuple):
 
     tree: Filter
     text: str
+
+    @classmethod
+    def of(cls, tree: Filter) -> ExactFilter:
+        """Make the key of a filter."""
+        return cls(tree, repr(tree))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
