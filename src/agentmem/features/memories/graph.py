@@ -30,15 +30,38 @@ GRAPH_TAIL: Final = 5_000
 """Vectors outside the graph from which on they are moved into it: as many as a search may compare one by one."""
 GRAPH_BATCH: Final = 500
 
-WIDTHS: Final = (GRAPH_WIDTH, 256, 512, 1000)
-"""The widths (``ef_search``) to choose from; pgvector takes at most 1,000."""
+WIDTHS: Final = (
+    GRAPH_WIDTH,
+    112,
+    125,
+    140,
+    160,
+    180,
+    200,
+    224,
+    250,
+    280,
+    315,
+    355,
+    400,
+    450,
+    500,
+    560,
+    630,
+    710,
+    800,
+    1000,
+)
+"""The widths (``ef_search``) to choose from, each an eighth more than the last; pgvector takes at most 1,000."""
 ENOUGH: Final = 0.99
 """The share of the ten nearest that the graph must find."""
 PROBES: Final = 64
 NEAREST: Final = 10
+_TINY: Final = 1e-9
 GROWN: Final = 1.5
 """By which factor the graph must have grown until its width is measured again."""
-ROUNDING: Final = 1e-6
+ROUNDING: Final = 1e-4
+"""Similarities this close count as equal: half precision keeps three digits of each of many numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,4 +136,4 @@ def _midpoints(texts: list[str]) -> NDArray[np.float32]:
     half = max(len(matrix) // 2, 1)
     middle = matrix[:half] + matrix[-half:]
     lengths: NDArray[np.float32] = np.linalg.norm(middle, axis=1, keepdims=True)
-    return (middle / np.maximum(lengths, np.float32(ROUNDING))).astype(np.float32)
+    return (middle / np.maximum(lengths, np.float32(_TINY))).astype(np.float32)

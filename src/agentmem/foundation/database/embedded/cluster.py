@@ -33,7 +33,7 @@ max_connections = 100
 password_encryption = 'scram-sha-256'
 scram_iterations = 1
 
-shared_buffers = 64MB
+shared_buffers = 128MB
 work_mem = 8MB
 maintenance_work_mem = 64MB
 huge_pages = off
