@@ -34,8 +34,8 @@ setup: .venv/.ready ## Make .venv and install the locked requirements; does noth
 	@touch $@
 
 .PHONY: run
-run: setup ## Open the memory shell on your own store.
-	@$(BIN)/agentmem shell
+run: setup ## Start the whole platform on 127.0.0.1:8080; the first start prints a key and how to use it.
+	@$(BIN)/agentmem serve
 
 .PHONY: demo
 demo: setup ## Show what AgentMem does, on the data it carries; DATA=path for a conversation of your own.
@@ -60,12 +60,16 @@ lint: setup ## Check format, lint, types, imports and the generated pages.
 check: lint ## Lint, then the quick tests: unit, contract, architecture. Under 90 seconds.
 	@$(PYTEST) $(PARALLEL) tests/unit tests/contract tests/architecture
 
+.PHONY: services
+services: ## Install the programs that tests start: Redis and HAProxy; does nothing when they are there.
+	@$(PYTHON) scripts/install_services.py
+
 .PHONY: test
-test: lint ## Lint, then every test, with coverage; slow suites run as bounded samples.
+test: lint services ## Lint, then every test, with coverage; slow suites run as bounded samples.
 	@$(PYTEST) $(PARALLEL) $(COVERAGE)
 
 .PHONY: test-full
-test-full: lint ## As test, with the slow suites whole.
+test-full: lint services ## As test, with the slow suites whole.
 	@$(PYTEST) $(PARALLEL) $(COVERAGE) --full
 
 .PHONY: coverage
@@ -84,6 +88,8 @@ mutants: setup ## Change the pure modules in small ways, and list the changes th
 bench: ## Run all benchmarks; each takes JSON= when called by its own name.
 	@$(MAKE) --no-print-directory bench-retrieval JSON=
 	@$(MAKE) --no-print-directory bench-engine JSON=
+	@$(MAKE) --no-print-directory bench-server JSON=
+	@$(MAKE) --no-print-directory bench-key
 
 .PHONY: bench-retrieval
 bench-retrieval: setup ## Measure the quality of retrieval; DATA=path of the questions, JSON=path for the figures.
@@ -92,6 +98,14 @@ bench-retrieval: setup ## Measure the quality of retrieval; DATA=path of the que
 .PHONY: bench-engine
 bench-engine: setup ## Measure the speed and memory of the engine; SIZES= and SCOPES= of the stores, JSON=path for the figures.
 	@$(BIN)/python -m benchmarks.engine $(if $(SIZES),--sizes "$(SIZES)") $(if $(SCOPES),--scopes "$(SCOPES)") $(if $(JSON),--json "$(JSON)")
+
+.PHONY: bench-server
+bench-server: setup ## Measure the server: requests a second and latency over REST; SIZES=, CLIENTS=, JSON=path for the figures.
+	@$(BIN)/python -m benchmarks.server $(if $(SIZES),--sizes "$(SIZES)") $(if $(CLIENTS),--clients "$(CLIENTS)") $(if $(JSON),--json "$(JSON)")
+
+.PHONY: bench-key
+bench-key: setup ## Measure the processor time of checking an API key.
+	@$(BIN)/python -m benchmarks.key_check
 
 ##@ Maintain
 

@@ -1,11 +1,14 @@
-"""Write docs/reference/{errors,settings,cli}.md from the code; with --check, say which of them is out of date."""
+"""Write docs/reference/{errors,settings,cli,rest}.md and openapi.json from the code; --check says what is old."""
 
 from __future__ import annotations
 
 import inspect
+import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
@@ -14,6 +17,9 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from agentmem import errors
+from agentmem.entrypoints.api.application import create_routes
+from agentmem.entrypoints.api.openapi import operations
+from agentmem.entrypoints.api.serving import Served
 from agentmem.entrypoints.cli.main import app
 from agentmem.settings import Settings
 
@@ -113,10 +119,48 @@ def cli_page() -> str:
     return f"# Command line\n\n{GENERATED}\n" + "\n".join(sections)
 
 
+def api_document() -> dict[str, Any]:
+    """Write the OpenAPI document; it needs the settings of a server, and nothing that runs."""
+    served = SimpleNamespace(app=SimpleNamespace(settings=Settings.model_construct()))
+    return create_routes(cast("Served", served)).openapi()
+
+
+def openapi_page() -> str:
+    """Give the OpenAPI document as it is kept."""
+    return json.dumps(api_document(), indent=1, ensure_ascii=False) + "\n"
+
+
+def operation_rows(document: dict[str, Any], tag: str) -> Iterator[tuple[str, ...]]:
+    """Give a row for each operation of a group."""
+    for method, path, operation in operations(document):
+        if tag in operation["tags"]:
+            permission = operation.get("x-agentmem-permission") or "no key"
+            cost = str(operation.get("x-agentmem-cost", 0))
+            yield f"`{method.upper()} {path}`", f"`{operation['operationId']}`", permission, cost, operation["summary"]
+
+
+def rest_page() -> str:
+    """List every operation of the server."""
+    document = api_document()
+    head = ("Request", "Operation", "Permission", "Cost", "What it does")
+    sections = [
+        f"## {tag['name'].capitalize()}\n\n{tag['description']}\n\n{table(head, operation_rows(document, tag['name']))}"
+        for tag in document["tags"]
+    ]
+    return (
+        f"# REST\n\n{GENERATED}\n{document['info']['description']}\n"
+        "The whole document, with every field, is [openapi.json](openapi.json); a server gives it at `/openapi.json`.\n"
+        "*Permission* is what the key must hold (`any`: every valid key may), *cost* what a request takes of the rate\n"
+        "limits.\n\n" + "\n".join(sections)
+    )
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "errors.md": errors_page,
     "settings.md": settings_page,
     "cli.md": cli_page,
+    "rest.md": rest_page,
+    "openapi.json": openapi_page,
 }
 
 

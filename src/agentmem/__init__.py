@@ -1,4 +1,7 @@
-"""AgentMem: memory for agents. Import ``Memory`` or ``AsyncMemory`` to begin."""
+"""AgentMem: memory for agents.
+
+``Memory`` and ``AsyncMemory`` open a store in this process; ``Client`` and ``AsyncClient`` use a server.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,19 @@ import importlib
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from agentmem.client.asynchronous import AsyncClient
+    from agentmem.client.synchronous import Client
     from agentmem.entrypoints.embedded.memory import AsyncMemory
     from agentmem.entrypoints.embedded.sync import Memory
     from agentmem.errors import AgentMemError
 
-__all__ = ["AgentMemError", "AsyncMemory", "Memory", "errors"]
+__all__ = ["AgentMemError", "AsyncClient", "AsyncMemory", "Client", "Memory", "errors"]
 
 _HOMES: Final = {
     "AgentMemError": "agentmem.errors",
+    "AsyncClient": "agentmem.client.asynchronous",
     "AsyncMemory": "agentmem.entrypoints.embedded.memory",
+    "Client": "agentmem.client.synchronous",
     "Memory": "agentmem.entrypoints.embedded.sync",
 }
 

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import structlog
 
 from agentmem.errors import ConfigurationError
+from agentmem.features.audit.service import AuditService
+from agentmem.features.identity.service import ApiKeyService
+from agentmem.features.identity.usage import KeyUsage
+from agentmem.features.memories.batches import MemoryBatches
 from agentmem.features.memories.checking import MemoryChecking
+from agentmem.features.memories.entities import Entities
 from agentmem.features.memories.graph import VectorGraph
 from agentmem.features.memories.mending import MemoryMending
 from agentmem.features.memories.near_duplicates import NearDuplicates
+from agentmem.features.memories.quota import Usage
 from agentmem.features.memories.searching import MemorySearch
 from agentmem.features.memories.service import MemoryService
 from agentmem.features.memories.transfer import MemoryTransfer
 from agentmem.features.memories.upkeep import MemoryUpkeep
+from agentmem.features.organizations.members import MemberService
+from agentmem.features.organizations.platform import PlatformService
 from agentmem.features.organizations.service import OrganizationService, organization_id_of
 from agentmem.foundation.authorization.caller import Caller, local_operator
 from agentmem.foundation.database.connect import ExternalServer, Server, connect_as_owner
@@ -30,18 +39,30 @@ from agentmem.foundation.database.embedded.server import EmbeddedServer
 from agentmem.foundation.database.failures import translated
 from agentmem.foundation.database.inspect import Caretaker
 from agentmem.foundation.database.migrate import bring_up_to_date
+from agentmem.foundation.database.probe import DatabaseProbe
 from agentmem.foundation.encryption.providers.file import FileKeyProvider
-from agentmem.foundation.inference.cache import CachedQueries
 from agentmem.foundation.inference.loaded import Models
 from agentmem.foundation.inference.multilingual import MULTILINGUAL_MODEL
 from agentmem.foundation.inference.open import DEFAULT_MODEL, open_embedder
 from agentmem.foundation.inference.port import Embedder
+from agentmem.foundation.inference.shared import SharedQueries
+from agentmem.foundation.ledger.requests import IdempotentRequests
+from agentmem.foundation.state.open import open_state
+from agentmem.foundation.state.port import State
 from agentmem.kit.clock import utc_now
+from agentmem.pipelines.administration.platform import Platform
+from agentmem.pipelines.administration.sweeper import Sweeper
+from agentmem.pipelines.admission.admission import Admission
+from agentmem.pipelines.admission.issuing import Issuing
+from agentmem.pipelines.admission.metering import Meter
+from agentmem.pipelines.admission.quotas import RateLimits
 from agentmem.pipelines.health.doctor import Doctor
 from agentmem.pipelines.health.info import Information
+from agentmem.pipelines.ingestion.batches import Batches
 from agentmem.pipelines.ingestion.pipeline import Ingestion
 from agentmem.pipelines.ingestion.transfer import Transfer
 from agentmem.pipelines.ingestion.upkeep import Upkeep
+from agentmem.pipelines.retrieval.embeddings import QueryEmbeddings
 from agentmem.pipelines.retrieval.pipeline import Retrieval
 from agentmem.settings import Settings
 
@@ -49,8 +70,16 @@ Result = TypeVar("Result")
 log = structlog.get_logger(__name__)
 
 
-KEPT_QUERIES: Final = 1024
-"""Query embeddings that a process keeps: about 4 MB, and immutable, so that processes cannot disagree."""
+def unheard(_reason: str = "") -> None:
+    """Hear what a watcher is told, and do nothing."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Watchers:
+    """What a server counts: a failed authentication, and a call that Redis did not answer."""
+
+    failed: Callable[[str], None] = unheard
+    fell_back: Callable[[], None] = unheard
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,9 +90,23 @@ class App:
     caller: Caller
     database: Database
     server: Server
+    caretaker: Caretaker
+    probe: DatabaseProbe
     models: Models
+    state: State
     organizations: OrganizationService
+    members: MemberService
+    platform: Platform
+    keys: ApiKeyService
+    key_usage: KeyUsage
+    issuing: Issuing
+    admission: Admission
+    requests: IdempotentRequests
+    audit: AuditService
+    usage: Usage
+    entities: Entities
     memories: MemoryService
+    batches: Batches
     near_duplicates: NearDuplicates
     ingestion: Ingestion
     transfer: Transfer
@@ -71,11 +114,35 @@ class App:
     upkeep: Upkeep
     doctor: Doctor
     information: Information
+    sweeper: Sweeper
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Opened:
+    """What is opened once and closed at the end; everything else is made over it."""
+
+    settings: Settings
+    caller: Caller
+    database: Database
+    server: Server
+    models: Models
+    state: State
+    embeddings: QueryEmbeddings
+    watchers: Watchers
+
+    @property
+    def caretaker(self) -> Caretaker:
+        return Caretaker(server=self.server)
 
 
 @asynccontextmanager
-async def open_app(settings: Settings) -> AsyncIterator[App]:
-    """Open everything that the settings name, and close it at the end; several may be open in one process."""
+async def open_app(
+    settings: Settings, *, background: bool = True, watchers: Watchers | None = None
+) -> AsyncIterator[App]:
+    """Open everything that the settings name, and close it at the end; several may be open in one process.
+
+    ``background`` work keeps the settings' organization in shape; a server, which has many, runs ``App.sweeper``.
+    """
     async with AsyncExitStack() as stack:
         loading = asyncio.create_task(_open_embedder(settings, settings.embedding_model))
         stack.push_async_callback(_discard, loading)
@@ -87,54 +154,145 @@ async def open_app(settings: Settings) -> AsyncIterator[App]:
         stack.push_async_callback(database.close)
         models = Models(await loading, partial(_open_embedder, settings))
         stack.push_async_callback(models.aclose)
+        watchers = watchers or Watchers()
+        state = open_state(settings, fell_back=watchers.fell_back)
+        stack.push_async_callback(state.aclose)
+        shared = None if settings.redis_url is None else SharedQueries(state=state, keys=database.keys)
+        embeddings = QueryEmbeddings(shared=shared)
+        stack.push_async_callback(embeddings.aclose)
         caller = local_operator(organization_id_of(settings.organization))
         await OrganizationService(database=database).register(caller, settings.organization)
-        app = _assemble(settings, caller, database, server, models)
+        app = _assemble(
+            _Opened(
+                settings=settings,
+                caller=caller,
+                database=database,
+                server=server,
+                models=models,
+                state=state,
+                embeddings=embeddings,
+                watchers=watchers,
+            )
+        )
+        stack.push_async_callback(app.admission.aclose)
         await app.upkeep.follow(caller)
-        filling = asyncio.create_task(app.upkeep.keep_filled(caller))
-        stack.push_async_callback(_discard, filling)
+        if background:
+            filling = asyncio.create_task(app.upkeep.keep_filled(caller))
+            stack.push_async_callback(_discard, filling)
         yield app
 
 
-def _assemble(settings: Settings, caller: Caller, database: Database, server: Server, models: Models) -> App:
+def _assemble(opened: _Opened) -> App:
+    settings, database, models = opened.settings, opened.database, opened.models
     memories = MemoryService(database=database)
     ingestion = Ingestion(memories=memories, models=models, clock=utc_now, content_limit=settings.content_limit)
-    upkeep, checking = MemoryUpkeep(database=database), partial(MemoryChecking.over, database)
-    caretaker = Caretaker(server=server)
-    graph = VectorGraph(database=database)
-    keeping = Upkeep(memories=upkeep, graph=graph, models=models, ingestion=ingestion, caretaker=caretaker)
+    upkeep = Upkeep(
+        memories=MemoryUpkeep(database=database),
+        graph=VectorGraph(database=database),
+        models=models,
+        ingestion=ingestion,
+        caretaker=opened.caretaker,
+    )
+    members, audit = MemberService(database=database), AuditService(database=database)
+    platform, issuing = _platform(opened, members, upkeep), _issuing(opened, members)
+    requests = IdempotentRequests(database=database, kept=timedelta(hours=settings.idempotency_hours))
+    steps = (upkeep.look_after, audit.seal, issuing.expire_unused, requests.sweep)
     return App(
         settings=settings,
-        caller=caller,
+        caller=opened.caller,
         database=database,
-        server=server,
+        server=opened.server,
+        caretaker=opened.caretaker,
+        probe=DatabaseProbe.of(database),
         models=models,
-        organizations=OrganizationService(database=database),
+        state=opened.state,
+        organizations=platform.organizations,
+        members=members,
+        platform=platform,
+        keys=issuing.keys,
+        key_usage=KeyUsage(database=database),
+        issuing=issuing,
+        admission=issuing.admission,
+        requests=requests,
+        audit=audit,
+        usage=Usage(database=database),
+        entities=Entities(database=database),
         memories=memories,
+        batches=Batches(stored=MemoryBatches(database=database), ingestion=ingestion),
         near_duplicates=NearDuplicates(database=database),
         ingestion=ingestion,
         transfer=Transfer(stored=MemoryTransfer(database=database), ingestion=ingestion),
-        retrieval=Retrieval(search_operation=MemorySearch(database=database), models=models, clock=utc_now),
-        upkeep=keeping,
-        doctor=Doctor(
-            checking=checking,
-            mending=MemoryMending(database=database),
-            upkeep=upkeep,
-            models=models,
-            prepare=keeping.prepare,
-            caretaker=caretaker,
-            closed=_closed_paths(settings),
-            guarded=() if settings.database_url is not None else (settings.data_directory,),
-        ),
-        information=Information(
-            settings=settings,
-            server=server,
-            caretaker=caretaker,
-            provider=database.provider,
-            models=models,
-            memories=memories,
-            checking=checking(),
-        ),
+        retrieval=_retrieval(opened),
+        upkeep=upkeep,
+        doctor=_doctor(opened, upkeep),
+        information=_information(opened, memories),
+        sweeper=Sweeper(steps=steps, platform=platform, seconds=settings.sweep_seconds),
+    )
+
+
+def _retrieval(opened: _Opened) -> Retrieval:
+    return Retrieval(
+        search_operation=MemorySearch(database=opened.database),
+        models=opened.models,
+        clock=utc_now,
+        embeddings=opened.embeddings,
+    )
+
+
+def _platform(opened: _Opened, members: MemberService, upkeep: Upkeep) -> Platform:
+    return Platform(
+        service=PlatformService(database=opened.database),
+        organizations=OrganizationService(database=opened.database),
+        members=members,
+        upkeep=upkeep.memories,
+        models=opened.models,
+        caretaker=opened.caretaker,
+        database=opened.database,
+    )
+
+
+def _issuing(opened: _Opened, members: MemberService) -> Issuing:
+    keys = ApiKeyService(database=opened.database)
+    admission = Admission(
+        keys=keys,
+        members=members,
+        database=opened.database,
+        state=opened.state,
+        limits=RateLimits.of(opened.settings),
+        meter=Meter(KeyUsage(database=opened.database)),
+        failed=opened.watchers.failed,
+    )
+    return Issuing(
+        keys=keys,
+        members=members,
+        admission=admission,
+        state=opened.state,
+        default_days=opened.settings.key_days,
+    )
+
+
+def _doctor(opened: _Opened, upkeep: Upkeep) -> Doctor:
+    return Doctor(
+        checking=partial(MemoryChecking.over, opened.database),
+        mending=MemoryMending(database=opened.database),
+        upkeep=upkeep.memories,
+        models=opened.models,
+        prepare=upkeep.prepare,
+        caretaker=opened.caretaker,
+        closed=_closed_paths(opened.settings),
+        guarded=() if opened.settings.database_url is not None else (opened.settings.data_directory,),
+    )
+
+
+def _information(opened: _Opened, memories: MemoryService) -> Information:
+    return Information(
+        settings=opened.settings,
+        server=opened.server,
+        caretaker=opened.caretaker,
+        provider=opened.database.provider,
+        models=opened.models,
+        memories=memories,
+        checking=MemoryChecking.over(opened.database),
     )
 
 
@@ -185,14 +343,13 @@ def _names_of(settings: Settings, model: str) -> list[str]:
 
 async def _open_named(settings: Settings, model: str) -> Embedder:
     name = DEFAULT_MODEL if model == "default" else model
-    embedder = await open_embedder(
+    return await open_embedder(
         name,
         threads=settings.embedding_threads,
         base_url=settings.embedding_url,
         api_key=settings.embedding_key,
         dimensions=settings.embedding_dimensions,
     )
-    return CachedQueries(embedder, capacity=KEPT_QUERIES)
 
 
 async def _discard(task: asyncio.Task[Result]) -> None:

@@ -9,16 +9,33 @@
     │   ├── InvalidFilter            filter_invalid            422
     │   ├── InvalidCursor            cursor_invalid            422
     │   ├── EmptyScope               scope_empty               422
-    │   └── ImportFailed             import_failed             422
+    │   ├── ImportFailed             import_failed             422
+    │   ├── MalformedRequest         request_malformed         400
+    │   ├── RequestTooLarge          request_too_large         413
+    │   ├── UnsupportedContent       content_type_unsupported  415
+    │   └── HeaderTooLarge           header_too_large          431
+    ├── Unauthenticated              unauthenticated           401
     ├── PermissionDenied             permission_denied         403
+    │   ├── OrganizationSuspended    organization_suspended    403
+    │   └── QuotaExceeded            quota_exceeded            403
     ├── NotFound                     not_found                 404
+    │   └── RouteNotFound            route_not_found           404
+    ├── MethodNotAllowed             method_not_allowed        405
     ├── Conflict                     conflict                  409
     │   ├── VersionConflict          version_conflict          412
-    │   └── IdempotencyConflict      idempotency_conflict      422
+    │   ├── IdempotencyConflict      idempotency_conflict      422
+    │   ├── PreconditionRequired     precondition_required     428
+    │   ├── RequestRunning           request_running           409   retry
+    │   └── OutcomeUnknown           outcome_unknown           409
     ├── Unavailable                  unavailable               503   retry
     │   ├── DatabaseUnavailable      database_unavailable      503   retry
     │   ├── StorageFull              storage_full              507
-    │   └── EmbedderUnavailable      embedder_unavailable      503   retry
+    │   ├── EmbedderUnavailable      embedder_unavailable      503   retry
+    │   ├── StateUnavailable         state_unavailable         503   retry
+    │   ├── Overloaded               overloaded                503   retry
+    │   ├── DeadlineExceeded         deadline_exceeded         503   retry
+    │   ├── RequestTimeout           request_timeout           408   retry
+    │   └── RateLimited              rate_limited              429   retry
     ├── IncompatibleStore            store_incompatible        500
     ├── IntegrityError               integrity_failed          500
     │   └── DecryptionFailed         decryption_failed         500
@@ -30,22 +47,44 @@ A message says what was wrong, with which value (never a secret, never a memory'
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fault:
+    """One field of an input that is at fault, and what is wrong with it; never its value."""
+
+    field: str
+    message: str
+
 
 class AgentMemError(Exception):
     """Base of all errors of AgentMem; catch it to catch them all.
 
     ``code`` is stable and machine-readable, ``status`` is the HTTP status it becomes, ``retryable`` says whether the
-    same call may succeed later without a change.
+    same call may succeed later without a change. ``retry_after`` is the number of seconds after which it may, where
+    that is known; ``faults`` lists the fields at fault, where there are any.
     """
 
     code: str = "agentmem_error"
     status: int = 500
     retryable: bool = False
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        retry_after: float | None = None,
+        faults: Sequence[Fault] = (),
+    ) -> None:
         super().__init__(message if hint is None else f"{message} {hint}")
         self.message = message
         self.hint = hint
+        self.retry_after = retry_after
+        self.faults = tuple(faults)
 
 
 class ConfigurationError(AgentMemError):
@@ -92,6 +131,41 @@ class ImportFailed(InvalidInput):
     code = "import_failed"
 
 
+class MalformedRequest(InvalidInput):
+    """A request is not sound HTTP or JSON; nothing was stored."""
+
+    code = "request_malformed"
+    status = 400
+
+
+class RequestTooLarge(InvalidInput):
+    """A request's body is larger than its route takes; nothing was stored."""
+
+    code = "request_too_large"
+    status = 413
+
+
+class UnsupportedContent(InvalidInput):
+    """A request's body is of a type or an encoding that its route does not take."""
+
+    code = "content_type_unsupported"
+    status = 415
+
+
+class HeaderTooLarge(InvalidInput):
+    """A request's headers are larger than the server takes."""
+
+    code = "header_too_large"
+    status = 431
+
+
+class Unauthenticated(AgentMemError):
+    """The request carries no API key that is good; one message for every cause."""
+
+    code = "unauthenticated"
+    status = 401
+
+
 class PermissionDenied(AgentMemError):
     """The caller lacks the permission that the operation asks for."""
 
@@ -99,11 +173,36 @@ class PermissionDenied(AgentMemError):
     status = 403
 
 
+class OrganizationSuspended(PermissionDenied):
+    """The caller's organization is suspended or about to be deleted."""
+
+    code = "organization_suspended"
+
+
+class QuotaExceeded(PermissionDenied):
+    """The call would pass a limit of the organization; nothing was stored."""
+
+    code = "quota_exceeded"
+
+
 class NotFound(AgentMemError):
     """There is no such thing, or it belongs to somebody else."""
 
     code = "not_found"
     status = 404
+
+
+class RouteNotFound(NotFound):
+    """The server has no such path."""
+
+    code = "route_not_found"
+
+
+class MethodNotAllowed(AgentMemError):
+    """The path does not take this method."""
+
+    code = "method_not_allowed"
+    status = 405
 
 
 class Conflict(AgentMemError):
@@ -125,6 +224,26 @@ class IdempotencyConflict(Conflict):
 
     code = "idempotency_conflict"
     status = 422
+
+
+class PreconditionRequired(Conflict):
+    """The organization asks for the version that a change expects, and the call names none."""
+
+    code = "precondition_required"
+    status = 428
+
+
+class RequestRunning(Conflict):
+    """A request with the same idempotency key is still running."""
+
+    code = "request_running"
+    retryable = True
+
+
+class OutcomeUnknown(Conflict):
+    """A request with the same idempotency key was cut off; what it did is not known."""
+
+    code = "outcome_unknown"
 
 
 class Unavailable(AgentMemError):
@@ -153,6 +272,52 @@ class EmbedderUnavailable(Unavailable):
     """The embedding model failed or did not answer in time."""
 
     code = "embedder_unavailable"
+
+
+class StateUnavailable(Unavailable):
+    """The state that servers share (Redis) does not answer."""
+
+    code = "state_unavailable"
+
+
+class Overloaded(Unavailable):
+    """The server has as many requests as it can take."""
+
+    code = "overloaded"
+
+
+class DeadlineExceeded(Unavailable):
+    """The request took longer than the server allows; whether it was done is not known."""
+
+    code = "deadline_exceeded"
+
+
+class RequestTimeout(Unavailable):
+    """The request's body did not arrive in time; nothing was stored."""
+
+    code = "request_timeout"
+    status = 408
+
+
+class RateLimited(Unavailable):
+    """The caller has sent more than its limit allows; ``retry_after`` says when to try again.
+
+    ``headers`` say in HTTP which limit it was and when it is free again.
+    """
+
+    code = "rate_limited"
+    status = 429
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        retry_after: float | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        super().__init__(message, hint=hint, retry_after=retry_after)
+        self.headers = headers
 
 
 class IncompatibleStore(AgentMemError):

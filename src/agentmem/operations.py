@@ -1,7 +1,8 @@
 """The gate: a service declares an operation and receives a transaction bound to its caller.
 
 ``@operation`` turns ``(self, tx, ...)`` into ``(self, caller, ...)``: it checks the permission, opens the transaction,
-runs the body, writes the audit entry, and commits all of it together or none.
+runs the body, writes the audit entry, and commits all of it together or none. ``@system_operation`` is for the few that
+run before there is a caller: it turns ``(self, tx, ...)`` into ``(self, ...)``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 from agentmem.errors import AgentMemError, PermissionDenied
 from agentmem.foundation.authorization.caller import Caller, Permission
 from agentmem.foundation.database.database import Database
+from agentmem.foundation.database.system import SystemPurpose, SystemTransaction
 from agentmem.foundation.database.transaction import Transaction
 from agentmem.foundation.ledger.audit import Outcome, write_audit_entry
 
@@ -30,6 +32,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Body = Callable[Concatenate[S, Transaction, P], Awaitable[R]]
 Gated = Callable[Concatenate[S, Caller, P], Coroutine[Any, Any, R]]
+SystemBody = Callable[Concatenate[S, SystemTransaction, P], Awaitable[R]]
+SystemGated = Callable[Concatenate[S, P], Coroutine[Any, Any, R]]
 
 
 def operation(
@@ -48,16 +52,38 @@ def operation(
                 async with service.database.transaction(caller, read_only=read_only) as tx:
                     result = await body(service, tx, *args, **kwargs)
                     if audit is not None:
-                        await write_audit_entry(tx, audit, Outcome.DONE)
+                        await write_audit_entry(tx, audit, Outcome.DONE, _origin_of(caller))
                     return result
             except AgentMemError as error:
                 if audit is not None and not error.retryable:
                     outcome = Outcome.DENIED if isinstance(error, PermissionDenied) else Outcome.FAILED
                     async with service.database.transaction(caller) as tx:
-                        await write_audit_entry(tx, audit, outcome, {"code": error.code})
+                        await write_audit_entry(tx, audit, outcome, {"code": error.code, **_origin_of(caller)})
                 raise
 
         gated.__dict__["operation"] = (permission, audit)
         return cast("Gated[S, P, R]", wraps(body)(gated))
 
     return declare
+
+
+def system_operation(
+    purpose: SystemPurpose, *, read_only: bool = False
+) -> Callable[[SystemBody[S, P, R]], SystemGated[S, P, R]]:
+    """Declare an operation that runs before there is a caller, or without one."""
+
+    def declare(body: SystemBody[S, P, R]) -> SystemGated[S, P, R]:
+        async def gated(service: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            async with service.database.system(purpose, read_only=read_only) as tx:
+                return await body(service, tx, *args, **kwargs)
+
+        gated.__dict__["system_operation"] = purpose
+        return cast("SystemGated[S, P, R]", wraps(body)(gated))
+
+    return declare
+
+
+def _origin_of(caller: Caller) -> dict[str, str]:
+    """Name the key and the request that an entry of the server comes from; the embedded library has neither."""
+    named = {"api_key": caller.api_key_id, "request_id": caller.request_id}
+    return {name: value for name, value in named.items() if value is not None}

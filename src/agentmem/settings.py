@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agentmem.errors import ConfigurationError
@@ -64,7 +64,72 @@ class Settings(BaseSettings):
         default="warning", description="Least severe log line that is written to standard error."
     )
 
-    @field_validator("data_directory", "key_file")
+    environment: Literal["development", "staging", "production"] = Field(
+        default="development", description="What the server is run for; production refuses what only development may."
+    )
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address the server listens on.")
+    port: int = Field(default=8080, ge=0, le=65535, description="Port the server listens on; 0 for any free one.")
+    public_url: str | None = Field(default=None, description="URL under which clients reach the server.")
+    metrics_port: int | None = Field(
+        default=None, ge=0, le=65535, description="Port of its own for `/metrics`, without a key; off if not set."
+    )
+    redis_url: SecretStr | None = Field(
+        default=None, description="Redis that several servers on one database share; one server needs none."
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        default=(), description="Networks (CIDR) whose `X-Forwarded-For` is believed, as a JSON list."
+    )
+    cors_origins: tuple[str, ...] = Field(
+        default=(), description="Origins whose pages may call the server, as a JSON list."
+    )
+    cors_credentials: bool = Field(default=False, description="Whether those pages may send credentials.")
+    rate_limit_ip: int = Field(
+        default=60_000, ge=0, description="Cost units a minute from one address; 0 for no limit."
+    )
+    rate_limit_key: int = Field(default=60_000, ge=0, description="Cost units a minute of one API key; 0 for no limit.")
+    rate_limit_organization: int = Field(
+        default=120_000, ge=0, description="Cost units a minute of one organization; 0 for no limit."
+    )
+    rate_limit_failures: int = Field(
+        default=60, ge=0, description="Failed authentications a minute from one address; 0 for no limit."
+    )
+    max_in_flight: int = Field(default=256, ge=1, le=65536, description="Requests that are worked on at once.")
+    max_queued: int = Field(default=256, ge=0, le=65536, description="Requests that may wait for their turn.")
+    request_timeout: float = Field(default=30.0, gt=0, le=3600, description="Seconds a request may take.")
+    body_timeout: float = Field(default=10.0, gt=0, le=3600, description="Seconds between two parts of a body.")
+    max_body_bytes: int = Field(
+        default=4 * MEBIBYTE, ge=1024, le=1024 * MEBIBYTE, description="Bytes of a request's body; batches four times."
+    )
+    drain_seconds: float = Field(
+        default=2.0, ge=0, le=600, description="Seconds a stopping server reports unready before it closes its port."
+    )
+    shutdown_seconds: int = Field(default=30, ge=0, le=3600, description="Seconds that requests in flight have to end.")
+    keep_alive: int = Field(default=75, ge=1, le=3600, description="Seconds an idle connection stays open.")
+    key_days: int = Field(default=90, ge=1, le=3650, description="Days until a new API key expires, if it names none.")
+    deletion_grace_days: int = Field(
+        default=30, ge=0, le=365, description="Days during which the deletion of an organization can be taken back."
+    )
+    idempotency_hours: int = Field(
+        default=24, ge=1, le=720, description="Hours an answer is kept for a repeated request."
+    )
+    sweep_seconds: float = Field(default=30.0, gt=0, le=3600, description="Seconds between two rounds of upkeep.")
+    otlp_endpoint: str | None = Field(default=None, description="URL of an OpenTelemetry collector for traces (HTTP).")
+    leak_report_key: Path | None = Field(
+        default=None, description="File with the public key (PEM) that must have signed reports of leaked keys."
+    )
+    docs: bool = Field(default=True, description="Whether the server shows its documentation at `/docs`.")
+
+    @model_validator(mode="after")
+    def _origins_are_safe(self) -> Self:
+        if "*" in self.cors_origins and self.cors_credentials:
+            raise ValueError(
+                "cors_origins: '*' with cors_credentials lets every page act for its visitor; name origins"
+            )
+        if "*" in self.cors_origins and self.environment == "production":
+            raise ValueError("cors_origins: '*' is not for production; name origins")
+        return self
+
+    @field_validator("data_directory", "key_file", "leak_report_key")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()

@@ -17,7 +17,10 @@ from tests.architecture.source_tree import ROOT, files
 
 PAGES = sorted(path for path in files(ROOT) if path.suffix == ".md")
 # Pages whose examples need values that another test prepares; that test runs them.
-RUN_ELSEWHERE = {"docs/reference/encryption-format.md": "tests/unit/test_encryption_format_page.py"}
+RUN_ELSEWHERE = {
+    "docs/reference/client.md": "tests/e2e/test_client.py",
+    "docs/reference/encryption-format.md": "tests/unit/test_encryption_format_page.py",
+}
 # Languages a fence may name; `text` is for what is only looked at.
 LANGUAGES = frozenset({"python", "text", "json", "toml", "sql", "mermaid", *SHELL})
 RUNNABLE = [

@@ -17,6 +17,7 @@ from tests.architecture.source_tree import ROOT, SOURCE
 VIOLATIONS = {
     "layers": ("kit/seeded.py", "from agentmem.features import memories\n"),
     "translate": ("entrypoints/seeded.py", "from agentmem.foundation import database\n"),
+    "client": ("client/seeded.py", "from agentmem import settings\n"),
     "no-models": ("features/memories/seeded.py", "from agentmem.foundation import inference\n"),
     "features": ("features/memories/seeded.py", "from agentmem.features import organizations\n"),
     "pipelines": ("pipelines/retrieval/seeded.py", "from agentmem.pipelines import ingestion\n"),

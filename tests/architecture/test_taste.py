@@ -16,6 +16,8 @@ MUTABLE_ALLOWED: frozenset[str] = frozenset()
 ANY_ALLOWED = frozenset(
     {
         # The columns of a row are its statement's, which a signature cannot say.
+        "src/agentmem/foundation/database/system.py::SystemTransaction.execute",
+        "src/agentmem/foundation/database/system.py::SystemTransaction.run",
         "src/agentmem/foundation/database/transaction.py::Transaction.execute",
         "src/agentmem/foundation/database/transaction.py::Transaction.run",
     }

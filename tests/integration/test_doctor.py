@@ -330,7 +330,7 @@ def changed(owner: Owner, change: str, restore: str) -> Iterator[None]:
         ),
         (
             "UPDATE agentmem.alembic_version SET version_num = '9999'",
-            "UPDATE agentmem.alembic_version SET version_num = '0002'",
+            "UPDATE agentmem.alembic_version SET version_num = '0003'",
             FindingCode.SCHEMA_INCOMPATIBLE,
         ),
     ],

@@ -172,3 +172,56 @@ async def test_server_that_does_not_answer_is_reported_without_its_password(tmp_
 
     assert "hunter2" not in str(caught.value)
     assert caught.value.retryable
+
+
+OLD_STORE = """
+INSERT INTO agentmem.organizations VALUES (%(organization)s, 'old', '2025-01-02T00:00:00Z');
+INSERT INTO agentmem.memories (organization_id, memory_id, version, place, change, changed_by, kind, origin, authority,
+    content, content_digest, metadata, importance, pinned, occurred_at, created_at, updated_at, known_until, deleted_at)
+SELECT %(organization)s, memory_id, version, 16, 'added', 'local', 'episodic', 'operator', 'operator', content, '',
+       '{}', 0.5, false, now(), now(), now(), known_until, deleted_at
+FROM (VALUES ('00000000-0000-0000-0000-000000000001'::uuid, 1, '\\x0102'::bytea, now(), NULL::timestamptz),
+             ('00000000-0000-0000-0000-000000000001'::uuid, 2, '\\x010203'::bytea, NULL, NULL),
+             ('00000000-0000-0000-0000-000000000002'::uuid, 1, '\\x01'::bytea, NULL, now()))
+     AS old (memory_id, version, content, known_until, deleted_at)
+"""
+
+
+def test_old_store_of_an_owner_without_privileges_is_counted_when_it_becomes_a_servers(database_url: str) -> None:
+    """Forced row security binds such an owner: a migration that forgot it would copy nothing, and say nothing."""
+    organization, role = uuid4(), f"plain_{uuid4().hex}"
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("CREATE EXTENSION vector")
+        connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(role)))
+        connection.execute(sql.SQL("GRANT agentmem_app TO {}").format(sql.Identifier(role)))
+        name = sql.Identifier(connection.info.dbname)
+        connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(name, sql.Identifier(role)))
+    try:
+        with psycopg.connect(database_url, options=f"-c role={role}") as connection:
+            bring_up_to_date(connection, migrate=True, to="0002")
+        with psycopg.connect(database_url, options=f"-c role={role}") as connection:
+            connection.execute("SELECT set_config('agentmem.organization_id', %s, false)", [str(organization)])
+            connection.execute(psycopg.ClientCursor(connection).mogrify(OLD_STORE, {"organization": organization}))
+            connection.commit()
+        with psycopg.connect(database_url, options=f"-c role={role}") as connection:
+            bring_up_to_date(connection, migrate=True)
+        with psycopg.connect(database_url) as connection:
+            usage = connection.execute("SELECT * FROM agentmem.organization_usage").fetchall()
+            directory = connection.execute("SELECT * FROM agentmem.organization_directory").fetchall()
+            settings = connection.execute(
+                "SELECT organization_id, display_name, status FROM agentmem.organization_settings"
+            ).fetchall()
+            unforced = connection.execute(
+                "SELECT count(*) FROM pg_class WHERE relnamespace = 'agentmem'::regnamespace AND relkind = 'r' "
+                "AND relname <> 'alembic_version' AND NOT (relrowsecurity AND relforcerowsecurity)"
+            ).fetchone()
+    finally:
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            connection.execute(sql.SQL("REASSIGN OWNED BY {} TO CURRENT_USER").format(sql.Identifier(role)))
+            connection.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)))
+            connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+
+    assert usage == [(organization, 0, 1, 3, 6)]
+    assert [(row[0], row[2:]) for row in directory] == [(organization, (None, None))]
+    assert settings == [(organization, "old", "active")]
+    assert unforced == (0,)

@@ -5,11 +5,16 @@ from __future__ import annotations
 import pytest
 from psycopg import errors, sql
 
+from agentmem.foundation.database.system import SystemPurpose
 from agentmem.foundation.database.tables import SCHEMA, metadata
 from tests.support.stores import Owner, Store
 
 # Found by time across organizations when old rows are swept; it holds no id of an organization.
-SWEPT = frozenset({"idempotency_keys_by_age"})
+SWEPT = frozenset({"idempotency_keys_by_age", "idempotent_requests_by_age"})
+# Registries belong to no organization: ids and times alone, of which a tenant sees its own row.
+REGISTRIES = frozenset({"organization_directory", "api_key_directory"})
+OF_REGISTRIES = frozenset({"api_key_directory_pkey"})
+APPEND_ONLY = frozenset({"audit_entries", "audit_seals", "encryption_keys", "organizations"})
 # The graph cannot start with another column: it is scanned for one organization by iterative scan.
 GRAPHS = "vectors_graph_"
 APPLICATION = "agentmem_app"
@@ -49,6 +54,57 @@ def test_every_table_has_one_policy_for_reading_and_writing(owner: Owner) -> Non
         assert seen == written
         assert "organization_id = " in str(seen)
         assert "current_organization()" in str(seen)
+    assert {row[0] for row in found if "acts_as_system()" in str(row[4])} == REGISTRIES
+
+
+def test_registries_hold_ids_and_times_alone(owner: Owner) -> None:
+    columns = owner.execute(
+        "SELECT column_name, data_type FROM information_schema.columns "
+        "WHERE table_schema = %s AND table_name = ANY (%s)",
+        [SCHEMA, sorted(REGISTRIES)],
+    ).fetchall()
+
+    assert set(columns) == {
+        ("organization_id", "uuid"),
+        ("key_id", "text"),
+        ("created_at", "timestamp with time zone"),
+        ("purge_after", "timestamp with time zone"),
+        ("erased_at", "timestamp with time zone"),
+    }
+
+
+async def test_tenant_sees_its_own_row_of_a_registry_and_the_system_all(store: Store) -> None:
+    await store.organization()
+    statement = "SELECT organization_id FROM agentmem.organization_directory"
+    async with store.app.database.transaction(store.app.caller) as tx:
+        own = [row[0] for row in await tx.connection.exec_driver_sql(statement)]
+    async with store.app.database.system(SystemPurpose.SWEEP) as system:
+        known = [row[0] for row in await system.connection.exec_driver_sql(statement)]
+
+    assert own == [store.app.caller.organization_id]
+    assert len(known) > 1
+    assert set(own) < set(known)
+
+
+async def test_system_transaction_sees_no_row_of_a_tenant_until_it_is_bound(store: Store, owner: Owner) -> None:
+    async with store.app.database.system(SystemPurpose.SWEEP) as system:
+        for table in sorted(tables(owner) - REGISTRIES):
+            count = await system.connection.exec_driver_sql(f"SELECT count(*) FROM agentmem.{table}")
+            assert count.scalar_one() == 0
+        await system.bind(store.app.caller.organization_id)
+        names = await system.connection.exec_driver_sql("SELECT organization_id FROM agentmem.organizations")
+        assert [row[0] for row in names] == [store.app.caller.organization_id]
+
+
+async def test_transaction_after_a_system_transaction_is_no_system_transaction(store: Store) -> None:
+    async with store.app.database.system(SystemPurpose.SWEEP):
+        pass
+    link = await store.app.database.pool.take()
+    try:
+        setting = await link.connection.exec_driver_sql("SELECT agentmem.acts_as_system()")
+        assert setting.scalar_one() is False
+    finally:
+        await store.app.database.pool.give_back(link)
 
 
 def test_every_key_and_unique_index_starts_with_the_organization(owner: Owner) -> None:
@@ -61,8 +117,8 @@ def test_every_key_and_unique_index_starts_with_the_organization(owner: Owner) -
     ).fetchall()
     loose = {str(name) for name, _, _, column in found if column != "organization_id"}
 
-    assert {name for name in loose if not name.startswith(GRAPHS)} == SWEPT
-    assert not {str(name) for name, unique, _, _ in found if unique} & loose
+    assert {name for name in loose if not name.startswith(GRAPHS)} == SWEPT | OF_REGISTRIES
+    assert {str(name) for name, unique, _, _ in found if unique} & loose == OF_REGISTRIES
     assert sum(bool(primary) for _, _, primary, _ in found) == len(tables(owner))
 
 
@@ -77,7 +133,7 @@ def test_no_view_function_or_trigger_opens_a_way_around(owner: Owner) -> None:
     )
 
     assert names(owner, others) == set()
-    assert functions == [("current_organization", False)]
+    assert sorted(functions) == [("acts_as_system", False), ("current_organization", False)]
     assert names(owner, triggers) == set()
 
 
@@ -106,9 +162,9 @@ def test_application_role_may_only_append_to_the_audit_entries_and_keys(owner: O
         granted.setdefault(str(table), set()).add(str(privilege))
 
     assert granted.pop("alembic_version") == {"SELECT"}
-    for table in ("audit_entries", "encryption_keys", "organizations"):
+    for table in APPEND_ONLY:
         assert granted.pop(table) == {"SELECT", "INSERT"}
-    assert set(granted) | {"audit_entries", "encryption_keys", "organizations"} == tables(owner)
+    assert set(granted) | APPEND_ONLY == tables(owner)
     assert all(privileges == {"SELECT", "INSERT", "UPDATE", "DELETE"} for privileges in granted.values())
 
 

@@ -39,6 +39,8 @@ class Example(TypedDict):
     digest_scope: list[str | None]
     digest_text: str
     content_digest: str
+    credential: str
+    credential_mac: str
 
 
 @pytest.fixture
@@ -59,6 +61,7 @@ def test_the_reader_of_the_page_opens_the_example_without_our_code(blocks: dict[
     exec(compile(blocks["python"], str(PAGE), "exec"), names)  # the page is ours
     assert names["content"] == example["content"]
     assert names["term_hash"] == example["term_hash"]
+    assert names["credential_mac"] == example["credential_mac"]
 
 
 async def unwrap(provider: FileKeyProvider, example: Example, purpose: KeyPurpose) -> SecretKey:
@@ -96,3 +99,4 @@ async def test_our_own_code_opens_the_example_of_the_page(
     assert index.term_hash(example["term"]) == example["term_hash"]
     digest = index.content_digest(example["digest_scope"], example["digest_text"])
     assert digest.hex() == example["content_digest"]
+    assert index.credential_mac(example["credential"]).hex() == example["credential_mac"]

@@ -41,6 +41,25 @@ def test_hashes_survive_a_restart_and_the_wiping_of_the_secret() -> None:
     assert index.content_digest((), "tea") == make_index().content_digest((), "tea")
 
 
+def test_codes_of_credentials_depend_on_organization_secret_and_every_character() -> None:
+    codes = {
+        make_index(organization, secret).credential_mac(text)
+        for organization in (1, 2)
+        for secret in (1, 2)
+        for text in ("", "tea", "teb", "tea ")
+    }
+    assert len(codes) == 16
+    assert {len(code) for code in codes} == {32}
+    assert make_index().credential_mac("tea") == make_index().credential_mac("tea")
+
+
+def test_code_of_a_credential_is_no_hash_of_another_kind() -> None:
+    index = make_index()
+    code = index.credential_mac("tea")
+    assert int.from_bytes(code[:8], "big", signed=True) != index.term_hash("tea")
+    assert code[:DIGEST_BYTES] != index.content_digest((), "tea")
+
+
 def test_a_lone_surrogate_is_hashed_and_not_echoed_in_an_error() -> None:
     assert make_index().term_hash("\ud800") != make_index().term_hash("\udfff")
 

@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import json
 from collections.abc import Sequence
+from uuid import UUID
 
 from agentmem.errors import InvalidCursor
 
@@ -41,3 +42,13 @@ def decode_cursor(cursor: str, fingerprint: str, length: int) -> list[CursorValu
     if not all(value is None or isinstance(value, str | int | float | bool) for value in values[1:]):
         raise InvalidCursor("The cursor is damaged.", hint="Start again without a cursor.")
     return values[1:]
+
+
+def decode_id(cursor: str | None, fingerprint: str) -> UUID | None:
+    """Read a cursor that holds one id; ``None`` stays so; raises :class:`InvalidCursor` as :func:`decode_cursor`."""
+    if cursor is None:
+        return None
+    try:
+        return UUID(str(decode_cursor(cursor, fingerprint, 1)[0]))
+    except ValueError:
+        raise InvalidCursor("The cursor is damaged.", hint="Start again without a cursor.") from None

@@ -7,10 +7,20 @@ import math
 from datetime import UTC, datetime
 from typing import Annotated, Final, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetJsonSchemaHandler,
+    JsonValue,
+    ValidationError,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from agentmem.errors import InvalidInput
-from agentmem.kit.validation import faults_of
+from agentmem.kit.validation import fault_list, faults_of
 
 
 class Schema(BaseModel):
@@ -27,7 +37,7 @@ def parse(schema: type[SchemaType], values: object) -> SchemaType:
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        raise InvalidInput(f"Input is not valid: {faults_of(error)}.") from None
+        raise InvalidInput(f"Input is not valid: {faults_of(error)}.", faults=fault_list(error)) from None
 
 
 def check_text(value: str) -> str:
@@ -93,5 +103,25 @@ def to_utc(value: datetime) -> datetime:
         raise ValueError("is outside the years 1 to 9999") from None
 
 
-Text = Annotated[str, AfterValidator(check_text)]
-UtcTime = Annotated[datetime, AfterValidator(to_utc)]
+def check_written(value: object) -> object:
+    """Refuse a number in place of a time or a day: nobody can say of which unit it is."""
+    if isinstance(value, int | float) or (isinstance(value, str) and "-" not in value[1:]):
+        raise ValueError("is written as in RFC 3339, for example 2026-03-01T09:30:00Z")
+    return value
+
+
+class Shown:
+    """What JSON Schema says of a text beside its type, so that a document promises what a check takes."""
+
+    def __init__(self, pattern: str) -> None:
+        self._pattern = pattern
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Add the pattern."""
+        return {**handler(schema), "pattern": self._pattern}
+
+
+NO_NUL: Final = "^[^\\u0000]*$"
+NOT_BLANK: Final = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$"
+Text = Annotated[str, AfterValidator(check_text), Shown(NO_NUL)]
+UtcTime = Annotated[datetime, BeforeValidator(check_written), AfterValidator(to_utc)]

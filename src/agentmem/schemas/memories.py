@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, JsonValue, StrictBool, model_validator
 
-from agentmem.schemas.base import Schema, Text, UtcTime, check_json, check_not_blank, check_size
+from agentmem.schemas.base import NOT_BLANK, Schema, Shown, Text, UtcTime, check_json, check_not_blank, check_size
 
 
 class Kind(StrEnum):
@@ -69,8 +69,8 @@ class SearchMode(StrEnum):
     SEMANTIC = "semantic"
 
 
-ScopeId = Annotated[Text, Field(min_length=1, max_length=255), AfterValidator(check_not_blank)]
-Content = Annotated[Text, AfterValidator(check_not_blank)]
+ScopeId = Annotated[Text, Field(min_length=1, max_length=255), AfterValidator(check_not_blank), Shown(NOT_BLANK)]
+Content = Annotated[Text, AfterValidator(check_not_blank), Shown(NOT_BLANK)]
 Metadata = Annotated[dict[Text, JsonValue], AfterValidator(check_json), AfterValidator(check_size)]
 
 
@@ -130,7 +130,8 @@ class MemoryPatch(Schema):
 
     @model_validator(mode="after")
     def _only_expiry_may_go(self) -> Self:
-        emptied = [name for name in self.model_fields_set - {"expires_at"} if getattr(self, name) is None]
+        changed = (self.model_fields_set & MemoryPatch.model_fields.keys()) - {"expires_at"}
+        emptied = [name for name in changed if getattr(self, name) is None]
         if emptied:
             raise ValueError(f"{', '.join(sorted(emptied))} cannot be taken away; only expires_at can")
         return self

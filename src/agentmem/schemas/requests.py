@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
+from uuid import UUID
 
-from pydantic import Field, StrictBool
+from pydantic import Field, StrictBool, model_validator
 
 from agentmem.schemas.base import Schema, UtcTime
-from agentmem.schemas.memories import Content, Order, Scope, SearchMode
+from agentmem.schemas.memories import (
+    Content,
+    MemoryAttributes,
+    MemoryPatch,
+    Message,
+    NewMemory,
+    OnDuplicate,
+    Order,
+    Scope,
+    SearchMode,
+)
 
 
 class ReadRequest(Schema):
@@ -56,3 +67,59 @@ class ListRequest(ReadRequest):
     order: Order = Order.NEWEST
     limit: Annotated[int, Field(ge=1, le=1000, strict=True)] = 100
     cursor: Annotated[str, Field(max_length=4096)] | None = None
+
+
+class AddRequest(MemoryAttributes, Scope):
+    """What is to be remembered: one ``content``, the ``messages`` of a conversation, or whole ``memories``.
+
+    The scope and the attributes stand for every item that names none itself.
+    """
+
+    content: Content | None = None
+    messages: Annotated[list[Message], Field(min_length=1, max_length=1000)] | None = None
+    memories: Annotated[list[NewMemory], Field(min_length=1, max_length=1000)] | None = None
+    on_duplicate: OnDuplicate | None = None
+
+    @model_validator(mode="after")
+    def _one_of_three(self) -> Self:
+        if sum(part is not None for part in (self.content, self.messages, self.memories)) != 1:
+            raise ValueError("give one of content, messages and memories")
+        return self
+
+
+class PinRequest(Schema):
+    """Whether a memory is pinned."""
+
+    pinned: StrictBool = True
+
+
+class PatchOf(MemoryPatch):
+    """Changes to the memory with this id, and the version they expect."""
+
+    id: UUID
+    if_version: Annotated[int, Field(ge=1, strict=True)] | None = None
+
+    @property
+    def patch(self) -> MemoryPatch:
+        """The changes alone."""
+        given = self.model_fields_set - {"id", "if_version"}
+        return MemoryPatch.model_validate({name: getattr(self, name) for name in given})
+
+
+class IdAtVersion(Schema):
+    """A memory and the version that a change expects."""
+
+    id: UUID
+    if_version: Annotated[int, Field(ge=1, strict=True)] | None = None
+
+
+class BatchUpdate(Schema):
+    """Changes to many memories: all are done or none."""
+
+    changes: Annotated[list[PatchOf], Field(min_length=1, max_length=1000)]
+
+
+class BatchDelete(Schema):
+    """Memories to delete: all are or none."""
+
+    memories: Annotated[list[IdAtVersion], Field(min_length=1, max_length=1000)]

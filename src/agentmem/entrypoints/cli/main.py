@@ -10,8 +10,10 @@ from typing import Annotated, Final
 
 import typer
 
-from agentmem.entrypoints.cli import keeping, moving, reading, writing
+from agentmem.entrypoints.cli import keeping, moving, reading, serving, writing
 from agentmem.entrypoints.cli.demo import demo
+from agentmem.entrypoints.cli.keys import keys
+from agentmem.entrypoints.cli.organizations import organizations
 from agentmem.entrypoints.cli.session import Invocation
 from agentmem.entrypoints.cli.shell import shell
 
@@ -19,6 +21,7 @@ _START: Final = "Start here"
 _REMEMBER: Final = "Remember and find"
 _KEEP: Final = "Change and forget"
 _CARE: Final = "The store"
+_PLATFORM: Final = "The server"
 
 app = typer.Typer(
     name="agentmem",
@@ -81,6 +84,7 @@ def _speak_utf8() -> None:
 
 app.command(rich_help_panel=_START)(demo)
 app.command(rich_help_panel=_START)(shell)
+app.command(name="serve", rich_help_panel=_START)(serving.serve_)
 app.command(rich_help_panel=_REMEMBER)(writing.add)
 app.command(rich_help_panel=_REMEMBER)(reading.search)
 app.command(rich_help_panel=_REMEMBER)(reading.context)
@@ -100,3 +104,5 @@ app.command(rich_help_panel=_CARE)(keeping.info)
 app.command(rich_help_panel=_CARE)(keeping.doctor)
 app.command(rich_help_panel=_CARE)(keeping.vacuum)
 app.command(rich_help_panel=_CARE)(keeping.reembed)
+app.add_typer(keys, rich_help_panel=_PLATFORM)
+app.add_typer(organizations, rich_help_panel=_PLATFORM)

@@ -8,7 +8,7 @@ from typing import Annotated, cast
 
 import typer
 
-from agentmem.entrypoints.embedded.keywords import MemoryKeywords, PatchKeywords, ScopeKeywords, ViewKeywords
+from agentmem.schemas.keywords import MemoryKeywords, PatchKeywords, ScopeKeywords, ViewKeywords
 from agentmem.schemas.memories import Kind, OnDuplicate, Order, Role, SearchMode
 
 STANDARD_INPUT = "-"

@@ -16,8 +16,8 @@ import typer
 from agentmem.entrypoints.cli import options, views
 from agentmem.entrypoints.cli.output import Facts, complain, counted, give, remark, show
 from agentmem.entrypoints.cli.session import invocation
-from agentmem.entrypoints.embedded.keywords import ScopeKeywords
 from agentmem.errors import AgentMemError, InvalidInput
+from agentmem.schemas.keywords import ScopeKeywords
 from agentmem.schemas.memories import MemoryRecord
 
 if TYPE_CHECKING:

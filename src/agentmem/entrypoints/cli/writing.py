@@ -12,8 +12,8 @@ from agentmem.entrypoints.cli import options, views
 from agentmem.entrypoints.cli.output import counted, give
 from agentmem.entrypoints.cli.progress import progress
 from agentmem.entrypoints.cli.session import invocation
-from agentmem.entrypoints.embedded.keywords import ScopeKeywords
 from agentmem.errors import InvalidInput
+from agentmem.schemas.keywords import ScopeKeywords
 from agentmem.schemas.memories import Added
 
 

@@ -9,14 +9,14 @@ from typing import Final, Self, TypeVar, Unpack
 from uuid import UUID
 
 from agentmem.bootstrap import App, open_app
-from agentmem.entrypoints.embedded.keywords import MemoryKeywords, PatchKeywords, ScopeKeywords, ViewKeywords
 from agentmem.errors import Closed, InvalidInput
 from agentmem.kit.ids import MemoryId
-from agentmem.pipelines.ingestion.drafts import DraftReader, Given, drafts_of_call
+from agentmem.pipelines.ingestion.drafts import DraftReader, drafts_of_call
 from agentmem.pipelines.ingestion.pipeline import Draft
 from agentmem.pipelines.retrieval.pipeline import view_of
 from agentmem.schemas.base import parse
 from agentmem.schemas.health import HealthReport, Reembedded, StoreInfo, Vacuumed
+from agentmem.schemas.keywords import Given, MemoryKeywords, PatchKeywords, ScopeKeywords, ViewKeywords
 from agentmem.schemas.memories import (
     Added,
     AddedMany,

@@ -9,11 +9,10 @@ from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequen
 from typing import Self, TypeVar, Unpack
 from uuid import UUID
 
-from agentmem.entrypoints.embedded.keywords import MemoryKeywords, PatchKeywords, ScopeKeywords, ViewKeywords
 from agentmem.entrypoints.embedded.memory import AsyncMemory, Moment, Progress
 from agentmem.errors import Closed
-from agentmem.pipelines.ingestion.drafts import Given
 from agentmem.schemas.health import HealthReport, Reembedded, StoreInfo, Vacuumed
+from agentmem.schemas.keywords import Given, MemoryKeywords, PatchKeywords, ScopeKeywords, ViewKeywords
 from agentmem.schemas.memories import (
     Added,
     AddedMany,

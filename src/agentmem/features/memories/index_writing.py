@@ -121,10 +121,12 @@ async def _extend_session(tx: Transaction, new: NewMemory, turns: int) -> tuple[
     return row.session_no, row.last_position - turns + 1
 
 
-async def write_index(tx: Transaction, written: Sequence[tuple[StoredVersion, PreparedMemory]], versions: Rows) -> None:
+async def write_index(
+    tx: Transaction, written: Sequence[tuple[StoredVersion, PreparedMemory]], versions: Sequence[Rows]
+) -> None:
     """Write versions and make the latest of each memory findable, all in one statement."""
     hashes = TermHashes(tx)
-    parts = [versions, *_entry_rows(tx, written, hashes), _posting_rows(_postings_of(written, hashes))]
+    parts = [*versions, *_entry_rows(tx, written, hashes), _posting_rows(_postings_of(written, hashes))]
     await write_together(tx, [*parts, _statistics_rows(_documents_of(written))])
 
 
@@ -232,9 +234,13 @@ def _documents_of(written: Sequence[tuple[StoredVersion, PreparedMemory]]) -> di
     return {user_id: (documents[user_id], lengths[user_id]) for user_id in documents}
 
 
-async def change_statistics(tx: Transaction, changes: dict[str, tuple[int, int]]) -> None:
-    """Add to the counts of documents and terms per user."""
-    await write_together(tx, [_statistics_rows(changes)])
+async def change_statistics(tx: Transaction, changes: dict[str, tuple[int, int]], *others: Rows) -> None:
+    """Add to the counts of documents and terms per user, and write other rows with them.
+
+    Whoever changes these counts and those of the organization does it in one statement, as a writer of memories does:
+    then all take the rows in one order, and no two wait for each other.
+    """
+    await write_together(tx, [*others, _statistics_rows(changes)])
 
 
 def _statistics_rows(changes: dict[str, tuple[int, int]]) -> Rows:

@@ -26,6 +26,7 @@ from agentmem.features.memories.index_writing import (
 )
 from agentmem.features.memories.model import PreparedMemory, StoredVersion
 from agentmem.features.memories.packing import hold_rewriting, is_any, strip
+from agentmem.features.memories.quota import correct_usage
 from agentmem.features.memories.repository import RECORD_COLUMNS, content_digest, to_record
 from agentmem.features.memories.tables import index_entries, memories, sessions, vectors
 from agentmem.features.memories.upkeep import follow_memories, lock_memories, texts_at
@@ -92,10 +93,13 @@ class MemoryMending:
     @operation(Permission.MEMORY_MAINTAIN, audit=REPAIRED)
     async def recount(self, tx: Transaction) -> None:
         """Correct the statistics by what is indexed; writers wait for as long as it takes to count."""
-        await tx.execute(text("LOCK TABLE agentmem.scope_statistics IN SHARE ROW EXCLUSIVE MODE"))
+        # In the order in which writers reach for them.
+        locked = "agentmem.organization_usage, agentmem.scope_statistics"
+        await tx.execute(text(f"LOCK TABLE {locked} IN SHARE ROW EXCLUSIVE MODE"))
         errors = (await tx.execute(statistics_errors(tx))).all()
         if errors:
             await change_statistics(tx, {row.user_id: (-int(row.documents), -int(row.length)) for row in errors})
+        await correct_usage(tx)
 
     @operation(Permission.MEMORY_MAINTAIN, audit=REPAIRED)
     async def mend_sessions(self, tx: Transaction) -> None:

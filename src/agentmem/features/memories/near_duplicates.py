@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy import LargeBinary, and_, func, select, type_coerce
 
 from agentmem.errors import InvalidInput
+from agentmem.features.memories.binding import bound_scope
 from agentmem.features.memories.repository import RECORD_COLUMNS, to_record
 from agentmem.features.memories.tables import index_settings, memories, vectors
 from agentmem.features.memories.visibility import View, visible
@@ -37,6 +38,7 @@ class NearDuplicates:
     @operation(Permission.MEMORY_READ, read_only=True)
     async def find(self, tx: Transaction, scope: Scope, threshold: float) -> list[NearDuplicate]:
         """Give up to ``MOST_PAIRS`` pairs with a cosine of at least ``threshold`` (0 to 1), the most alike first."""
+        scope = bound_scope(tx.caller, scope)
         places, matrix = await _read_vectors(tx, scope)
         pairs = sorted(_alike(matrix, threshold), reverse=True)[:MOST_PAIRS]
         wanted = {int(places[row]) for _, first, second in pairs for row in (first, second)}

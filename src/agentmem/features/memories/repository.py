@@ -27,6 +27,7 @@ from sqlalchemy.sql import ColumnElement
 
 from agentmem.errors import InvalidCursor, NotFound, VersionConflict
 from agentmem.features.memories.model import StoredVersion
+from agentmem.features.memories.quota import Used, check_quota, usage_rows
 from agentmem.features.memories.tables import index_entries, memories
 from agentmem.features.memories.visibility import SHAPES, Shape, View, in_scope, scope_values, visible
 from agentmem.foundation.database.bulk import Rows, as_arrays, insert_arrays, write_together
@@ -101,16 +102,17 @@ def to_record(tx: Transaction, row: RecordRow) -> MemoryRecord:
     )
 
 
-async def insert_versions(tx: Transaction, versions: Sequence[StoredVersion]) -> None:
-    """Write versions; the caller has closed the ones they follow."""
+async def insert_versions(tx: Transaction, versions: Sequence[StoredVersion], *, live: int = 0) -> None:
+    """Write versions; the caller has closed the ones they follow. ``live`` is as for :func:`version_rows`."""
     if versions:
-        await write_together(tx, [version_rows(tx, versions)])
+        await write_together(tx, await version_rows(tx, versions, live=live))
 
 
-def version_rows(tx: Transaction, versions: Sequence[StoredVersion]) -> Rows:
-    """Seal versions as rows.
+async def version_rows(tx: Transaction, versions: Sequence[StoredVersion], *, live: int) -> list[Rows]:
+    """Seal versions as rows, and count them: ``live`` is by how many there are more memories that are not deleted.
 
-    Of several versions of one memory, given oldest first, each is known until the next one was.
+    Raises :class:`~agentmem.errors.QuotaExceeded` when they would pass a limit of the organization. Of several versions
+    of one memory, given oldest first, each is known until the next one was.
     """
     known_until = {
         (earlier.record.id, earlier.record.version): later.record.updated_at
@@ -134,7 +136,9 @@ def version_rows(tx: Transaction, versions: Sequence[StoredVersion]) -> Rows:
             "known_until": known_until.get((record.id, record.version)),
         }
         rows.append(row)
-    return Rows(statement=INSERT_MEMORIES, values=as_arrays(memories, rows))
+    used = Used(memories=live, versions=len(rows), content_bytes=sum(len(row["content"]) for row in rows))
+    await check_quota(tx, used)
+    return [Rows(statement=INSERT_MEMORIES, values=as_arrays(memories, rows)), usage_rows(used)]
 
 
 def content_digest(tx: Transaction, record: MemoryRecord) -> bytes:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentmem.errors import Conflict
+from agentmem.features.memories.binding import bound_scope, bound_view
 from agentmem.features.memories.index_reading import (
     MATCHING_LIMIT,
     Candidates,
@@ -93,7 +94,7 @@ class MemorySearch:
     async def words(self, tx: Transaction, scope: Scope, terms: Sequence[str]) -> Words:
         """Read all that is known of terms in a scope, and the embedding model that the store uses."""
         hashes = tuple(tx.keys.index.term_hashes(terms))
-        statistics, found = await read_overview(tx, scope, hashes)
+        statistics, found = await read_overview(tx, bound_scope(tx.caller, scope), hashes)
         nothing = np.zeros(0, POSTING)
         return Words(statistics=statistics, hashes=hashes, postings=[found.get(hashed, nothing) for hashed in hashes])
 
@@ -105,6 +106,7 @@ class MemorySearch:
 
         Raises :class:`Conflict` when the store has changed its model since the first step, and the vectors are gone.
         """
+        view = bound_view(tx.caller, view)
         asked = Asked(view=view, words=words, pooled=pooled, ranking=ranking)
         best = await _rank(tx, asked, None if view.is_plain else await read_visible_places(tx, view, MATCHING_LIMIT))
         if best is None:

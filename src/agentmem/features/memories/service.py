@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from agentmem.errors import Conflict, InvalidInput, VersionConflict
 from agentmem.features.memories import repository
+from agentmem.features.memories.binding import admit_new, bound_scope, bound_view, request_key, require_reach
 from agentmem.features.memories.index_writing import allocate_places, set_live, write_index
 from agentmem.features.memories.model import (
     PreparedMemory,
@@ -34,6 +35,7 @@ from agentmem.schemas.memories import (
     Scope,
     Stats,
 )
+from agentmem.schemas.requests import IdAtVersion
 
 DELETE_BATCH: Final = 1000
 
@@ -57,17 +59,21 @@ class MemoryService:
         self, tx: Transaction, prepared: Sequence[PreparedMemory], request: IdempotentRequest | None = None
     ) -> Added:
         """Store memories, all or none; known duplicates and repeated requests give what is there already."""
+        if not tx.caller.binding.is_empty:
+            prepared = [replace(memory, new=admit_new(tx.caller, memory.new)) for memory in prepared]
         twins, repeats = await _find_twins(tx, prepared)
         new = [memory for n, memory in enumerate(prepared) if n not in twins and n not in repeats]
         ids = [
             twins[n].record.id if n in twins else prepared[repeats.get(n, n)].memory_id for n in range(len(prepared))
         ]
         if request is not None:
+            key = request_key(tx.caller, request.key)
             earlier = await claim(
-                tx, operation="memory.added", key=request.key, request_digest=request.digest, result=list(ids)
+                tx, operation="memory.added", key=key, request_digest=request.digest, result=list(ids)
             )
             if earlier is not None:
                 stored = await repository.fetch_current(tx, [MemoryId(item) for item in earlier])
+                require_reach(tx.caller, [version.record for version in stored])
                 return Added(memories=[version.record for version in stored], duplicates=list(earlier))
         written = await self._write_new(tx, new)
         by_id = {version.record.id: version.record for version in (*twins.values(), *written)}
@@ -83,19 +89,24 @@ class MemoryService:
             return []
         places = await allocate_places(tx, new)
         versions = [_first_version(tx, memory, place) for memory, place in zip(new, places, strict=True)]
-        await write_index(tx, list(zip(versions, new, strict=True)), repository.version_rows(tx, versions))
+        rows = await repository.version_rows(tx, versions, live=len(new))
+        await write_index(tx, list(zip(versions, new, strict=True)), rows)
         return versions
 
     @operation(Permission.MEMORY_READ, read_only=True)
     async def get(self, tx: Transaction, memory_id: MemoryId, view: View) -> MemoryRecord:
         """Read one memory as the view sees it."""
-        return (await repository.fetch_visible(tx, memory_id, view)).record
+        # Not by the narrowed view, which would say that a scope is out of reach: what is not reached is not there.
+        record = (await repository.fetch_visible(tx, memory_id, view)).record
+        require_reach(tx.caller, [record])
+        return record
 
     @operation(Permission.MEMORY_READ, read_only=True)
     async def page(
         self, tx: Transaction, view: View, order: Order, cursor: str | None, limit: int
     ) -> Page[MemoryRecord]:
         """Read a page of memories in order; raises :class:`InvalidCursor`."""
+        view = bound_view(tx.caller, view)
         fingerprint = query_fingerprint(f"{view!r} {order.value}")
         after = None if cursor is None else decode_cursor(cursor, fingerprint, 2)
         found = [version.record for version in await repository.fetch_page(tx, view, order, after, limit + 1)]
@@ -108,6 +119,8 @@ class MemoryService:
     @operation(Permission.MEMORY_READ, read_only=True)
     async def history(self, tx: Transaction, memory_id: MemoryId) -> list[Change]:
         """Read every version of a memory with what changed it, oldest first."""
+        versions = await repository.fetch_history(tx, memory_id)
+        require_reach(tx.caller, [version.record for version in versions])
         return [
             Change(
                 version=version.record.version,
@@ -116,13 +129,13 @@ class MemoryService:
                 changed_at=version.record.updated_at,
                 memory=version.record,
             )
-            for version in await repository.fetch_history(tx, memory_id)
+            for version in versions
         ]
 
     @operation(Permission.MEMORY_READ, read_only=True)
     async def stats(self, tx: Transaction, scope: Scope) -> Stats:
         """Count the memories of a scope."""
-        return await repository.count(tx, scope)
+        return await repository.count(tx, bound_scope(tx.caller, scope))
 
     @operation(Permission.MEMORY_WRITE, audit="memory.updated")
     async def update(
@@ -137,45 +150,32 @@ class MemoryService:
 
         Raises :class:`VersionConflict` unless the memory is at ``if_version``.
         """
-        (current,) = await repository.fetch_current(tx, [memory_id], lock=True)
-        record = _require_live(current.record)
-        if if_version is not None and record.version != if_version:
-            raise VersionConflict(
-                f"Memory {memory_id} is at version {record.version}, not {if_version}.", hint="Read it again and retry."
-            )
-        changes = patch.model_dump(exclude_unset=True)
-        successor = record.model_copy(update={**changes, "version": record.version + 1, "updated_at": tx.now})
-        change = _name_of(changes, record)
-        await repository.close_versions(tx, [memory_id])
-        place = current.place if prepared is None else (await allocate_places(tx, [prepared]))[0]
-        version = StoredVersion(record=successor, place=place, change=change, changed_by=tx.caller.principal_id)
-        if prepared is None:
-            await repository.insert_versions(tx, [version])
-        else:
-            await set_live(tx, [current.place], live=False)
-            await write_index(tx, [(version, prepared)], repository.version_rows(tx, [version]))
-        tx.touch([memory_id])
-        return successor
+        (current,) = await fetch_to_change(tx, [IdAtVersion(id=memory_id, if_version=if_version)])
+        (record,) = await succeed_with(tx, [Revision(current=current, patch=patch, prepared=prepared)])
+        return record
 
     @operation(Permission.MEMORY_DELETE, audit="memory.deleted")
-    async def delete(self, tx: Transaction, memory_id: MemoryId) -> None:
-        """Delete one memory; it can be restored until it is purged."""
-        (current,) = await repository.fetch_current(tx, [memory_id], lock=True)
-        _require_live(current.record)
-        await _end(tx, [current])
+    async def delete(self, tx: Transaction, memory_id: MemoryId, if_version: int | None = None) -> None:
+        """Delete one memory; it can be restored until it is purged.
+
+        Raises :class:`VersionConflict` unless the memory is at ``if_version``.
+        """
+        await end(tx, await fetch_to_change(tx, [IdAtVersion(id=memory_id, if_version=if_version)]))
 
     @operation(Permission.MEMORY_DELETE, audit="memory.deleted")
     async def delete_some(self, tx: Transaction, scope: Scope) -> int:
         """Delete up to ``DELETE_BATCH`` memories of a scope, and say how many."""
-        found = await repository.fetch_live(tx, scope, DELETE_BATCH)
+        found = await repository.fetch_live(tx, bound_scope(tx.caller, scope), DELETE_BATCH)
         if found:
-            await _end(tx, found)
+            await end(tx, found)
         return len(found)
 
     @operation(Permission.MEMORY_WRITE, audit="memory.restored")
-    async def restore(self, tx: Transaction, memory_id: MemoryId) -> MemoryRecord:
-        """Bring a deleted memory back as a new version."""
+    async def restore(self, tx: Transaction, memory_id: MemoryId, if_version: int | None = None) -> MemoryRecord:
+        """Bring a deleted memory back as a new version; ``if_version`` is as for :meth:`update`."""
         (current,) = await repository.fetch_current(tx, [memory_id], lock=True)
+        require_reach(tx.caller, [current.record])
+        _require_version(current.record, if_version)
         if _is_live(current.record):
             raise Conflict(f"Memory {memory_id} is not deleted.")
         (restored,) = await _succeed(tx, [current], "restored", {"deleted_at": None})
@@ -238,7 +238,70 @@ def _name_of(changes: dict[str, object], record: MemoryRecord) -> str:
     return "updated"
 
 
-async def _end(tx: Transaction, versions: Sequence[StoredVersion]) -> None:
+async def fetch_to_change(tx: Transaction, wanted: Sequence[IdAtVersion], *, lock: bool = True) -> list[StoredVersion]:
+    """Read live memories that the caller reaches, in the order given, and lock them until the transaction ends.
+
+    Raises :class:`NotFound` for the first that is not there, and :class:`VersionConflict` for the first that is at
+    another version than its ``if_version``.
+    """
+    found = await repository.fetch_current(tx, [MemoryId(item.id) for item in wanted], lock=lock)
+    require_reach(tx.caller, [version.record for version in found])
+    for version, item in zip(found, wanted, strict=True):
+        _require_version(_require_live(version.record), item.if_version)
+    return found
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Revision:
+    """A change to a memory that is locked; ``prepared`` carries the index of new content."""
+
+    current: StoredVersion
+    patch: MemoryPatch
+    prepared: PreparedMemory | None
+
+
+async def succeed_with(tx: Transaction, revisions: Sequence[Revision]) -> list[MemoryRecord]:
+    """Add a version to each memory with its patch applied; all are written in one statement."""
+    ids = [revision.current.record.id for revision in revisions]
+    await repository.close_versions(tx, ids)
+    indexed = [revision.prepared for revision in revisions if revision.prepared is not None]
+    places = iter(await allocate_places(tx, indexed))
+    versions: list[StoredVersion] = []
+    written: list[tuple[StoredVersion, PreparedMemory]] = []
+    for revision in revisions:
+        current, prepared = revision.current, revision.prepared
+        version = _revised(tx, revision, current.place if prepared is None else next(places))
+        versions.append(version)
+        if prepared is not None:
+            written.append((version, prepared))
+    if written:
+        left = [revision.current.place for revision in revisions if revision.prepared is not None]
+        await set_live(tx, left, live=False)
+        await write_index(tx, written, await repository.version_rows(tx, versions, live=0))
+    else:
+        await repository.insert_versions(tx, versions)
+    tx.touch(ids)
+    return [version.record for version in versions]
+
+
+def _revised(tx: Transaction, revision: Revision, place: Place) -> StoredVersion:
+    record = revision.current.record
+    changes = revision.patch.model_dump(exclude_unset=True)
+    successor = record.model_copy(update={**changes, "version": record.version + 1, "updated_at": tx.now})
+    return StoredVersion(
+        record=successor, place=place, change=_name_of(changes, record), changed_by=tx.caller.principal_id
+    )
+
+
+def _require_version(record: MemoryRecord, if_version: int | None) -> None:
+    if if_version is not None and record.version != if_version:
+        raise VersionConflict(
+            f"Memory {record.id} is at version {record.version}, not {if_version}.", hint="Read it again and retry."
+        )
+
+
+async def end(tx: Transaction, versions: Sequence[StoredVersion]) -> None:
+    """Delete memories that are locked."""
     await _succeed(tx, versions, "deleted", {"deleted_at": tx.now})
     await set_live(tx, [version.place for version in versions], live=False)
 
@@ -260,6 +323,6 @@ async def _succeed(
     ]
     ids = [version.record.id for version in versions]
     await repository.close_versions(tx, ids)
-    await repository.insert_versions(tx, successors)
+    await repository.insert_versions(tx, successors, live=len(ids) if change == "restored" else -len(ids))
     tx.touch(ids)
     return [version.record for version in successors]

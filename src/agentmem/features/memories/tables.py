@@ -162,3 +162,14 @@ scope_statistics = Table(
     Column("documents", BigInteger, nullable=False),
     Column("length", BigInteger, nullable=False),
 )
+
+organization_usage = Table(
+    "organization_usage",
+    metadata,
+    Column("organization_id", Uuid, primary_key=True),
+    Column("shard", SmallInteger, primary_key=True, autoincrement=False),
+    Column("memories", BigInteger, nullable=False),
+    Column("versions", BigInteger, nullable=False),
+    Column("content_bytes", BigInteger, nullable=False),
+)
+"""What the organization stores; memories are counted while they live, bytes are of sealed content in every version."""

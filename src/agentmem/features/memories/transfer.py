@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from agentmem.features.memories import repository
+from agentmem.features.memories.binding import bound_scope, require_unbound
 from agentmem.features.memories.index_writing import allocate_places, set_live, write_index
 from agentmem.features.memories.model import POSITION_BITS, PreparedMemory, StoredVersion, lowest_authority
 from agentmem.features.memories.tables import memories
@@ -39,7 +40,7 @@ class MemoryTransfer:
     @operation(Permission.MEMORY_READ, read_only=True)
     async def read(self, tx: Transaction, scope: Scope, after: int, limit: int) -> list[StoredMemory]:
         """Read memories of a scope with all their versions, deleted ones too, in the order of their places."""
-        values = scope_values(scope)
+        values = scope_values(bound_scope(tx.caller, scope))
         current = (
             select(memories.c.memory_id)
             .where(
@@ -56,7 +57,8 @@ class MemoryTransfer:
 
     @operation(Permission.MEMORY_READ, read_only=True)
     async def unknown(self, tx: Transaction, ids: Sequence[UUID]) -> set[UUID]:
-        """Give those ids that no memory has."""
+        """Give those ids that no memory has; not for bound callers, who may not know the ids of others."""
+        require_unbound(tx.caller, "The import of whole memories")
         return await _unknown(tx, ids)
 
     @operation(Permission.MEMORY_WRITE, audit="memory.imported")
@@ -65,6 +67,7 @@ class MemoryTransfer:
 
         Only who may maintain the store keeps the provenance that the export claims; for others it is an import.
         """
+        require_unbound(tx.caller, "The import of whole memories")
         ids = [exported.versions[-1].memory.id for exported, _ in imported]
         await repository.lock_ids(tx, ids)
         unknown = await _unknown(tx, ids)
@@ -86,8 +89,8 @@ class MemoryTransfer:
             ]
             every += versions
             latest.append((versions[-1], replace(prepared, memory_id=MemoryId(versions[-1].record.id))))
-        await write_index(tx, latest, repository.version_rows(tx, every))
         deleted = [version.place for version, _ in latest if version.record.deleted_at is not None]
+        await write_index(tx, latest, await repository.version_rows(tx, every, live=len(latest) - len(deleted)))
         await set_live(tx, deleted, live=False)
         tx.touch(version.record.id for version, _ in latest)
         return len(latest)

@@ -10,7 +10,7 @@ from typing import Final
 from uuid import UUID
 
 import numpy as np
-from sqlalchemy import Select, and_, delete, exists, or_, select, update
+from sqlalchemy import Select, and_, delete, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.sql import ColumnElement
@@ -20,6 +20,7 @@ from agentmem.features.memories.index_entry import build
 from agentmem.features.memories.index_writing import NOBODY, PENDING, TermHashes, change_statistics, write_entries
 from agentmem.features.memories.model import PreparedMemory, StoredVersion
 from agentmem.features.memories.packing import TermOfUser, hold_rewriting, is_any, pack_some, strip, try_rewriting
+from agentmem.features.memories.quota import Used, usage_rows
 from agentmem.features.memories.repository import RECORD_COLUMNS, to_version
 from agentmem.features.memories.tables import index_entries, index_settings, memories, vectors
 from agentmem.foundation.authorization.caller import Permission
@@ -123,7 +124,7 @@ class MemoryUpkeep:
             return None, 0
         return await pack_some(tx, after, loose_rows)
 
-    @operation(Permission.MEMORY_DELETE, audit="memory.purged")
+    @operation(Permission.MEMORY_MAINTAIN, audit="memory.purged")
     async def purge(self, tx: Transaction, older_than_days: int) -> int:
         """Remove for good up to ``PURGE_BATCH`` memories that were deleted so many days ago, and say how many."""
         expired = tx.now - timedelta(days=older_than_days)
@@ -135,8 +136,10 @@ class MemoryUpkeep:
         ids = list((await tx.execute(chosen)).scalars())
         if ids:
             await hold_rewriting(tx)
-            await _remove_index(tx, ids)
-            await tx.execute(delete(memories).where(tx.own(memories), memories.c.memory_id.in_(ids)))
+            every = and_(tx.own(memories), memories.c.memory_id.in_(ids))
+            sizes = list((await tx.execute(select(func.octet_length(memories.c.content)).where(every))).scalars())
+            await _remove_index(tx, ids, Used(memories=0, versions=-len(sizes), content_bytes=-sum(sizes)))
+            await tx.execute(delete(memories).where(every))
         tx.touch(ids)
         return len(ids)
 
@@ -216,8 +219,8 @@ async def _end_pending(tx: Transaction, places: Sequence[Place]) -> None:
     )
 
 
-async def _remove_index(tx: Transaction, ids: Sequence[UUID]) -> None:
-    """Remove everything by which these memories are found."""
+async def _remove_index(tx: Transaction, ids: Sequence[UUID], used: Used) -> None:
+    """Remove everything by which these memories are found, and count them out."""
     entries = select(index_entries.c.place, index_entries.c.user_id, index_entries.c.length).distinct()
     indexed = (await tx.execute(entries.where(tx.own(index_entries), index_entries.c.memory_id.in_(ids)))).all()
     lengths: dict[str, list[int]] = defaultdict(list)
@@ -227,8 +230,8 @@ async def _remove_index(tx: Transaction, ids: Sequence[UUID]) -> None:
     places = list((await tx.execute(owned)).scalars())
     for start in range(0, len(places), PURGE_BATCH):
         await _remove_postings(tx, places[start : start + PURGE_BATCH])
-    if lengths:
-        await change_statistics(tx, {user: (-len(found), -sum(found)) for user, found in lengths.items()})
+    changes = {user: (-len(found), -sum(found)) for user, found in lengths.items()}
+    await change_statistics(tx, changes, usage_rows(used))
     for table in (vectors, index_entries):
         await tx.execute(delete(table).where(tx.own(table), is_any(table.c.place, places)))
 

@@ -1,28 +1,23 @@
-"""Operations on organizations: registration."""
+"""Operations on the caller's organization: registration, settings, and its deletion."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
-from uuid import UUID, uuid5
+from datetime import timedelta
 
-from agentmem.errors import Conflict, NotFound
+from agentmem.errors import Conflict, NotFound, PermissionDenied
 from agentmem.features.organizations import repository
-from agentmem.foundation.authorization.caller import Caller, Permission
+from agentmem.features.organizations.model import BY_OPERATOR, organization_id_of
+from agentmem.foundation.authorization.caller import Caller, Limits, Permission
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.transaction import Transaction
 from agentmem.foundation.encryption.keyring import WrappedKey, create_organization_keys
 from agentmem.foundation.ledger.audit import Outcome, write_audit_entry
-from agentmem.kit.ids import OrganizationId
 from agentmem.operations import operation
+from agentmem.schemas.organizations import Organization, OrganizationPatch, OrganizationStatus
 
-_NAMES: Final = UUID("6f1d3d5e-6f0a-5b0e-9a52-6c1c8f4d2b70")
-
-
-def organization_id_of(name: str) -> OrganizationId:
-    """Give the id of the organization with this name in an embedded store (UUIDv5, RFC 9562 section 5.5)."""
-    return OrganizationId(uuid5(_NAMES, name))
+__all__ = ["OrganizationService", "organization_id_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +26,7 @@ class OrganizationService:
 
     database: Database
 
-    async def register(self, caller: Caller, name: str) -> None:
+    async def register(self, caller: Caller, name: str, limits: Limits | None = None) -> None:
         """Make the caller's organization with its keys, unless it is there; of two at the same time one wins."""
         try:
             await self.name(caller)
@@ -41,11 +36,11 @@ class OrganizationService:
             return
         keys = await create_organization_keys(self.database.provider, caller.organization_id, now=self.database.clock())
         with suppress(Conflict):  # another process was faster, and its keys are the organization's
-            await self._register(caller, name, list(keys))
+            await self._register(caller, name, list(keys), limits or Limits())
 
-    async def _register(self, caller: Caller, name: str, keys: list[WrappedKey]) -> None:
+    async def _register(self, caller: Caller, name: str, keys: list[WrappedKey], limits: Limits) -> None:
         async with self.database.registration(caller, keys) as tx:
-            if not await repository.insert_organization(tx, name):
+            if not await repository.insert_organization(tx, name, limits):
                 raise Conflict(f"The organization {name!r} is there already.")
             await repository.insert_keys(tx, keys)
             await write_audit_entry(tx, "organization.registered", Outcome.DONE)
@@ -54,3 +49,42 @@ class OrganizationService:
     async def name(self, tx: Transaction) -> str:
         """Read the organization's name."""
         return await repository.fetch_name(tx)
+
+    @operation(Permission.ORGANIZATION_READ, read_only=True)
+    async def view(self, tx: Transaction) -> Organization:
+        """Read the organization: status, limits, settings."""
+        return await repository.fetch_organization(tx, tx.organization_id)
+
+    @operation(Permission.ORGANIZATION_WRITE, audit="organization.updated")
+    async def update(self, tx: Transaction, patch: OrganizationPatch, if_version: int | None = None) -> Organization:
+        """Change the organization's settings; raises :class:`VersionConflict`."""
+        values = patch.model_dump(exclude_unset=True)
+        if "name" in values:
+            values["display_name"] = values.pop("name")
+        tx.touch([tx.organization_id])
+        return await repository.change_settings(tx, values, if_version)
+
+    @operation(Permission.ORGANIZATION_DELETE, audit="organization.deletion_scheduled")
+    async def schedule_deletion(self, tx: Transaction, grace_days: int) -> Organization:
+        """Take the organization out of use now and have it erased after the grace; the first call's date holds."""
+        found = await repository.fetch_organization(tx, tx.organization_id)
+        tx.touch([tx.organization_id])
+        if found.status is OrganizationStatus.DELETING:
+            return found
+        moment = tx.now + timedelta(days=grace_days)
+        await repository.set_purge(tx, moment)
+        values = {"status": OrganizationStatus.DELETING.value, "purge_after": moment, "status_reason": None}
+        return await repository.change_settings(tx, values, None)
+
+    @operation(Permission.ORGANIZATION_DELETE, audit="organization.deletion_cancelled")
+    async def cancel_deletion(self, tx: Transaction) -> Organization:
+        """Take back the organization's deletion while its grace lasts; raises :class:`Conflict` if there is none."""
+        found = await repository.fetch_organization(tx, tx.organization_id)
+        if found.status is not OrganizationStatus.DELETING:
+            raise Conflict("The organization is not being deleted.", hint="There is nothing to take back.")
+        if found.status_reason == BY_OPERATOR:
+            raise PermissionDenied("The operator deleted the organization.", hint="Ask the operator to restore it.")
+        tx.touch([tx.organization_id])
+        await repository.set_purge(tx, None)
+        values = {"status": OrganizationStatus.ACTIVE.value, "purge_after": None, "status_reason": None}
+        return await repository.change_settings(tx, values, None)

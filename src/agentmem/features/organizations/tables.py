@@ -1,8 +1,8 @@
-"""Table of organizations, the tenants."""
+"""Tables of organizations, the tenants, and of their members."""
 
 from __future__ import annotations
 
-from sqlalchemy import Column, DateTime, Table, Text, Uuid
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, DateTime, Integer, Table, Text, Uuid, text
 
 from agentmem.foundation.database.tables import metadata
 
@@ -13,3 +13,46 @@ organizations = Table(
     Column("name", Text, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
 )
+
+organization_settings = Table(
+    "organization_settings",
+    metadata,
+    Column("organization_id", Uuid, primary_key=True),
+    Column("display_name", Text, nullable=False),
+    Column("status", Text, nullable=False, server_default="active"),
+    Column("status_reason", Text),
+    Column("purge_after", DateTime(timezone=True)),
+    Column("max_memories", BigInteger),
+    Column("max_storage_bytes", BigInteger),
+    Column("requests_per_minute", Integer),
+    Column("require_if_match", Boolean, nullable=False, server_default=text("false")),
+    Column("max_key_days", Integer, nullable=False, server_default=text("365")),
+    Column("unused_key_days", Integer),
+    Column("updated_at", DateTime(timezone=True), nullable=False),
+    Column("version", Integer, nullable=False, server_default=text("1")),
+    CheckConstraint("status IN ('active', 'suspended', 'deleting')", name="organization_status"),
+)
+
+members = Table(
+    "members",
+    metadata,
+    Column("organization_id", Uuid, primary_key=True),
+    Column("member_id", Uuid, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("disabled_at", DateTime(timezone=True)),
+    Column("version", Integer, nullable=False),
+)
+
+organization_directory = Table(
+    "organization_directory",
+    metadata,
+    Column("organization_id", Uuid, primary_key=True),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("purge_after", DateTime(timezone=True)),
+    Column("erased_at", DateTime(timezone=True)),
+)
+"""A registry: which organizations there are, for the sweeps that visit all of them; it outlives their rows."""

@@ -2,33 +2,79 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
+import json
+from dataclasses import astuple, dataclass
+from typing import Final
 
 from agentmem.errors import PermissionDenied
 from agentmem.kit.ids import OrganizationId, PrincipalId
+from agentmem.schemas.access import Permission
 from agentmem.schemas.memories import Origin
 
+__all__ = ["BOUND_PERMISSIONS", "Binding", "Caller", "Limits", "Permission", "local_operator", "service_caller"]
 
-class Permission(StrEnum):
-    """What an operation may ask for, named ``resource:action``."""
+BOUND_PERMISSIONS: Final = frozenset({Permission.MEMORY_READ, Permission.MEMORY_WRITE, Permission.MEMORY_DELETE})
+"""All that a caller may hold who is bound to a user, an agent, a run or an app."""
 
-    AUDIT_READ = "audit:read"
-    MEMORY_DELETE = "memory:delete"
-    MEMORY_MAINTAIN = "memory:maintain"
-    MEMORY_READ = "memory:read"
-    MEMORY_WRITE = "memory:write"
-    ORGANIZATION_READ = "organization:read"
+_SERVICE_PERMISSIONS: Final = frozenset(
+    {
+        Permission.KEY_READ,
+        Permission.KEY_WRITE,
+        Permission.MEMORY_MAINTAIN,
+        Permission.MEMORY_READ,
+        Permission.MEMORY_WRITE,
+        Permission.ORGANIZATION_READ,
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Binding:
+    """The only scope ids that a caller reaches; an absent one is not bound."""
+
+    user_id: str | None = None
+    agent_id: str | None = None
+    run_id: str | None = None
+    app_id: str | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is bound, which means the whole organization."""
+        return astuple(self) == (None, None, None, None)
+
+    def within(self, outer: Binding) -> bool:
+        """Whether everything that this one admits is admitted by the outer one."""
+        return all(bound is None or bound == own for own, bound in zip(astuple(self), astuple(outer), strict=True))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What an organization may use; ``None`` is no limit."""
+
+    memories: int | None = None
+    storage_bytes: int | None = None
+    requests_per_minute: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Caller:
-    """An authenticated principal of one organization; only an entrypoint makes one."""
+    """An authenticated principal of one organization; only admission and the embedded library make one."""
 
     organization_id: OrganizationId
     principal_id: PrincipalId
     origin: Origin
     permissions: frozenset[Permission]
+    binding: Binding = Binding()
+    limits: Limits = Limits()
+    api_key_id: str | None = None
+    request_id: str | None = None
+    require_if_match: bool = False
+
+    @property
+    def namespace(self) -> str:
+        """Principal and binding, for idempotency keys: what one key did is never replayed to another binding."""
+        bound = "" if self.binding.is_empty else json.dumps(astuple(self.binding))
+        return f"{self.principal_id}{bound}"
 
     def require(self, permission: Permission) -> None:
         """Raise :class:`PermissionDenied` unless the caller holds the permission."""
@@ -46,4 +92,14 @@ def local_operator(organization_id: OrganizationId) -> Caller:
         principal_id=PrincipalId("local"),
         origin=Origin.OPERATOR,
         permissions=frozenset(Permission),
+    )
+
+
+def service_caller(organization_id: OrganizationId) -> Caller:
+    """Make the caller of background work in an organization: maintenance, sealing, expiry."""
+    return Caller(
+        organization_id=organization_id,
+        principal_id=PrincipalId("service"),
+        origin=Origin.OPERATOR,
+        permissions=_SERVICE_PERMISSIONS,
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ARRAY, Column, Select, Table, Text, Uuid, bindparam, cast, func, literal_column, select
+from sqlalchemy import ARRAY, Select, Table, Text, Uuid, bindparam, cast, func, literal_column, select
 from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
 from sqlalchemy.types import TypeEngine, UserDefinedType
 
@@ -35,10 +35,11 @@ def insert_arrays(table: Table) -> Insert:
     ``organization_id`` is the transaction's. A caller may add what happens on a conflict.
     """
     columns = [column for column in table.c if column.name != "organization_id"]
-    given = [bindparam(_parameter(column), type_=ARRAY(_sent_as(column.type))) for column in columns]
     # Short names: psycopg parses a statement of over 4,096 characters anew at each call.
+    sent = [ARRAY(_sent_as(column.type)) for column in columns]
+    given = [bindparam(_parameter(table, number), type_=kind) for number, kind in enumerate(sent)]
     names = [f"c{number}" for number in range(len(columns))]
-    rows = func.unnest(*given).table_valued(*names, name="r").render_derived()
+    rows = func.unnest(*given).table_valued(*names).render_derived(name="r")
     values = [
         rows.c[name] if _encoder(column.type) is None else cast(rows.c[name], column.type)
         for name, column in zip(names, columns, strict=True)
@@ -50,12 +51,11 @@ def insert_arrays(table: Table) -> Insert:
 def as_arrays(table: Table, rows: Sequence[Row]) -> dict[str, object]:
     """Turn rows into the parameters of :func:`insert_arrays`."""
     arrays: dict[str, object] = {}
-    for column in table.c:
-        if column.name == "organization_id":
-            continue
+    columns = [column for column in table.c if column.name != "organization_id"]
+    for number, column in enumerate(columns):
         encode = _encoder(column.type)
         found = [row[column.name] for row in rows]
-        arrays[_parameter(column)] = found if encode is None else [encode(value) for value in found]
+        arrays[_parameter(table, number)] = found if encode is None else [encode(value) for value in found]
     return arrays
 
 
@@ -73,9 +73,9 @@ def _together(statements: tuple[Insert, ...]) -> Select[tuple[int]]:
     return select(literal_column("1")).add_cte(*parts)
 
 
-def _parameter(column: Column[object]) -> str:
-    initials = "".join(word[:2] for word in column.table.name.split("_"))
-    return f"{initials}_{column.name}"
+def _parameter(table: Table, number: int) -> str:
+    initials = "".join(word[:2] for word in table.name.split("_"))
+    return f"{initials}{number}"
 
 
 def _sent_as(kind: TypeEngine[Any]) -> TypeEngine[Any]:

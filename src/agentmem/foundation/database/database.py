@@ -14,6 +14,7 @@ from agentmem.foundation.authorization.caller import Caller
 from agentmem.foundation.database.connect import Server
 from agentmem.foundation.database.failures import translated
 from agentmem.foundation.database.pool import ConnectionPool, Link
+from agentmem.foundation.database.system import ACT_AS_SYSTEM, SystemPurpose, SystemTransaction
 from agentmem.foundation.database.tables import encryption_keys
 from agentmem.foundation.database.transaction import OWN_ORGANIZATION, TenantFilter, Transaction, by_organization
 from agentmem.foundation.encryption.keyring import OrganizationKeys, WrappedKey, unwrap_organization_keys
@@ -55,15 +56,35 @@ class Database:
     @asynccontextmanager
     async def transaction(self, caller: Caller, *, read_only: bool = False) -> AsyncIterator[Transaction]:
         """Open a transaction bound to the caller's organization; it commits when the block ends, unless it raises."""
-        keys = self._keys.get(caller.organization_id) or await self._load_keys(caller.organization_id)
-        async with self._connection(caller.organization_id, read_only=read_only) as link:
+        keys = await self.keys(caller.organization_id)
+        async with self._connection(_bind(caller.organization_id), read_only=read_only) as link:
             yield self._bound(link, caller, keys)
+
+    @asynccontextmanager
+    async def system(self, purpose: SystemPurpose, *, read_only: bool = False) -> AsyncIterator[SystemTransaction]:
+        """Open a transaction of the system itself, bound to no organization; it commits as any other does."""
+        async with self._connection(ACT_AS_SYSTEM, read_only=read_only) as link:
+            yield SystemTransaction(
+                connection=link.connection,
+                driver=link.driver,
+                now=self.clock(),
+                purpose=purpose,
+                tenant_filter=self.tenant_filter,
+            )
+
+    async def keys(self, organization_id: OrganizationId) -> OrganizationKeys:
+        """Give the organization's keys, unwrapped once; raises :class:`NotFound` if there is no such organization."""
+        return self._keys.get(organization_id) or await self._load_keys(organization_id)
+
+    def forget_keys(self, organization_id: OrganizationId) -> None:
+        """Drop the unwrapped keys of an organization that is no more."""
+        self._keys.pop(organization_id, None)
 
     @asynccontextmanager
     async def registration(self, caller: Caller, wrapped: list[WrappedKey]) -> AsyncIterator[Transaction]:
         """Open the transaction that registers a new organization: its first rows are its keys."""
         keys = await unwrap_organization_keys(self.provider, caller.organization_id, wrapped)
-        async with self._connection(caller.organization_id, read_only=False) as link:
+        async with self._connection(_bind(caller.organization_id), read_only=False) as link:
             yield self._bound(link, caller, keys)
         self._keys[caller.organization_id] = keys
 
@@ -78,20 +99,20 @@ class Database:
         )
 
     @asynccontextmanager
-    async def _connection(self, organization_id: OrganizationId, *, read_only: bool) -> AsyncIterator[Link]:
+    async def _connection(self, first: str, *, read_only: bool) -> AsyncIterator[Link]:
         with translated():
-            link = await self._begin(organization_id, read_only=read_only)
+            link = await self._begin(first, read_only=read_only)
             try:
                 yield link
                 await link.driver.commit()
             finally:
                 await self.pool.give_back(link)
 
-    async def _begin(self, organization_id: OrganizationId, *, read_only: bool) -> Link:
-        # One round trip: two statements in one text cannot have parameters, and a UUID cannot be anything but a UUID.
+    async def _begin(self, first: str, *, read_only: bool) -> Link:
+        # One round trip: two statements in one text cannot have parameters.
         level = "REPEATABLE READ" if self.snapshots else "READ COMMITTED"
         mode = f"ISOLATION LEVEL {level} {'READ ONLY' if read_only else 'READ WRITE'}"
-        begin = f"BEGIN {mode}; SELECT set_config('agentmem.organization_id', '{organization_id!s}', true)"
+        begin = f"BEGIN {mode}; {first}"
         for attempt in (1, 2):
             link = await self.pool.take()
             try:
@@ -109,7 +130,7 @@ class Database:
         raise AssertionError("unreachable")
 
     async def _load_keys(self, organization_id: OrganizationId) -> OrganizationKeys:
-        async with self._connection(organization_id, read_only=True) as link:
+        async with self._connection(_bind(organization_id), read_only=True) as link:
             rows = await link.connection.execute(
                 select(encryption_keys).where(self.tenant_filter(encryption_keys)),
                 {OWN_ORGANIZATION: organization_id},
@@ -133,3 +154,8 @@ class Database:
         keys = await unwrap_organization_keys(self.provider, organization_id, wrapped)
         self._keys[organization_id] = keys
         return keys
+
+
+def _bind(organization_id: OrganizationId) -> str:
+    """Write the statement that binds a transaction; a UUID cannot be anything but a UUID."""
+    return f"SELECT set_config('agentmem.organization_id', '{organization_id!s}', true)"

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
 from psycopg import Connection, sql
 from psycopg.rows import TupleRow
 
-from agentmem.errors import AgentMemError, Conflict
+from agentmem.errors import AgentMemError, ConfigurationError, Conflict
 from agentmem.foundation.database.connect import Server, connect_as_owner
 from agentmem.foundation.database.failures import translated
 from agentmem.foundation.database.migrate import OLDEST_PGVECTOR, bring_up_to_date
-from agentmem.foundation.database.tables import SCHEMA
+from agentmem.foundation.database.tables import SCHEMA, metadata
 from agentmem.kit.ids import OrganizationId
 
 MOST_GRAPH_DIMENSIONS: Final = 4000
 """Half-precision vectors up to this length can be in an HNSW graph (pgvector 0.8)."""
 
+ERASED_AT_ONCE: Final = 10_000
+_SERVING_LOCK: Final = 0x73657276  # "serv" in ASCII
 _SOLE_LOCK: Final = 0x736F6C65  # "sole" in ASCII
 _GRAPH_LOCK: Final = 0x67726170  # "grap" in ASCII
 
@@ -85,14 +87,66 @@ class Caretaker:
 
         The lock is the connection's, so that it ends with the process, however that ends.
         """
-        connection = await asyncio.to_thread(self._connect)
-        try:
+        async with self._connected() as connection:
             taken = connection.execute(
                 "SELECT pg_try_advisory_lock(%s, hashtext(%s))", (_SOLE_LOCK, f"{organization_id} {work}")
             ).fetchone()
             if taken is None or not taken[0]:
                 raise Conflict(f"Another process is at it already: {work}.", hint="Wait for it to end.")
             yield
+
+    @asynccontextmanager
+    async def serving(self, *, shared: bool) -> AsyncIterator[None]:
+        """Say that a server works on this database; servers that share no state must be alone on it.
+
+        ``shared`` is for a server whose state is in Redis. Raises :class:`ConfigurationError` if another server is
+        there and the two do not share their state. The lock ends with the process, however that ends.
+        """
+        async with self._connected() as connection:
+            function = "pg_try_advisory_lock_shared" if shared else "pg_try_advisory_lock"
+            statement = sql.SQL("SELECT {}(%s)").format(sql.Identifier(function))
+            taken = connection.execute(statement, (_SERVING_LOCK,)).fetchone()
+            if taken is None or not taken[0]:
+                raise ConfigurationError(
+                    "Another server uses this database, and the two do not share Redis.",
+                    hint="Set AGENTMEM_REDIS_URL for both, or stop the other one.",
+                )
+            yield
+
+    async def erase_organization(self, organization_id: OrganizationId) -> int:
+        """Remove every row of an organization for good, and say how many; the registry keeps its id and the time.
+
+        Resumable: what is removed stays removed, and the keys, without which nothing sealed opens, go last.
+        """
+        return await asyncio.to_thread(self._erase, organization_id)
+
+    def _erase(self, organization_id: OrganizationId) -> int:
+        tables = [table for table in reversed(metadata.sorted_tables) if table.name not in _ERASED_LAST]
+        removed = 0
+        with translated(), self._connect() as connection:
+            # Forced row security binds an owner that is no superuser too.
+            connection.execute("SELECT set_config('agentmem.organization_id', %s, false)", (str(organization_id),))
+            for table in [*(table.name for table in tables), "encryption_keys"]:
+                removed += _empty(connection, table, organization_id)
+            connection.execute(
+                "UPDATE agentmem.organization_directory SET erased_at = now() "
+                "WHERE organization_id = %s AND erased_at IS NULL",
+                (organization_id,),
+            )
+        return removed
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[Connection[TupleRow]]:
+        connecting = asyncio.ensure_future(asyncio.to_thread(self._connect))
+        try:
+            connection = await asyncio.shield(connecting)
+        except asyncio.CancelledError:
+            with suppress(AgentMemError):
+                # A thread cannot be stopped: what it opens is closed.
+                (await connecting).close()
+            raise
+        try:
+            yield connection
         finally:
             await asyncio.to_thread(connection.close)
 
@@ -147,6 +201,25 @@ class Caretaker:
                     dimensions=sql.Literal(dimensions),
                 )
             )
+
+
+_ERASED_LAST: Final = frozenset({"encryption_keys", "organization_directory"})
+
+
+def _empty(connection: Connection[TupleRow], table: str, organization_id: OrganizationId) -> int:
+    """Remove an organization's rows of one table in small transactions; a key goes with those it was made for."""
+    name = sql.Identifier(SCHEMA, table)
+    if table == "api_keys":
+        statement = sql.SQL("DELETE FROM {} WHERE organization_id = %s").format(name)
+        return connection.execute(statement, (organization_id,)).rowcount
+    statement = sql.SQL(
+        "DELETE FROM {name} WHERE organization_id = %s AND ctid = ANY (ARRAY("
+        "SELECT ctid FROM {name} WHERE organization_id = %s LIMIT {limit}))"
+    ).format(name=name, limit=sql.Literal(ERASED_AT_ONCE))
+    removed = 0
+    while step := connection.execute(statement, (organization_id, organization_id)).rowcount:
+        removed += step
+    return removed
 
 
 def _incompatibility(connection: Connection[TupleRow], pgvector: str) -> str | None:

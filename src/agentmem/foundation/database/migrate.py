@@ -19,8 +19,8 @@ OLDEST_POSTGRESQL = 160000
 OLDEST_PGVECTOR = (0, 8, 0)
 
 
-def bring_up_to_date(connection: Connection[tuple[object, ...]], *, migrate: bool) -> None:
-    """Check the server's versions and apply missing migrations.
+def bring_up_to_date(connection: Connection[tuple[object, ...]], *, migrate: bool, to: str = "head") -> None:
+    """Check the server's versions and apply missing migrations, up to the newest or the one that ``to`` names.
 
     Raises :class:`IncompatibleStore` for an old server, a missing pgvector, a schema newer than this version, or an
     older one while ``migrate`` is off.
@@ -43,7 +43,12 @@ def bring_up_to_date(connection: Connection[tuple[object, ...]], *, migrate: boo
             f"The database has schema revision {current or 'none'}, this version needs {head}.",
             hint="Set AGENTMEM_MIGRATE=true, or open it once with a version that may migrate.",
         )
-    _upgrade(connection)
+    _upgrade(connection, to)
+
+
+def newest_revision() -> str:
+    """Give the schema's revision that this version needs."""
+    return str(ScriptDirectory.from_config(_config()).get_current_head())
 
 
 def _config() -> Config:
@@ -63,7 +68,7 @@ def _current_revision(connection: Connection[tuple[object, ...]]) -> str | None:
     return None if row is None else str(row[0])
 
 
-def _upgrade(connection: Connection[tuple[object, ...]]) -> None:
+def _upgrade(connection: Connection[tuple[object, ...]], revision: str) -> None:
     connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
     try:
         _install_pgvector(connection)
@@ -74,7 +79,7 @@ def _upgrade(connection: Connection[tuple[object, ...]]) -> None:
             config = _config()
             config.attributes["connection"] = migrating
             migrating.execute(text("SELECT 1"))
-            command.upgrade(config, "head")
+            command.upgrade(config, revision)
             migrating.commit()
             migrating.detach()
     finally:

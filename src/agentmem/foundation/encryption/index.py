@@ -21,6 +21,7 @@ DIGEST_BYTES: Final = 16
 
 _TERM_INFO: Final = b"agentmem/1/term-hash"
 _DIGEST_INFO: Final = b"agentmem/1/content-digest"
+_CREDENTIAL_INFO: Final = b"agentmem/1/credential"
 _ABSENT: Final = b"\x00"
 _PRESENT: Final = b"\x01"
 _pack_length: Final = struct.Struct(">I").pack
@@ -34,12 +35,13 @@ class IndexKeys:
     as the three bytes that UTF-8 would give it, so that no text is refused here and its words never reach an error.
     """
 
-    __slots__ = ("_digest", "_term", "organization_id")
+    __slots__ = ("_credential", "_digest", "_term", "organization_id")
 
     def __init__(self, *, organization_id: OrganizationId, secret: SecretKey) -> None:
         self.organization_id = organization_id
         self._term = _derived_hmac(organization_id, secret, _TERM_INFO)
         self._digest = _derived_hmac(organization_id, secret, _DIGEST_INFO)
+        self._credential = _derived_hmac(organization_id, secret, _CREDENTIAL_INFO)
 
     def term_hash(self, term: str) -> int:
         """Hash a term to a signed 64-bit integer: the head of HMAC-SHA256, big endian."""
@@ -66,6 +68,12 @@ class IndexKeys:
             mac.update(_ABSENT if part is None else _PRESENT + _framed(part))
         mac.update(_framed(text))
         return mac.finalize()[:DIGEST_BYTES]
+
+    def credential_mac(self, credential: str) -> bytes:
+        """Authenticate a credential to 32 bytes, which is all that is stored of it."""
+        mac = self._credential.copy()
+        mac.update(credential.encode("utf-8", "surrogatepass"))
+        return mac.finalize()
 
     def __repr__(self) -> str:
         return f"IndexKeys(organization_id={self.organization_id}, keys=***)"

@@ -1,8 +1,8 @@
-"""Append-only tables that the gate writes: audit entries and idempotency keys."""
+"""Tables of the ledger: audit entries, idempotency keys, and the answers to repeated requests."""
 
 from __future__ import annotations
 
-from sqlalchemy import ARRAY, Column, DateTime, Index, LargeBinary, Table, Text, Uuid
+from sqlalchemy import ARRAY, Column, DateTime, Index, LargeBinary, SmallInteger, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
 from agentmem.foundation.database.tables import metadata
@@ -18,6 +18,7 @@ audit_entries = Table(
     Column("outcome", Text, nullable=False),
     Column("targets", ARRAY(Uuid), nullable=False),
     Column("detail", JSONB, nullable=False),
+    Index("audit_entries_by_time", "organization_id", "at", "entry_id"),
 )
 
 idempotency_keys = Table(
@@ -30,4 +31,22 @@ idempotency_keys = Table(
     Column("result", JSONB, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Index("idempotency_keys_by_age", "created_at"),
+)
+
+idempotent_requests = Table(
+    "idempotent_requests",
+    metadata,
+    Column("organization_id", Uuid, primary_key=True),
+    Column("namespace", Text(collation="C"), primary_key=True),
+    Column("key", Text(collation="C"), primary_key=True),
+    Column("route", Text, nullable=False),
+    Column("request_digest", LargeBinary),
+    Column("state", Text, nullable=False),
+    Column("lease_until", DateTime(timezone=True), nullable=False),
+    Column("status", SmallInteger),
+    Column("headers", JSONB),
+    Column("row_id", Uuid, nullable=False),
+    Column("body", LargeBinary),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Index("idempotent_requests_by_age", "created_at"),
 )

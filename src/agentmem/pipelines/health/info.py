@@ -23,6 +23,7 @@ from agentmem.schemas.memories import Scope
 from agentmem.settings import Settings
 
 HIDDEN: Final = "***"
+_SECRETS: Final = ("database_url", "embedding_key", "redis_url")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +78,8 @@ def _versions(facts: ServerFacts) -> Versions:
 
 def shown(settings: Settings) -> dict[str, JsonValue]:
     """Give the settings in force with every secret starred, and without what a URL may hold of them."""
-    values: dict[str, JsonValue] = settings.model_dump(mode="json", exclude={"database_url", "embedding_key"})
-    for name in ("database_url", "embedding_key"):
+    values: dict[str, JsonValue] = settings.model_dump(mode="json", exclude=set(_SECRETS))
+    for name in _SECRETS:
         values[name] = None if getattr(settings, name) is None else HIDDEN
     if settings.embedding_url is not None:
         parts = urlsplit(settings.embedding_url)

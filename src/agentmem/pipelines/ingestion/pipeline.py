@@ -20,6 +20,7 @@ from agentmem.features.memories.visibility import View
 from agentmem.foundation.authorization.caller import Caller
 from agentmem.foundation.inference.loaded import Models
 from agentmem.foundation.inference.port import Embedder, Embedding
+from agentmem.foundation.telemetry.traces import span
 from agentmem.kit.clock import Clock
 from agentmem.kit.ids import MemoryId, uuid7
 from agentmem.schemas.memories import (
@@ -68,11 +69,14 @@ class Ingestion:
 
     async def add(self, caller: Caller, drafts: Sequence[Draft], idempotency_key: str | None = None) -> Added:
         """Store drafts, all or none, in one transaction."""
-        prepared = await self.prepare_or_defer(drafts)
-        request = None
-        if idempotency_key is not None:
-            request = IdempotentRequest(key=idempotency_key, digest=_digest(drafts))
-        return await self.memories.add(caller, prepared, request)
+        with span("memory.add", memories=len(drafts)):
+            with span("memory.add.embed"):
+                prepared = await self.prepare_or_defer(drafts)
+            request = None
+            if idempotency_key is not None:
+                request = IdempotentRequest(key=idempotency_key, digest=_digest(drafts))
+            with span("memory.add.store"):
+                return await self.memories.add(caller, prepared, request)
 
     async def add_many(
         self, caller: Caller, drafts: AsyncIterator[Draft], progress: Progress | None = None
@@ -99,12 +103,12 @@ class Ingestion:
         self, caller: Caller, memory_id: MemoryId, patch: MemoryPatch, if_version: int | None = None
     ) -> MemoryRecord:
         """Change a memory; new content or a new time of occurrence is indexed anew."""
-        self._check_expiry(patch.expires_at)
-        if not {"content", "occurred_at"} & patch.model_fields_set:
+        self.check_expiry(patch.expires_at)
+        if not changes_index(patch):
             return await self.memories.update(caller, memory_id, patch, if_version)
         for attempt in range(1, UPDATE_ATTEMPTS + 1):
             record = await self.memories.get(caller, memory_id, View(as_of=None))
-            (prepared,) = await self.prepare_or_defer([_patched(record, patch)])
+            (prepared,) = await self.prepare_or_defer([patched(record, patch)])
             try:
                 return await self.memories.update(
                     caller, memory_id, patch, record.version if if_version is None else if_version, prepared
@@ -137,7 +141,8 @@ class Ingestion:
             log.warning("embedder_failed", memories=len(drafts), reason=error.code)
             return self._analysed(drafts, [None] * len(drafts), PENDING)
 
-    def _check_expiry(self, expires_at: datetime | None) -> None:
+    def check_expiry(self, expires_at: datetime | None) -> None:
+        """Refuse a time of expiry that has passed."""
         if expires_at is not None and expires_at <= self.clock():
             raise InvalidInput(f"expires_at {expires_at.isoformat()} is in the past.")
 
@@ -178,7 +183,7 @@ class Ingestion:
                     f"The content has {size} bytes, the limit is {self.content_limit}.",
                     hint="Split it, or raise AGENTMEM_CONTENT_LIMIT.",
                 )
-            self._check_expiry(draft.new.expires_at)
+            self.check_expiry(draft.new.expires_at)
 
 
 class _Counts:
@@ -215,7 +220,13 @@ async def batches(items: AsyncIterator[Threaded]) -> AsyncIterator[list[Threaded
         yield batch
 
 
-def _patched(record: MemoryRecord, patch: MemoryPatch) -> Draft:
+def changes_index(patch: MemoryPatch) -> bool:
+    """Tell whether a patch changes what a memory is found by, so that it must be analysed and embedded anew."""
+    return bool({"content", "occurred_at"} & patch.model_fields_set)
+
+
+def patched(record: MemoryRecord, patch: MemoryPatch) -> Draft:
+    """Make the draft of a memory as the patch leaves it: what its index needs."""
     new = NewMemory(
         content=patch.content if patch.content is not None else record.content,
         actor=record.actor,

@@ -10,9 +10,10 @@ from typing import Final
 from agentmem.errors import ImportFailed, InvalidInput
 from agentmem.features.memories.transfer import MemoryTransfer
 from agentmem.foundation.authorization.caller import Caller
-from agentmem.pipelines.ingestion.drafts import Attributes, DraftReader
+from agentmem.pipelines.ingestion.drafts import DraftReader
 from agentmem.pipelines.ingestion.pipeline import BATCH, Draft, Ingestion, batches
 from agentmem.schemas.base import check_json, parse
+from agentmem.schemas.items import Attributes
 from agentmem.schemas.memories import ExportedMemory, Imported, MemoryRecord, NewMemory, OnDuplicate, Scope
 
 Progress = Callable[[int], None]

@@ -55,12 +55,19 @@ class Upkeep:
         await asyncio.sleep(FIRST_LOOK)
         while True:
             try:
-                await self.fill_pending(caller)
-                if await self.graph.has_long_tail(caller, self.models.current.model):
-                    await self.tidy(caller)
+                await self.follow(caller)
+                await self.look_after(caller)
             except AgentMemError as error:
                 log.warning("pending_vectors_wait", reason=error.code)
             await asyncio.sleep(NEXT_LOOK)
+
+    async def look_after(self, caller: Caller) -> None:
+        """Embed what is pending and tidy after many adds, once; what has another model in force is left alone."""
+        if await self.memories.active_model(caller, self.models.current.model) != self.models.current.model:
+            return
+        await self.fill_pending(caller)
+        if await self.graph.has_long_tail(caller, self.models.current.model):
+            await self.tidy(caller)
 
     async def fill_pending(self, caller: Caller) -> int:
         """Embed the texts whose embedder failed or was another than the model in force, and say how many."""

@@ -34,9 +34,8 @@ _FLOORS: Final = {
     "meaning": MEANING_FLOOR,
 }
 """Signals that are stretched over 0..1 within the pool, with what an unrelated memory shows of each."""
-_STRETCHED: Final = np.array([NAMES.index(name) for name in _FLOORS])
-_LOWEST: Final = np.array(list(_FLOORS.values()), np.float32)
-_ALWAYS_POSSIBLE: Final = np.array([name in _FLOORS or name == "thread" for name in NAMES])
+_STRETCHED: Final = tuple(NAMES.index(name) for name in _FLOORS)
+_ALWAYS_POSSIBLE: Final = tuple(name in _FLOORS or name == "thread" for name in NAMES)
 _PROOFS: Final = {"words_around": (0.05, 0.6), "pieces": (0.35, 0.85), "meaning": (0.15, 0.6)}
 """From where to where the best of a signal proves that the pool holds an answer at all, measured on queries asked of
 the right and of a wrong conversation."""
@@ -104,7 +103,7 @@ def fuse(signals: Signals, weights: Weights) -> Fused:
     What a signal cannot show for this query (no person named, no date asked for) does not count against anybody.
     """
     columns, factors = stretched(signals), np.array([getattr(weights, name) for name in NAMES], np.float32)
-    shown = _ALWAYS_POSSIBLE | ((factors > 0) & (np.abs(columns).max(0, initial=0) > 0))
+    shown = np.array(_ALWAYS_POSSIBLE) | ((factors > 0) & (np.abs(columns).max(0, initial=0) > 0))
     possible = float(np.maximum(factors, 0)[shown].sum())
     scale = _sureness(signals, weights) / max(possible, 1e-9)
     contributions = columns * (factors * np.float32(scale))
@@ -116,7 +115,7 @@ def stretched(signals: Signals) -> Floats:
     columns: Floats = np.stack([getattr(signals, name) for name in NAMES], axis=1)
     if len(columns):
         chosen = columns[:, _STRETCHED]
-        low = np.minimum(chosen.min(0), _LOWEST)
+        low = np.minimum(chosen.min(0), np.array(list(_FLOORS.values()), np.float32))
         reach = chosen.max(0) - low
         columns[:, _STRETCHED] = np.where(reach > NOTHING, (chosen - low) / np.maximum(reach, NOTHING), 0)
     return columns

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 
 import structlog
@@ -14,7 +14,9 @@ from agentmem.features.memories.visibility import View
 from agentmem.foundation.authorization.caller import Caller
 from agentmem.foundation.inference.loaded import Models
 from agentmem.foundation.inference.port import Embedding
+from agentmem.foundation.telemetry.traces import span
 from agentmem.kit.clock import Clock
+from agentmem.pipelines.retrieval.embeddings import QueryEmbeddings
 from agentmem.pipelines.retrieval.pack import pack
 from agentmem.pipelines.retrieval.query import parse_query
 from agentmem.pipelines.retrieval.ranking import QueryRanking
@@ -47,6 +49,7 @@ class Retrieval:
     search_operation: MemorySearch
     models: Models
     clock: Clock
+    embeddings: QueryEmbeddings = field(default_factory=QueryEmbeddings)
 
     async def search(self, caller: Caller, request: SearchRequest) -> SearchResults:
         """Find up to ``limit`` memories, best first.
@@ -54,16 +57,21 @@ class Retrieval:
         When the embedder fails, a hybrid search goes by words alone and says so in ``degraded``; a semantic one raises
         :class:`EmbedderUnavailable`.
         """
+        with span("memory.search", mode=request.mode.value, limit=request.limit):
+            return await self._search(caller, request)
+
+    async def _search(self, caller: Caller, request: SearchRequest) -> SearchResults:
         began = perf_counter()
         query = parse_query(request.query, request.as_of or request.known_at or self.clock())
         view = view_of(request)
         embed_seconds = 0.0
         for _ in range(MODEL_CHANGES + 1):
-            embedding = asyncio.create_task(self._embed(request))
+            embedding = asyncio.create_task(self._embed(caller, request))
             try:
                 for _ in range(EMBEDDING_STEPS):
                     await asyncio.sleep(0)
-                words = await self.search_operation.words(caller, request.scope, list(query.terms))
+                with span("memory.search.words"):
+                    words = await self.search_operation.words(caller, request.scope, list(query.terms))
                 by_words = request.mode is not SearchMode.SEMANTIC
                 ranking = QueryRanking(query, words, limit=request.limit, by_words=by_words)
                 embedded = await embedding
@@ -90,7 +98,8 @@ class Retrieval:
     ) -> list[tuple[int, MemoryRecord]]:
         ranking.embedded(embedding)
         pooled = None if embedding is None else embedding.pooled
-        return await self.search_operation.search(caller, view, words, pooled, ranking)
+        with span("memory.search.candidates"):
+            return await self.search_operation.search(caller, view, words, pooled, ranking)
 
     async def context(self, caller: Caller, request: ContextRequest) -> PackedContext:
         """Pack the best memories for a query into a token budget, with citations."""
@@ -98,13 +107,14 @@ class Retrieval:
         results = await self.search(caller, SearchRequest(query=request.query, limit=CONTEXT_HITS, **values))
         return pack([hit for hit in results.hits if hit.score > 0], request.budget)
 
-    async def _embed(self, request: SearchRequest) -> EmbeddedQuery:
+    async def _embed(self, caller: Caller, request: SearchRequest) -> EmbeddedQuery:
         # Another search may exchange the model while this one embeds: what is embedded keeps the name of its model.
         embedder, began = self.models.current, perf_counter()
         embedding = None
         if request.mode is not SearchMode.LEXICAL:
             try:
-                embedding = await embedder.embed_query(request.query)
+                with span("memory.search.embed"):
+                    embedding = await self.embeddings.embed(caller, embedder, request.query)
             except EmbedderUnavailable as error:
                 if request.mode is SearchMode.SEMANTIC:
                     raise

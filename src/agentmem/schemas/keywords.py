@@ -1,4 +1,4 @@
-"""Keyword arguments that several methods of the embedded library share."""
+"""Keyword arguments that several methods of the embedded library and of the client share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import TypedDict
 
 from pydantic import JsonValue
 
-from agentmem.schemas.memories import Kind
+from agentmem.schemas.memories import Kind, Message, NewMemory
+
+Given = str | Message | NewMemory | Mapping[str, object]
+"""What can be given to be remembered."""
 
 
 class ScopeKeywords(TypedDict, total=False):

@@ -1,0 +1,49 @@
+"""Install the programs that the tests start beside PostgreSQL: Redis and HAProxy (run by `make services`).
+
+They come from where the system's packages come from. The tests run processes of their own on free ports and touch no
+service that a package may set up. Without apt-get the script says what to install by hand: the tests that need a
+program are skipped where it is absent.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+PACKAGES = {"redis-server": "redis-server", "haproxy": "haproxy"}
+"""The package of each program."""
+SYSTEM_PATH = "/usr/sbin:/usr/local/sbin:/opt/homebrew/bin"
+
+
+def missing() -> list[str]:
+    """Name the packages whose programs are not installed."""
+    path = f"{os.environ.get('PATH', os.defpath)}:{SYSTEM_PATH}"
+    return [package for program, package in PACKAGES.items() if shutil.which(program, path=path) is None]
+
+
+def install(packages: list[str]) -> int:
+    """Install packages with apt-get, without a question; gives its exit status."""
+    apt = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
+    apt += ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet=2"]
+    subprocess.run([*apt, "update"], check=False)  # an index that is out of date may still do
+    return subprocess.run([*apt, "install", "--yes", "--no-install-recommends", *packages], check=False).returncode
+
+
+def main() -> None:
+    """Install what is missing; only a failed installation is a failure."""
+    packages = missing()
+    if not packages:
+        return
+    names = " ".join(packages)
+    if shutil.which("apt-get") is None or (os.geteuid() != 0 and shutil.which("sudo") is None):
+        print(f"Please install: {names}. Tests that need them are skipped until then.", file=sys.stderr)
+        return
+    print(f"Installing {names} ...", file=sys.stderr)
+    if install(packages) != 0 or missing():
+        sys.exit(f"Could not install {names}: install them by hand, or see what apt-get says above.")
+
+
+if __name__ == "__main__":
+    main()

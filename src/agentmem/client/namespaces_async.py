@@ -1,0 +1,178 @@
+"""Parts of the client that administer an organization, for asyncio programs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Unpack
+
+from agentmem.client import administration as calls
+from agentmem.client.administration import Identifier
+from agentmem.client.calls import Day
+from agentmem.client.connection import AsyncConnection
+from agentmem.client.options import AuditOptions, KeyChanges, KeyOptions, MemberChanges, OrganizationChanges
+from agentmem.schemas.access import Role
+from agentmem.schemas.audit import AuditEntry, AuditVerification
+from agentmem.schemas.keys import ApiKey, IssuedKey
+from agentmem.schemas.memories import Page
+from agentmem.schemas.organizations import Member, MemberKind, Organization, OrganizationLimits, RoleView
+from agentmem.schemas.usage import UsageDay
+from agentmem.schemas.views import CreatedOrganization
+
+
+class AsyncKeys:
+    """The API keys of the organization; for owners and admins."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def list(self, *, limit: int = 100, cursor: str | None = None) -> Page[ApiKey]:
+        """Read a page of keys, without their secrets."""
+        return await self._connection.send(calls.list_keys(limit, cursor))
+
+    async def get(self, key_id: str) -> ApiKey:
+        """Read one key, without its secret."""
+        return await self._connection.send(calls.get_key(key_id))
+
+    async def create(self, name: str, **options: Unpack[KeyOptions]) -> IssuedKey:
+        """Make a key that may do no more than its creator; its secret is in ``key``, this once."""
+        return await self._connection.send(calls.create_key({**options, "name": name}))
+
+    async def update(self, key_id: str, *, if_version: int | None = None, **changes: Unpack[KeyChanges]) -> ApiKey:
+        """Change a key's name, scopes, networks or rate limit."""
+        return await self._connection.send(calls.update_key(key_id, if_version, changes))
+
+    async def rotate(self, key_id: str, *, overlap_seconds: int = 86_400) -> IssuedKey:
+        """Make a key's successor; the old one stays good for the overlap, of up to 7 days."""
+        return await self._connection.send(calls.rotate_key(key_id, overlap_seconds))
+
+    async def revoke(self, key_id: str, *, reason: str | None = None, descendants: bool | None = None) -> ApiKey:
+        """Revoke a key everywhere within a second; with ``descendants`` the keys made by it too."""
+        return await self._connection.send(calls.revoke_key(key_id, {"reason": reason, "descendants": descendants}))
+
+    async def usage(self, key_id: str, *, since: Day | None = None, until: Day | None = None) -> Sequence[UsageDay]:
+        """Read a key's requests by day and route."""
+        return await self._connection.send(calls.key_usage(key_id, since, until))
+
+
+class AsyncMembers:
+    """The members of the organization and their roles; for owners and admins."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def list(self, *, limit: int = 100, cursor: str | None = None) -> Page[Member]:
+        """Read a page of members."""
+        return await self._connection.send(calls.list_members(limit, cursor))
+
+    async def get(self, member_id: Identifier) -> Member:
+        """Read one member."""
+        return await self._connection.send(calls.get_member(member_id))
+
+    async def create(
+        self, name: str, *, role: Role | str = Role.SERVICE, kind: MemberKind | str = MemberKind.SERVICE
+    ) -> Member:
+        """Make a member."""
+        return await self._connection.send(calls.create_member({"name": name, "role": role, "kind": kind}))
+
+    async def update(
+        self, member_id: Identifier, *, if_version: int | None = None, **changes: Unpack[MemberChanges]
+    ) -> Member:
+        """Change a member's name or role, or let a disabled one in again."""
+        return await self._connection.send(calls.update_member(member_id, if_version, changes))
+
+    async def disable(self, member_id: Identifier, *, if_version: int | None = None) -> Member:
+        """Disable a member, and with it every key that acts as it."""
+        return await self._connection.send(calls.disable_member(member_id, if_version))
+
+    async def roles(self) -> Sequence[RoleView]:
+        """Read the roles and what each may do."""
+        return await self._connection.send(calls.roles())
+
+
+class AsyncOwnOrganization:
+    """The organization of the key."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def get(self) -> Organization:
+        """Read the organization: its status, limits and rules."""
+        return await self._connection.send(calls.view_organization())
+
+    async def update(self, *, if_version: int | None = None, **changes: Unpack[OrganizationChanges]) -> Organization:
+        """Change its name or its rules."""
+        return await self._connection.send(calls.update_organization(if_version, changes))
+
+    async def delete(self, *, grace_days: int | None = None) -> Organization:
+        """Close the organization, and erase it after the grace time; :meth:`restore` takes that back until then."""
+        return await self._connection.send(calls.delete_organization(grace_days))
+
+    async def restore(self) -> Organization:
+        """Take a deletion back during its grace time."""
+        return await self._connection.send(calls.restore_organization())
+
+
+class AsyncAudit:
+    """The audit trail of the organization; for owners and admins."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def list(self, **conditions: Unpack[AuditOptions]) -> Page[AuditEntry]:
+        """Read a page of entries, oldest first, for which every condition holds."""
+        return await self._connection.send(calls.list_audit(conditions))
+
+    def export(self) -> AsyncIterator[str]:
+        """Read the whole trail, one JSON object a line, while it arrives."""
+        return self._connection.lines(calls.export_audit())
+
+    async def verify(self) -> AuditVerification:
+        """Check the trail against its seals: what was changed, removed or inserted is named."""
+        return await self._connection.send(calls.verify_audit())
+
+
+class AsyncPlatform:
+    """All organizations of the server; for operators."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def list(self, *, limit: int = 100, cursor: str | None = None) -> Page[Organization]:
+        """Read a page of organizations."""
+        return await self._connection.send(calls.list_organizations(limit, cursor))
+
+    async def get(self, organization_id: Identifier) -> Organization:
+        """Read one organization."""
+        return await self._connection.send(calls.get_organization(organization_id))
+
+    async def create(
+        self, name: str, *, limits: OrganizationLimits | Mapping[str, object] | None = None
+    ) -> CreatedOrganization:
+        """Make an organization with its owner, whose API key is in ``key``, this once."""
+        return await self._connection.send(calls.create_organization(name, limits))
+
+    async def set_limits(
+        self,
+        organization_id: Identifier,
+        limits: OrganizationLimits | Mapping[str, object],
+        *,
+        if_version: int | None = None,
+    ) -> Organization:
+        """Set what an organization may use; a limit that is not given is none."""
+        return await self._connection.send(calls.set_limits(organization_id, limits, if_version))
+
+    async def suspend(self, organization_id: Identifier, *, reason: str) -> Organization:
+        """Refuse every key of an organization until it is resumed."""
+        return await self._connection.send(calls.suspend_organization(organization_id, reason))
+
+    async def resume(self, organization_id: Identifier) -> Organization:
+        """Let a suspended organization work again."""
+        return await self._connection.send(calls.resume_organization(organization_id))
+
+    async def delete(self, organization_id: Identifier, *, grace_days: int | None = None) -> Organization:
+        """Close an organization, and erase it after the grace time."""
+        return await self._connection.send(calls.erase_organization(organization_id, grace_days))
+
+    async def restore(self, organization_id: Identifier) -> Organization:
+        """Take a deletion back during its grace time."""
+        return await self._connection.send(calls.keep_organization(organization_id))

@@ -1,0 +1,178 @@
+"""Parts of the client that administer an organization, for programs without asyncio."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Unpack
+
+from agentmem.client import administration as calls
+from agentmem.client.administration import Identifier
+from agentmem.client.calls import Day
+from agentmem.client.connection import Connection
+from agentmem.client.options import AuditOptions, KeyChanges, KeyOptions, MemberChanges, OrganizationChanges
+from agentmem.schemas.access import Role
+from agentmem.schemas.audit import AuditEntry, AuditVerification
+from agentmem.schemas.keys import ApiKey, IssuedKey
+from agentmem.schemas.memories import Page
+from agentmem.schemas.organizations import Member, MemberKind, Organization, OrganizationLimits, RoleView
+from agentmem.schemas.usage import UsageDay
+from agentmem.schemas.views import CreatedOrganization
+
+
+class Keys:
+    """The API keys of the organization; for owners and admins."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def list(self, *, limit: int = 100, cursor: str | None = None) -> Page[ApiKey]:
+        """See :meth:`AsyncKeys.list`."""
+        return self._connection.send(calls.list_keys(limit, cursor))
+
+    def get(self, key_id: str) -> ApiKey:
+        """See :meth:`AsyncKeys.get`."""
+        return self._connection.send(calls.get_key(key_id))
+
+    def create(self, name: str, **options: Unpack[KeyOptions]) -> IssuedKey:
+        """See :meth:`AsyncKeys.create`."""
+        return self._connection.send(calls.create_key({**options, "name": name}))
+
+    def update(self, key_id: str, *, if_version: int | None = None, **changes: Unpack[KeyChanges]) -> ApiKey:
+        """See :meth:`AsyncKeys.update`."""
+        return self._connection.send(calls.update_key(key_id, if_version, changes))
+
+    def rotate(self, key_id: str, *, overlap_seconds: int = 86_400) -> IssuedKey:
+        """See :meth:`AsyncKeys.rotate`."""
+        return self._connection.send(calls.rotate_key(key_id, overlap_seconds))
+
+    def revoke(self, key_id: str, *, reason: str | None = None, descendants: bool | None = None) -> ApiKey:
+        """See :meth:`AsyncKeys.revoke`."""
+        return self._connection.send(calls.revoke_key(key_id, {"reason": reason, "descendants": descendants}))
+
+    def usage(self, key_id: str, *, since: Day | None = None, until: Day | None = None) -> Sequence[UsageDay]:
+        """See :meth:`AsyncKeys.usage`."""
+        return self._connection.send(calls.key_usage(key_id, since, until))
+
+
+class Members:
+    """The members of the organization and their roles; for owners and admins."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def list(self, *, limit: int = 100, cursor: str | None = None) -> Page[Member]:
+        """See :meth:`AsyncMembers.list`."""
+        return self._connection.send(calls.list_members(limit, cursor))
+
+    def get(self, member_id: Identifier) -> Member:
+        """See :meth:`AsyncMembers.get`."""
+        return self._connection.send(calls.get_member(member_id))
+
+    def create(
+        self, name: str, *, role: Role | str = Role.SERVICE, kind: MemberKind | str = MemberKind.SERVICE
+    ) -> Member:
+        """See :meth:`AsyncMembers.create`."""
+        return self._connection.send(calls.create_member({"name": name, "role": role, "kind": kind}))
+
+    def update(
+        self, member_id: Identifier, *, if_version: int | None = None, **changes: Unpack[MemberChanges]
+    ) -> Member:
+        """See :meth:`AsyncMembers.update`."""
+        return self._connection.send(calls.update_member(member_id, if_version, changes))
+
+    def disable(self, member_id: Identifier, *, if_version: int | None = None) -> Member:
+        """See :meth:`AsyncMembers.disable`."""
+        return self._connection.send(calls.disable_member(member_id, if_version))
+
+    def roles(self) -> Sequence[RoleView]:
+        """See :meth:`AsyncMembers.roles`."""
+        return self._connection.send(calls.roles())
+
+
+class OwnOrganization:
+    """The organization of the key."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def get(self) -> Organization:
+        """See :meth:`AsyncOwnOrganization.get`."""
+        return self._connection.send(calls.view_organization())
+
+    def update(self, *, if_version: int | None = None, **changes: Unpack[OrganizationChanges]) -> Organization:
+        """See :meth:`AsyncOwnOrganization.update`."""
+        return self._connection.send(calls.update_organization(if_version, changes))
+
+    def delete(self, *, grace_days: int | None = None) -> Organization:
+        """See :meth:`AsyncOwnOrganization.delete`."""
+        return self._connection.send(calls.delete_organization(grace_days))
+
+    def restore(self) -> Organization:
+        """See :meth:`AsyncOwnOrganization.restore`."""
+        return self._connection.send(calls.restore_organization())
+
+
+class Audit:
+    """The audit trail of the organization; for owners and admins."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def list(self, **conditions: Unpack[AuditOptions]) -> Page[AuditEntry]:
+        """See :meth:`AsyncAudit.list`."""
+        return self._connection.send(calls.list_audit(conditions))
+
+    def export(self) -> Iterator[str]:
+        """See :meth:`AsyncAudit.export`."""
+        return self._connection.lines(calls.export_audit())
+
+    def verify(self) -> AuditVerification:
+        """See :meth:`AsyncAudit.verify`."""
+        return self._connection.send(calls.verify_audit())
+
+
+class Platform:
+    """All organizations of the server; for operators."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def list(self, *, limit: int = 100, cursor: str | None = None) -> Page[Organization]:
+        """See :meth:`AsyncPlatform.list`."""
+        return self._connection.send(calls.list_organizations(limit, cursor))
+
+    def get(self, organization_id: Identifier) -> Organization:
+        """See :meth:`AsyncPlatform.get`."""
+        return self._connection.send(calls.get_organization(organization_id))
+
+    def create(
+        self, name: str, *, limits: OrganizationLimits | Mapping[str, object] | None = None
+    ) -> CreatedOrganization:
+        """See :meth:`AsyncPlatform.create`."""
+        return self._connection.send(calls.create_organization(name, limits))
+
+    def set_limits(
+        self,
+        organization_id: Identifier,
+        limits: OrganizationLimits | Mapping[str, object],
+        *,
+        if_version: int | None = None,
+    ) -> Organization:
+        """See :meth:`AsyncPlatform.set_limits`."""
+        return self._connection.send(calls.set_limits(organization_id, limits, if_version))
+
+    def suspend(self, organization_id: Identifier, *, reason: str) -> Organization:
+        """See :meth:`AsyncPlatform.suspend`."""
+        return self._connection.send(calls.suspend_organization(organization_id, reason))
+
+    def resume(self, organization_id: Identifier) -> Organization:
+        """See :meth:`AsyncPlatform.resume`."""
+        return self._connection.send(calls.resume_organization(organization_id))
+
+    def delete(self, organization_id: Identifier, *, grace_days: int | None = None) -> Organization:
+        """See :meth:`AsyncPlatform.delete`."""
+        return self._connection.send(calls.erase_organization(organization_id, grace_days))
+
+    def restore(self, organization_id: Identifier) -> Organization:
+        """See :meth:`AsyncPlatform.restore`."""
+        return self._connection.send(calls.keep_organization(organization_id))

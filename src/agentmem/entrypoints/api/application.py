@@ -1,0 +1,87 @@
+"""The whole server as one ASGI application: a skin around limits around routes."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.types import ASGIApp, Scope
+
+from agentmem.entrypoints.api import health, openapi, problems
+from agentmem.entrypoints.api.bodies import Bodies
+from agentmem.entrypoints.api.context import RouteRules, context_of
+from agentmem.entrypoints.api.cors import Cors
+from agentmem.entrypoints.api.docs import Docs, openapi_router
+from agentmem.entrypoints.api.draining import Drained, Draining
+from agentmem.entrypoints.api.matching import RouteTable
+from agentmem.entrypoints.api.measuring import metrics_router
+from agentmem.entrypoints.api.observing import Observed
+from agentmem.entrypoints.api.overload import Overload, Turns
+from agentmem.entrypoints.api.routes.all import routers
+from agentmem.entrypoints.api.serving import Served
+from agentmem.entrypoints.api.skin import Skin
+from agentmem.foundation.telemetry.metrics import Metrics
+from agentmem.kit.networks import parse_network
+from agentmem.settings import Settings
+
+
+def create_api(served: Served) -> ASGIApp:
+    """Make the server's application; raises :class:`ConfigurationError` for a route that names no permission."""
+    return surround(create_routes(served), served.app.settings, served.metrics, served.draining)
+
+
+def surround(api: FastAPI, settings: Settings, metrics: Metrics, draining: Draining) -> ASGIApp:
+    """Put the layers of the server around its routes."""
+    table = RouteTable((route for route in api.routes if isinstance(route, APIRoute)), settings)
+    bounded = Bodies(app=api, limit_of=lambda scope: _rules(scope).body_bytes, seconds=settings.body_timeout)
+    overload = Overload(
+        app=bounded,
+        turns=Turns(free=asyncio.Semaphore(settings.max_in_flight)),
+        max_queued=settings.max_queued,
+        seconds_of=lambda scope: _rules(scope).seconds,
+        exempt=lambda scope: _rules(scope).exempt,
+    )
+    observed = Observed(app=Drained(app=overload, draining=draining), metrics=metrics, find=table.find)
+    return Skin(
+        app=observed,
+        cors=Cors.of(settings.cors_origins, credentials=settings.cors_credentials),
+        trusted=[parse_network(network) for network in settings.trusted_proxies],
+    )
+
+
+def create_routes(served: Served) -> FastAPI:
+    """Make the routes alone, as the OpenAPI document describes them."""
+    # Its own documentation, telemetry and redirects are off: ours have no foreign origin, no raw path, no bare body.
+    api = FastAPI(
+        title="AgentMem",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        telemetry={
+            "tracing": False,
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+            "auto_configure": False,
+        },
+    )
+    api.state.served = served
+    problems.install(api)
+    made = [*routers(), health.router(), metrics_router(), openapi_router()]
+    if served.app.settings.docs:
+        made.append(Docs.read().router())
+    for router in made:
+        # Flat: an included router would look at each of its routes behind a second one of the framework's.
+        api.router.routes.extend(router.routes)
+    api.openapi = partial(openapi.document, api)  # type: ignore[method-assign]  # the framework's documented way
+    return api
+
+
+def _rules(scope: Scope) -> RouteRules:
+    rules = context_of(scope).rules
+    if rules is None:
+        raise AssertionError("the route of a request is found before its limits are asked for")
+    return rules

@@ -1,0 +1,69 @@
+"""What is told of each request: one log line, its metrics, and a span; by the route's template, never its path."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from agentmem.entrypoints.api.context import RouteRules, context_of
+from agentmem.foundation.telemetry.metrics import Metrics
+from agentmem.foundation.telemetry.traces import request_span, trace_id_of
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """Finds the route of each request, and tells how it went."""
+
+    app: ASGIApp
+    metrics: Metrics
+    find: Callable[[Scope], RouteRules]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        context = context_of(scope)
+        context.rules = self.find(scope)
+        status = 0
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        method = str(scope["method"])
+        carrier = {name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name in _TRACE}
+        with self.metrics.in_flight.track_inprogress(), request_span(carrier, method) as span:
+            trace_id = trace_id_of(span)
+            if trace_id is not None:
+                structlog.contextvars.bind_contextvars(trace_id=trace_id)
+            try:
+                await self.app(scope, receive, watched)
+            finally:
+                seconds = time.perf_counter() - context.started
+                code, status = (context.code, status) if status else ("cut_off", 500)
+                if span.is_recording():
+                    span.update_name(f"{method} {context.route}")
+                    span.set_attribute("http.route", context.route)
+                    span.set_attribute("http.response.status_code", status)
+                self.metrics.answered(method, context.route, status, seconds, code)
+                _tell(method, context.route, status, seconds, code)
+
+
+_TRACE = frozenset({b"traceparent", b"tracestate"})
+_FAILED = 500
+
+
+def _tell(method: str, route: str, status: int, seconds: float, code: str | None) -> None:
+    fields: dict[str, object] = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 3)}
+    if code is not None:
+        fields["code"] = code
+    if status >= _FAILED:
+        log.warning("request", **fields)
+    else:
+        log.info("request", **fields)

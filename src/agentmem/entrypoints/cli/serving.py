@@ -1,0 +1,87 @@
+"""``agentmem serve``: the whole platform in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Coroutine
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agentmem.entrypoints.cli.session import invocation
+from agentmem.errors import ConfigurationError
+from agentmem.foundation.telemetry.logs import set_up_logs
+from agentmem.settings import Settings
+
+if TYPE_CHECKING:
+    from agentmem.entrypoints.api.server import Announcement
+
+    Serve = Callable[[Settings, Callable[[Announcement], None]], Coroutine[None, None, None]]
+
+
+def serve_(
+    context: typer.Context,
+    *,
+    host: Annotated[str | None, typer.Option("--host", metavar="ADDRESS", help="Where to listen.")] = None,
+    port: Annotated[int | None, typer.Option("--port", metavar="N", help="Port; 0 for any free one.")] = None,
+) -> None:
+    """Serve the REST API; the first start prints the owner's key, once."""
+    given = {"host": host, "port": port}
+    run = invocation(context)
+    with run.guarded():
+        settings = Settings.load(**run.given, **{name: value for name, value in given.items() if value is not None})
+        set_up_logs(settings.log_level)
+        asyncio.run(_server()(settings, lambda announcement: _announce(settings, announcement)))
+
+
+def _server() -> Serve:
+    """Load the server only when it is asked for: other commands start without it, and it may not be installed."""
+    try:
+        serve: Serve = import_module("agentmem.entrypoints.api.server").serve
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"The server's parts are not installed: {error.name} is missing.",
+            hint="Run: pip install 'agentmem[server]'",
+        ) from None
+    return serve
+
+
+def _announce(settings: Settings, announcement: Announcement) -> None:
+    url = announcement.url
+    where = str(settings.data_directory) if settings.database_url is None else "your PostgreSQL"
+    lines = [f"AgentMem serves {url}", f"  memories are kept in {where}; Ctrl+C stops the server"]
+    if settings.docs:
+        lines.append(f"  the API is described at {url}/docs")
+    if announcement.key is not None:
+        lines += _first_steps(settings, url, announcement.key)
+    sys.stdout.write("\n".join([*lines, ""]))
+    sys.stdout.flush()
+
+
+def _first_steps(settings: Settings, url: str, key: str) -> list[str]:
+    scope = {"user_id": "alice"}
+    return [
+        "",
+        f"The owner's API key of the organization {settings.organization!r}. It is shown only now: keep it.",
+        "",
+        f"  {key}",
+        "",
+        "Add a memory:",
+        "",
+        _curl(f"{url}/v1/memories", key, {"content": "Alice prefers green tea over coffee.", **scope}),
+        "",
+        "Search:",
+        "",
+        _curl(f"{url}/v1/memories/search", key, {"query": "What does Alice like to drink?", "scope": scope}),
+        "",
+    ]
+
+
+def _curl(url: str, key: str, body: dict[str, object]) -> str:
+    return (
+        f"  curl -sS {url} \\\n    -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\\n"
+        f"    -d '{json.dumps(body)}'"
+    )

@@ -1,0 +1,22 @@
+"""Which state a process uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from agentmem.foundation.state.fallback import FallbackState, unheard
+from agentmem.foundation.state.memory import MemoryState
+from agentmem.foundation.state.port import State
+from agentmem.foundation.state.redis import RedisState
+from agentmem.settings import Settings
+
+
+def open_state(settings: Settings, *, fell_back: Callable[[], None] = unheard) -> State:
+    """Open the state in Redis if the settings name one, else that of a single process; connects when first used.
+
+    ``fell_back`` is called for each call that Redis did not answer. Raises :class:`ConfigurationError` for a malformed
+    URL.
+    """
+    if settings.redis_url is None:
+        return MemoryState()
+    return FallbackState(RedisState(settings.redis_url.get_secret_value()), MemoryState(), fell_back=fell_back)

@@ -1,0 +1,81 @@
+"""Metrics for Prometheus: counts and times of a server process; labels are route templates and codes, never ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, start_http_server
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
+_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Metrics:
+    """What one server process counts, in a registry of its own, so that several may live in one process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "agentmem_http_requests",
+            "Requests answered.",
+            ("method", "route", "status"),
+            registry=self.registry,
+        )
+        self._seconds = Histogram(
+            "agentmem_http_request_seconds",
+            "Time from the head of a request to the end of its answer.",
+            ("route",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.in_flight = Gauge("agentmem_http_in_flight", "Requests being worked on.", registry=self.registry)
+        self._problems = Counter(
+            "agentmem_problems", "Requests answered by an error, by its code.", ("code",), registry=self.registry
+        )
+        self._unauthenticated = Counter(
+            "agentmem_authentication_failures",
+            "Requests whose key was refused, and why.",
+            ("reason",),
+            registry=self.registry,
+        )
+        self._fallbacks = Counter(
+            "agentmem_state_fallback", "Calls answered by this process for want of Redis.", registry=self.registry
+        )
+        build = Gauge("agentmem_build_info", "The version that runs.", ("version",), registry=self.registry)
+        build.labels(version("agentmem")).set(1)
+
+    def answered(self, method: str, route: str, status: int, seconds: float, code: str | None) -> None:
+        """Count an answered request; ``route`` is the route's template, ``code`` that of the error, if it is one."""
+        self._requests.labels(method if method in _METHODS else "other", route, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+        if code is not None:
+            self._problems.labels(code).inc()
+
+    def authentication_failed(self, reason: str) -> None:
+        """Count a request whose key was refused."""
+        self._unauthenticated.labels(reason).inc()
+
+    def fell_back(self) -> None:
+        """Count a call that the shared state did not answer."""
+        self._fallbacks.inc()
+
+    def text(self) -> bytes:
+        """Write everything as Prometheus reads it."""
+        return generate_latest(self.registry)
+
+    def listen(self, host: str, port: int) -> Callable[[], None]:
+        """Answer ``/metrics`` on a port of its own; gives what ends it, which blocks."""
+        server, thread = start_http_server(port, addr=host, registry=self.registry)
+
+        def end() -> None:
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+        return end
+
+
+_METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})

@@ -1,0 +1,97 @@
+"""What operators of the platform do with organizations: create, look at, limit, suspend, delete, restore, erase."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from agentmem.errors import Conflict
+from agentmem.features.memories.upkeep import MemoryUpkeep
+from agentmem.features.organizations.members import MemberService
+from agentmem.features.organizations.model import founding_caller, limits_of, platform_id, stranger
+from agentmem.features.organizations.platform import PlatformService
+from agentmem.features.organizations.service import OrganizationService
+from agentmem.foundation.authorization.caller import Caller, Permission, service_caller
+from agentmem.foundation.database.database import Database
+from agentmem.foundation.database.inspect import Caretaker
+from agentmem.foundation.inference.loaded import Models
+from agentmem.kit.ids import OrganizationId
+from agentmem.kit.paging import decode_id, encode_cursor, query_fingerprint
+from agentmem.schemas.memories import Page
+from agentmem.schemas.organizations import NewOrganization, Organization, OrganizationLimits
+
+_PAGES: Final = query_fingerprint("organizations")
+OWNER_NAME: Final = "owner"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Platform:
+    """Work of operators on organizations that are not their own; every call needs ``platform:manage``."""
+
+    service: PlatformService
+    organizations: OrganizationService
+    members: MemberService
+    upkeep: MemoryUpkeep
+    models: Models
+    caretaker: Caretaker
+    database: Database
+
+    async def create(self, caller: Caller, new: NewOrganization) -> Organization:
+        """Make an organization with keys of its own, the server's model, and a first owner."""
+        organization_id = await self.service.order_creation(caller)
+        target = founding_caller(replace(caller, organization_id=organization_id))
+        await self.organizations.register(target, new.name, limits_of(new.limits))
+        await self.upkeep.active_model(service_caller(organization_id), self.models.current.model)
+        await self.members.ensure_owner(target, OWNER_NAME)
+        return await self.service.view(_acting_on(caller, organization_id))
+
+    async def list(self, caller: Caller, cursor: str | None = None, limit: int = 100) -> Page[Organization]:
+        """Read a page of organizations, the oldest of those made by operators first."""
+        caller.require(Permission.PLATFORM_MANAGE)
+        after = decode_id(cursor, _PAGES)
+        found = await self.service.several(None if after is None else OrganizationId(after), limit + 1)
+        last = encode_cursor(_PAGES, [str(found[limit - 1].id)]) if len(found) > limit else None
+        return Page(items=found[:limit], next_cursor=last)
+
+    async def view(self, caller: Caller, organization_id: OrganizationId) -> Organization:
+        """Read one organization; raises :class:`NotFound`."""
+        return await self.service.view(_acting_on(caller, organization_id))
+
+    async def set_limits(
+        self, caller: Caller, organization_id: OrganizationId, limits: OrganizationLimits, if_version: int | None = None
+    ) -> Organization:
+        """Set what an organization may use; what is not given is unlimited."""
+        return await self.service.set_limits(_acting_on(caller, organization_id), limits, if_version)
+
+    async def suspend(self, caller: Caller, organization_id: OrganizationId, reason: str) -> Organization:
+        """Take an organization out of use; its keys are refused within a second."""
+        return await self.service.suspend(_acting_on(caller, organization_id, changing=True), reason)
+
+    async def resume(self, caller: Caller, organization_id: OrganizationId) -> Organization:
+        """Put a suspended organization back into use."""
+        return await self.service.resume(_acting_on(caller, organization_id, changing=True))
+
+    async def delete(self, caller: Caller, organization_id: OrganizationId, grace_days: int) -> Organization:
+        """Take an organization out of use now, and have it erased after the grace."""
+        return await self.service.schedule_deletion(_acting_on(caller, organization_id, changing=True), grace_days)
+
+    async def restore(self, caller: Caller, organization_id: OrganizationId) -> Organization:
+        """Take back a deletion while its grace lasts; raises :class:`Conflict` if there is none."""
+        return await self.service.cancel_deletion(_acting_on(caller, organization_id, changing=True))
+
+    async def erase_due(self) -> int:
+        """Erase the organizations whose grace has ended, and say how many; the sweeper calls it."""
+        due = await self.service.due()
+        for organization_id in due:
+            await self.caretaker.erase_organization(organization_id)
+            self.database.forget_keys(organization_id)
+        return len(due)
+
+
+def _acting_on(caller: Caller, organization_id: OrganizationId, *, changing: bool = False) -> Caller:
+    """Make the operator a caller of another organization, with no permission but the operators' own."""
+    caller.require(Permission.PLATFORM_MANAGE)
+    if changing and organization_id == platform_id():
+        raise Conflict("The platform's own organization is neither suspended nor deleted.")
+    permissions = frozenset({Permission.PLATFORM_MANAGE})
+    return replace(stranger(caller), organization_id=organization_id, permissions=permissions)

@@ -1,0 +1,238 @@
+"""Admission: the only way from a credential to a :class:`Caller`."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from time import monotonic
+from typing import Final, NoReturn
+from uuid import UUID, uuid4
+
+from agentmem.errors import NotFound, Unauthenticated
+from agentmem.features.identity.credential import Credential, read_credential
+from agentmem.features.identity.service import ApiKeyService
+from agentmem.features.organizations.members import MemberService
+from agentmem.foundation.authorization.caller import Caller
+from agentmem.foundation.database.database import Database
+from agentmem.foundation.encryption.index import IndexKeys
+from agentmem.foundation.encryption.secret import KEY_BYTES, SecretKey
+from agentmem.foundation.state import port
+from agentmem.foundation.state.port import PUBLIC, State
+from agentmem.kit.clock import Clock, utc_now
+from agentmem.kit.ids import OrganizationId
+from agentmem.kit.networks import Address
+from agentmem.pipelines.admission.metering import Meter
+from agentmem.pipelines.admission.quotas import RateLimits, require_allowed
+from agentmem.pipelines.admission.standing import Holder, holder_of, members_of
+from agentmem.schemas.access import Role
+
+FRESH_SECONDS: Final = 0.75
+"""How long a looked-up key is believed, from before the look: the bound on a revocation whose message was lost."""
+REVOKED: Final = "revoked"
+"""The channel on which revoked keys are named, several with a space between them."""
+_SCHEME: Final = "bearer "
+_MOST_KNOWN: Final = 10_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Presented:
+    """What a request brings to be admitted; ``address`` is its sender's, behind the proxies that are trusted."""
+
+    authorization: str | None = field(repr=False)
+    address: Address
+    request_id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Admitted:
+    """Who was admitted, with what is left of its quotas."""
+
+    caller: Caller
+    admission: port.Admission
+    member_id: UUID
+    role: Role
+    expires_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Known:
+    """What was found of a key, and until when it is believed; nobody holds an unknown one."""
+
+    holder: Holder | None
+    until: float
+
+
+class Admission:
+    """Authenticates API keys and charges their quotas.
+
+    What was looked up is believed for 0.75 seconds, counted from before the look, in every process for itself; messages
+    of revocations only make it quicker. Nothing is written here.
+    """
+
+    def __init__(
+        self,
+        *,
+        keys: ApiKeyService,
+        members: MemberService,
+        database: Database,
+        state: State,
+        limits: RateLimits,
+        meter: Meter,
+        failed: Callable[[str], None] = lambda _reason: None,
+        clock: Clock = utc_now,
+        ticks: Callable[[], float] = monotonic,
+    ) -> None:
+        """Make an admission; ``failed`` is called with a word for each failure, ``ticks`` gives seconds."""
+        self.meter = meter
+        self._keys = keys
+        self._members = members
+        self._database = database
+        self._state = state
+        self._limits = limits
+        self._failed = failed
+        self._clock = clock
+        self._ticks = ticks
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._looking: dict[str, asyncio.Task[_Known]] = {}
+        self._nobody = IndexKeys(
+            organization_id=OrganizationId(uuid4()), secret=SecretKey(bytearray(secrets.token_bytes(KEY_BYTES)))
+        )
+
+    async def admit(self, presented: Presented, cost: int) -> Admitted:
+        """Authenticate, charge the quotas, and give the caller.
+
+        Raises :class:`Unauthenticated` with one message for every cause, :class:`OrganizationSuspended`,
+        :class:`RateLimited`.
+        """
+        holder = await self._authenticate(presented)
+        key, caller = holder.key, holder.caller
+        admission = await self._state.take(
+            str(caller.organization_id),
+            self._limits.of_request(
+                address=presented.address,
+                key_id=key.key_id,
+                organization_id=str(caller.organization_id),
+                key_limit=key.requests_per_minute,
+                organization_limit=caller.limits.requests_per_minute,
+            ),
+            cost,
+        )
+        require_allowed(admission)
+        holder.require_active()
+        return Admitted(
+            caller=replace(caller, request_id=presented.request_id),
+            admission=admission,
+            member_id=key.member_id,
+            role=holder.role,
+            expires_at=key.expires_at,
+        )
+
+    async def admit_stranger(self, address: Address, cost: int) -> port.Admission:
+        """Charge a request that needs no key as a failure of its address would be; raises :class:`RateLimited`."""
+        return require_allowed(await self._state.take(PUBLIC, self._limits.of_failure(address), cost))
+
+    async def holder_of(self, text: str) -> Holder | None:
+        """Find whose key a text is, whole and right, whether the key is good or not."""
+        credential = read_credential(text)
+        return None if credential is None else await self._check(credential)
+
+    async def follow_revocations(self) -> None:
+        """Drop what others revoke, until the state is closed; a gap in the messages drops all."""
+        async with self._state.subscribe(REVOKED) as messages:
+            async for message in messages:
+                self.forget(message.split())
+
+    def forget(self, key_ids: list[str]) -> None:
+        """Look these keys up anew at their next use; all keys if none is named."""
+        for known in (self._known, self._looking):
+            for key_id in key_ids or list(known):
+                known.pop(key_id, None)
+
+    async def aclose(self) -> None:
+        """Write down what was counted."""
+        await self.meter.flush()
+
+    async def _authenticate(self, presented: Presented) -> Holder:
+        header = presented.authorization or ""
+        if header[: len(_SCHEME)].lower() != _SCHEME:
+            await self._refuse(presented.address, "malformed" if header else "absent")
+        credential = read_credential(header[len(_SCHEME) :].strip())
+        if credential is None:
+            await self._refuse(presented.address, "malformed")
+        if credential.key_id not in self._known:
+            # Whoever guesses keys does not reach the database; keys in use are not locked out by it.
+            require_allowed(await self._state.take(PUBLIC, self._limits.of_failure(presented.address), 0))
+        holder = await self._check(credential)
+        if holder is None:
+            await self._refuse(presented.address, "unknown")
+        reason = holder.why_not(presented.address, self._clock())
+        if reason is not None:
+            await self._refuse(presented.address, reason)
+        return holder
+
+    async def _check(self, credential: Credential) -> Holder | None:
+        """Look a key up and compare its secret; an unknown one takes as long."""
+        holder = await self._find(credential.key_id)
+        index, expected = (self._nobody, b"") if holder is None else (holder.index, holder.key.secret_mac)
+        good = hmac.compare_digest(index.credential_mac(credential.text), expected)
+        return holder if good else None
+
+    async def _refuse(self, address: Address, reason: str) -> NoReturn:
+        self._failed(reason)
+        require_allowed(await self._state.take(PUBLIC, self._limits.of_failure(address), 1))
+        raise Unauthenticated(
+            "The request carries no valid API key.", hint="Send one as `Authorization: Bearer amk_...`."
+        )
+
+    async def _find(self, key_id: str) -> Holder | None:
+        known = self._known.get(key_id)
+        if known is not None and self._ticks() < known.until:
+            return known.holder
+        looking = self._looking.get(key_id)
+        if looking is not None:
+            known = await asyncio.shield(looking)
+            if self._ticks() < known.until:
+                return known.holder
+        # Whoever begins a look believes it however long it took: it began after the request came.
+        looking = self._looking[key_id] = asyncio.create_task(self._look_up(key_id))
+        looking.add_done_callback(_hear)
+        return (await asyncio.shield(looking)).holder
+
+    async def _look_up(self, key_id: str) -> _Known:
+        until = self._ticks() + FRESH_SECONDS
+        try:
+            known = _Known(holder=await self._read(key_id), until=until)
+        finally:
+            # Another look is there, or none, if the key was revoked meanwhile: this one may have come too early to see.
+            undisturbed = self._looking.get(key_id) is asyncio.current_task()
+            if undisturbed:
+                del self._looking[key_id]
+        if undisturbed:
+            self._known[key_id] = known
+            self._known.move_to_end(key_id)
+            while len(self._known) > _MOST_KNOWN:
+                self._known.popitem(last=False)
+        return known
+
+    async def _read(self, key_id: str) -> Holder | None:
+        chain = await self._keys.find(key_id)
+        if not chain:
+            return None
+        organization_id = chain[0].organization_id
+        try:
+            index = (await self._database.keys(organization_id)).index
+            standing = await self._members.standing(organization_id, members_of(chain))
+        except NotFound:
+            return None
+        return holder_of(chain, standing, index)
+
+
+def _hear(task: asyncio.Task[_Known]) -> None:
+    """Take note of how a look ended, for those who asked may all have gone away."""
+    if not task.cancelled():
+        task.exception()

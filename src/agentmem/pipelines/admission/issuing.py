@@ -1,0 +1,151 @@
+"""Making, changing and ending API keys: with the creator's own standing as the ceiling, and told to every server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from agentmem.errors import NotFound, PermissionDenied, StateUnavailable
+from agentmem.features.identity.model import Ceiling, StoredKey, member_of, require_rank
+from agentmem.features.identity.service import ApiKeyService
+from agentmem.features.organizations.members import MemberService
+from agentmem.features.organizations.model import Standing
+from agentmem.foundation.authorization.caller import Binding, Caller, service_caller
+from agentmem.foundation.state.port import State
+from agentmem.kit.clock import Clock, utc_now
+from agentmem.pipelines.admission.admission import REVOKED, Admission
+from agentmem.pipelines.admission.standing import roles_of
+from agentmem.schemas.access import Permission, Role
+from agentmem.schemas.keys import ApiKey, ApiKeyPatch, IssuedKey, NewApiKey
+
+LEAKED: Final = "reported as leaked"
+FIRST_MEMBER: Final = "owner"
+_NOBODY: Final = UUID(int=0)
+_NOTHING: Final = Ceiling(
+    creator=_NOBODY,
+    acts_as=_NOBODY,
+    role=Role.VIEWER,
+    permissions=frozenset(),
+    binding=Binding(),
+    networks=(),
+    requests_per_minute=None,
+    parent_key_id=None,
+    depth=0,
+    default_days=0,
+    most_days=0,
+)
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Issuing:
+    """Calls on API keys that need more than their own rows: members, limits of days, and the other servers."""
+
+    keys: ApiKeyService
+    members: MemberService
+    admission: Admission
+    state: State
+    default_days: int
+    clock: Clock = utc_now
+
+    async def create(self, caller: Caller, new: NewApiKey) -> IssuedKey:
+        """Make a key that may no more than the caller; its secret is shown this once."""
+        return await self.keys.create(caller, new, await self._ceiling(caller, new.member_id))
+
+    async def first(self, caller: Caller, new: NewApiKey) -> IssuedKey | None:
+        """Make the organization's first key; ``None`` if it has had one."""
+        return await self.keys.create_first(caller, new, await self._ceiling(caller, new.member_id))
+
+    async def update(self, caller: Caller, key_id: str, patch: ApiKeyPatch, if_version: int | None = None) -> ApiKey:
+        """Change a key, within what the caller may; every server sees it within a second."""
+        changed = await self.keys.update(caller, key_id, patch, if_version, await self._ceiling(caller, None))
+        await self._tell([key_id])
+        return changed
+
+    async def rotate(self, caller: Caller, key_id: str, overlap_seconds: int) -> IssuedKey:
+        """Make the successor of a key, which ends after the overlap."""
+        chain = await self.keys.find(key_id)
+        own = bool(chain) and chain[0].organization_id == caller.organization_id
+        ceiling = await self._ceiling(caller, chain[0].member_id if own else None)
+        issued = await self.keys.rotate(caller, key_id, overlap_seconds, ceiling)
+        await self._tell([key_id])
+        return issued
+
+    async def revoke(self, caller: Caller, key_id: str, reason: str, *, descendants: bool = False) -> ApiKey:
+        """End a key, if asked with all that were made with it; repeating it changes nothing."""
+        key, ended = await self.keys.revoke(caller, key_id, reason, descendants=descendants)
+        await self._tell(ended)
+        return key
+
+    async def report_leak(self, text: str) -> bool:
+        """End a key that was found where it should not be, with all that it can have made; says if it was one of ours.
+
+        Only the whole key is believed. One that works no more is left as it is: its successors are not leaked.
+        """
+        holder = await self.admission.holder_of(text)
+        if holder is None or not holder.key.is_good_at(self.clock()):
+            return False
+        caller = service_caller(holder.key.organization_id)
+        _, ended = await self.keys.revoke(caller, holder.key.key_id, LEAKED, descendants=True)
+        await self._tell(ended)
+        return True
+
+    async def expire_unused(self, caller: Caller) -> int:
+        """Revoke the keys that were not used for as long as the organization says, and count them."""
+        days = (await self.members.standing(caller.organization_id, ())).unused_key_days
+        if days is None or not await self.keys.unused(caller, days):
+            return 0
+        ended = await self.keys.revoke_unused(caller, days)
+        await self._tell(ended)
+        return len(ended)
+
+    async def _ceiling(self, caller: Caller, acts_as: UUID | None) -> Ceiling:
+        """Work out the most that a key may be which this caller makes for a member, by default itself."""
+        if Permission.KEY_WRITE not in caller.permissions:
+            return _NOTHING  # The gate refuses this caller, and writes it down.
+        chain: Sequence[StoredKey] = () if caller.api_key_id is None else await self.keys.find(caller.api_key_id)
+        creator = member_of(caller)
+        if creator is None:
+            # The local operator is no member: what it makes is made in the name of the first owner or operator.
+            creator = await self.members.ensure_owner(caller, FIRST_MEMBER)
+        standing = await self.members.standing(caller.organization_id, sorted({creator, acts_as or creator}))
+        role = _role_for(standing, acts_as or creator)
+        require_rank(role, _role_for(standing, creator))
+        return Ceiling(
+            creator=creator,
+            acts_as=acts_as or creator,
+            role=role,
+            permissions=caller.permissions,
+            binding=caller.binding,
+            networks=chain[0].networks if chain else (),
+            requests_per_minute=chain[0].requests_per_minute if chain else None,
+            parent_key_id=caller.api_key_id,
+            depth=len(chain),
+            default_days=self.default_days,
+            most_days=standing.max_key_days,
+        )
+
+    async def _tell(self, key_ids: Sequence[str]) -> None:
+        """Make this server, and then the others, look the keys up anew."""
+        if not key_ids:
+            return
+        self.admission.forget(list(key_ids))
+        try:
+            await self.state.publish(REVOKED, " ".join(key_ids))
+        except StateUnavailable as error:
+            # The others believe what they know for less than a second longer.
+            log.warning("revocation_not_told", code=error.code)
+
+
+def _role_for(standing: Standing, member_id: UUID) -> Role:
+    role = roles_of(standing).get(member_id)
+    if role is not None:
+        return role
+    if member_id in standing.members:
+        raise PermissionDenied(f"The member {member_id} is disabled.", hint="Enable it, or choose another one.")
+    raise NotFound(f"There is no member {member_id}.")

@@ -1,0 +1,83 @@
+"""The embeddings of queries: the same question of the same organization, asked again, costs nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from typing import Final
+
+from agentmem.foundation.authorization.caller import Caller
+from agentmem.foundation.inference.port import Embedder, Embedding
+from agentmem.foundation.inference.shared import SharedQueries
+from agentmem.kit.ids import OrganizationId
+
+KEPT_QUERIES: Final = 1024
+"""Query embeddings that a process keeps: about 4 MB, and immutable, so that processes cannot disagree."""
+
+_Key = tuple[OrganizationId, str, str]
+
+
+class QueryEmbeddings:
+    """Remembers the last ``capacity`` queries, the least recently asked forgotten first.
+
+    What one organization asked is never found by another, not even by how fast it is answered. Callers that ask the
+    same at once share one run; a caller that gives up does not stop it for the others. A failure is given to those who
+    wait for it and is not kept. What ``shared`` holds is asked before the model, where there is one.
+    """
+
+    def __init__(self, *, shared: SharedQueries | None = None, capacity: int = KEPT_QUERIES) -> None:
+        self._shared = shared
+        self._capacity = capacity
+        self._kept: OrderedDict[_Key, Embedding] = OrderedDict()
+        self._running: dict[_Key, asyncio.Task[Embedding]] = {}
+        self._sharing: set[asyncio.Task[None]] = set()
+
+    async def embed(self, caller: Caller, embedder: Embedder, text: str) -> Embedding:
+        """Give the kept embedding of a query, or make it; raises ``EmbedderUnavailable`` if the model fails."""
+        key = (caller.organization_id, embedder.model, text)
+        kept = self._kept.get(key)
+        if kept is not None:
+            self._kept.move_to_end(key)
+            return kept
+        task = self._running.get(key)
+        if task is None:
+            task = asyncio.create_task(self._find(key, embedder))
+            self._running[key] = task
+            task.add_done_callback(_seen)
+        return await asyncio.shield(task)
+
+    async def aclose(self) -> None:
+        """Forget everything; what still runs is heard out."""
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        await asyncio.gather(*self._sharing, return_exceptions=True)
+        self._kept.clear()
+
+    async def _find(self, key: _Key, embedder: Embedder) -> Embedding:
+        try:
+            embedding = await self._shared_or_made(key, embedder)
+        finally:
+            del self._running[key]
+        self._kept[key] = embedding
+        while len(self._kept) > self._capacity:
+            self._kept.popitem(last=False)
+        return embedding
+
+    async def _shared_or_made(self, key: _Key, embedder: Embedder) -> Embedding:
+        organization_id, _, text = key
+        if self._shared is None:
+            return await embedder.embed_query(text)
+        found = await self._shared.find(organization_id, embedder, text)
+        if found is not None:
+            return found
+        embedding = await embedder.embed_query(text)
+        # The search goes on; the other processes have it a moment later.
+        sharing = asyncio.create_task(self._shared.put(organization_id, embedder, text, embedding))
+        self._sharing.add(sharing)
+        sharing.add_done_callback(self._sharing.discard)
+        return embedding
+
+
+def _seen(task: asyncio.Task[Embedding]) -> None:
+    """Mark a failure as seen, for the case that every caller has given up."""
+    if not task.cancelled():
+        task.exception()

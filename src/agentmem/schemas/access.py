@@ -1,0 +1,37 @@
+"""Who may do what: the roles of members, and the permissions that operations ask for."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Permission(StrEnum):
+    """What an operation may ask for, named ``resource:action``."""
+
+    AUDIT_READ = "audit:read"
+    AUDIT_VERIFY = "audit:verify"
+    KEY_READ = "key:read"
+    KEY_WRITE = "key:write"
+    MEMBER_READ = "member:read"
+    MEMBER_WRITE = "member:write"
+    MEMORY_DELETE = "memory:delete"
+    MEMORY_MAINTAIN = "memory:maintain"
+    MEMORY_READ = "memory:read"
+    MEMORY_WRITE = "memory:write"
+    METRICS_READ = "metrics:read"
+    ORGANIZATION_DELETE = "organization:delete"
+    ORGANIZATION_READ = "organization:read"
+    ORGANIZATION_WRITE = "organization:write"
+    PLATFORM_MANAGE = "platform:manage"
+    USAGE_READ = "usage:read"
+
+
+class Role(StrEnum):
+    """What a member is in its organization; operators are members of the platform's organization alone."""
+
+    OWNER = "owner"
+    ADMIN = "admin"
+    MEMBER = "member"
+    VIEWER = "viewer"
+    SERVICE = "service"
+    OPERATOR = "operator"

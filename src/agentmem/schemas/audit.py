@@ -1,0 +1,54 @@
+"""The audit trail: who did what to which ids, and whether the trail is whole."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field
+
+from agentmem.schemas.base import Schema, Text, UtcTime
+
+
+class AuditQuery(Schema):
+    """Which entries, oldest first: all given conditions must hold; the span has ``since`` in it and ``until`` not."""
+
+    since: UtcTime | None = None
+    until: UtcTime | None = None
+    actor: Annotated[Text, Field(min_length=1, max_length=255)] | None = None
+    action: Annotated[Text, Field(min_length=1, max_length=255)] | None = None
+    outcome: Annotated[Text, Field(pattern="^(done|denied|failed)$")] | None = None
+    target: UUID | None = None
+    limit: Annotated[int, Field(ge=1, le=1000, strict=True)] = 100
+    cursor: Annotated[str, Field(max_length=4096)] | None = None
+
+
+class AuditEntry(Schema):
+    """One thing that was done, denied or failed; it names ids and never holds content."""
+
+    id: UUID
+    at: datetime
+    actor: str
+    action: str
+    outcome: str
+    targets: list[UUID]
+    detail: dict[str, str]
+
+
+class AuditProblem(Schema):
+    """One place where the trail is not what was sealed."""
+
+    seal: int
+    entry_id: UUID | None = None
+    problem: str
+
+
+class AuditVerification(Schema):
+    """Whether the trail is whole; ``unsealed`` entries are too new to be in a seal."""
+
+    whole: bool
+    seals: int
+    entries: int
+    unsealed: int
+    problems: list[AuditProblem]

@@ -1,0 +1,153 @@
+"""What a server tells of its requests: route templates and codes, traces through add and search, and never content."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from contextlib import redirect_stderr
+from uuid import uuid4
+
+import pytest
+import structlog
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from agentmem import AsyncMemory
+from agentmem.foundation.telemetry.logs import set_up_logs
+from tests.support.served import client, key_of, operator_key, served_by
+from tests.support.toys import SECRET, Toy
+
+CANARY = "canary-7f3a"
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+@pytest.fixture
+def log_lines() -> Iterator[io.StringIO]:
+    """Everything that is logged meanwhile, as the server writes it."""
+    before = structlog.get_config()
+    written = io.StringIO()
+    with redirect_stderr(written):
+        set_up_logs("debug")
+        yield written
+    structlog.configure(**before)
+
+
+@pytest.fixture(scope="module")
+def exporter() -> InMemorySpanExporter:
+    """The spans of this process; a process has one provider for its life."""
+    provider, exporter = TracerProvider(), InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+    return exporter
+
+
+def parsed(written: io.StringIO) -> list[dict[str, object]]:
+    """Read the log lines."""
+    return [json.loads(line) for line in written.getvalue().splitlines()]
+
+
+async def test_each_request_is_one_line_with_its_template_and_its_id(
+    memory: AsyncMemory, log_lines: io.StringIO
+) -> None:
+    async with client(memory.app, await key_of(memory)) as opened:
+        unknown = await opened.get(f"/v1/memories/{uuid4()}", headers={"X-Request-ID": "mine-1"})
+        await opened.get(f"/{CANARY}")
+    assert unknown.status_code == 404
+    lines = [line for line in parsed(log_lines) if line["event"] == "request"]
+    assert [(line["method"], line["status"]) for line in lines] == [("GET", 404), ("GET", 404)]
+    assert lines[0]["request_id"] == "mine-1"
+    assert lines[0]["code"] == "not_found"
+    assert "{memory_id" in str(lines[0]["route"])
+    assert lines[1]["route"] == "unmatched"
+    assert CANARY not in log_lines.getvalue()
+
+
+async def test_no_content_no_id_and_no_key_is_in_logs_or_metrics(memory: AsyncMemory, log_lines: io.StringIO) -> None:
+    served, key = served_by(memory.app), await key_of(memory)
+    async with client(memory.app, key, served=served) as opened:
+        body = {"content": f"{CANARY} content", "user_id": f"{CANARY}-user", "metadata": {"k": CANARY}}
+        assert (await opened.post("/v1/memories", json=body)).status_code == 201
+        assert (await opened.post("/v1/memories", json={**body, "kind": CANARY})).status_code == 422
+        found = await opened.post("/v1/memories/search", json={"query": CANARY, "scope": {"user_id": f"{CANARY}-user"}})
+        assert found.json()["hits"]
+        await opened.get("/v1/memories", params={"user_id": f"{CANARY}-user"})
+    text = served.metrics.text().decode()
+    for told in (log_lines.getvalue(), text):
+        assert CANARY not in told
+        assert key not in told
+        assert str(memory.app.caller.organization_id) not in told
+    assert 'agentmem_http_requests_total{method="POST",route="/v1/memories",status="201"} 1.0' in text
+    assert 'agentmem_problems_total{code="input_invalid"} 1.0' in text
+    assert 'agentmem_http_request_seconds_count{route="/v1/memories/search"} 1.0' in text
+
+
+async def test_metrics_are_for_operators(memory: AsyncMemory) -> None:
+    async with client(memory.app, await key_of(memory)) as owner:
+        assert (await owner.get("/metrics")).status_code == 403
+    async with client(memory.app, await operator_key(memory.app)) as operator:
+        answer = await operator.get("/metrics")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert "agentmem_build_info" in answer.text
+
+
+async def test_unknown_methods_and_paths_make_no_labels_of_their_own() -> None:
+    toy = Toy()
+    async with toy.client() as opened:
+        for number in range(20):
+            await opened.request(f"ODD{number}", f"/odd/{number}")
+    text = toy.metrics.text().decode()
+    assert 'method="other",route="unmatched",status="404"} 20.0' in text
+    assert "ODD" not in text
+
+
+async def test_fault_is_logged_by_its_kind_and_place_without_its_message(log_lines: io.StringIO) -> None:
+    toy = Toy()
+    async with toy.client() as opened:
+        assert (await opened.get("/fail")).status_code == 500
+    failed = next(line for line in parsed(log_lines) if line["event"] == "request_failed")
+    assert failed["error"] == "RuntimeError"
+    assert failed["route"] == "/fail"
+    assert any("toys.py" in str(place) for place in failed["at"])  # type: ignore[attr-defined]
+    assert SECRET not in log_lines.getvalue()
+
+
+async def test_keys_in_log_lines_are_starred(log_lines: io.StringIO) -> None:
+    key = f"amk_live_{'a' * 12}_{'b' * 49}"
+    structlog.get_logger().warning("odd", said=f"Bearer {key} was refused", authorization=f"Bearer {key}")
+    assert key not in log_lines.getvalue()
+    assert "Bearer *** was refused" in log_lines.getvalue()
+
+
+async def test_traces_lead_through_add_and_search(memory: AsyncMemory, exporter: InMemorySpanExporter) -> None:
+    key = await key_of(memory)
+    async with client(memory.app, key) as opened:
+        headers = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
+        await opened.post("/v1/memories", json={"content": CANARY, "user_id": CANARY}, headers=headers)
+        await opened.post("/v1/memories/search", json={"query": CANARY, "scope": {"user_id": CANARY}}, headers=headers)
+    spans = [span for span in exporter.get_finished_spans() if f"{span.context.trace_id:032x}" == TRACE]
+    assert {span.name for span in spans} >= {
+        "POST /v1/memories",
+        "memory.add",
+        "memory.add.embed",
+        "memory.add.store",
+        "POST /v1/memories/search",
+        "memory.search",
+        "memory.search.embed",
+        "memory.search.words",
+        "memory.search.candidates",
+    }
+    named = {span.name: span for span in spans}
+    assert parent_of(named["memory.add"], spans) == "POST /v1/memories"
+    assert parent_of(named["memory.search.words"], spans) == "memory.search"
+    assert parent_of(named["memory.search.embed"], spans) == "memory.search"
+    assert CANARY not in "".join(span.to_json() for span in spans)
+
+
+def parent_of(span: ReadableSpan, spans: list[ReadableSpan]) -> str | None:
+    """Name the span that a span is a part of."""
+    assert span.parent is not None
+    return next((other.name for other in spans if other.context.span_id == span.parent.span_id), None)

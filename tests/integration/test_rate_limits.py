@@ -1,0 +1,132 @@
+"""Rate limits as a client of the API meets them: what the headers say, what is refused, and what is not counted."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from agentmem import AsyncMemory
+from agentmem.foundation.state.memory import MemoryState
+from agentmem.foundation.state.port import State
+from agentmem.foundation.state.redis import RedisState
+from agentmem.pipelines.admission.quotas import RateLimits
+from tests.support.credentials import HandMovedClock, desk_of
+from tests.support.redis_server import RedisServer, redis_server
+from tests.support.served import client, key_of
+
+COUNTED = "/v1/me"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as running:
+        yield running
+
+
+def limits(*, ip: int = 0, key: int = 0, organization: int = 0, failures: int = 0) -> RateLimits:
+    return RateLimits(ip=ip, key=key, organization=organization, failures=failures)
+
+
+@asynccontextmanager
+async def limited(
+    memory: AsyncMemory, limits: RateLimits, state: State, *, own: int | None = None
+) -> AsyncIterator[httpx.AsyncClient]:
+    """Give a client of a server with these limits, with a key of an ``own`` limit or of none."""
+    desk = desk_of(memory.app, state=state, limits=limits)
+    app = replace(memory.app, admission=desk.admission, state=state)
+    async with client(app, await key_of(memory, requests_per_minute=own)) as opened:
+        yield opened
+    await state.aclose()
+
+
+async def test_the_last_request_of_a_limit_says_so_and_the_next_is_told_when_to_come(memory: AsyncMemory) -> None:
+    clock = HandMovedClock()
+    async with limited(memory, limits(ip=6, key=3, organization=9), MemoryState(clock=clock)) as api:
+        answers = [await api.get(COUNTED) for _ in range(4)]
+        clock.seconds += int(answers[3].headers["Retry-After"])
+        later = await api.get(COUNTED)
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    assert [answer.headers["RateLimit"] for answer in answers] == [
+        '"key";r=2;t=20',
+        '"key";r=1;t=40',
+        '"key";r=0;t=60',
+        '"key";r=0;t=60',
+    ]
+    policies = {answer.headers["RateLimit-Policy"] for answer in (*answers, later)}
+    assert policies == {'"ip";q=6;w=60, "key";q=3;w=60, "organization";q=9;w=60'}
+    assert [answer.headers.get("Retry-After") for answer in answers] == [None, None, None, "20"]
+    assert answers[3].json()["code"] == "rate_limited"
+    assert later.status_code == 200
+
+
+async def test_redis_grants_a_limit_as_the_process_itself_does(memory: AsyncMemory, server: RedisServer) -> None:
+    async with limited(memory, limits(key=3), RedisState(server.url)) as api:
+        answers = [await api.get(COUNTED) for _ in range(4)]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    assert answers[2].headers["RateLimit"].startswith('"key";r=0;')
+    assert 1 <= int(answers[3].headers["Retry-After"]) <= 20
+
+
+async def test_a_request_takes_one_script_call_whatever_its_limits(memory: AsyncMemory, server: RedisServer) -> None:
+    async with limited(memory, limits(ip=100, key=100, organization=100), RedisState(server.url)) as api:
+        await api.get(COUNTED)
+        before = server.calls("evalsha")
+        for _ in range(5):
+            assert (await api.get(COUNTED)).status_code == 200
+
+    assert server.calls("evalsha") - before == 5
+
+
+async def test_a_key_of_its_own_rate_is_held_to_it(memory: AsyncMemory) -> None:
+    state = MemoryState(clock=HandMovedClock())
+    async with limited(memory, limits(key=100), state, own=2) as api:
+        answers = [await api.get(COUNTED) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert answers[0].headers["RateLimit-Policy"] == '"key";q=2;w=60'
+
+
+async def test_a_search_costs_more_than_a_look(memory: AsyncMemory) -> None:
+    async with limited(memory, limits(key=100), MemoryState(clock=HandMovedClock())) as api:
+        await api.get(COUNTED)
+        searched = await api.post("/v1/memories/search", json={"query": "tea", "scope": {"user_id": "alice"}})
+
+    assert searched.status_code == 200
+    assert searched.headers["RateLimit"].startswith('"key";r=97;')
+
+
+async def test_health_and_unknown_paths_are_not_counted(memory: AsyncMemory) -> None:
+    async with limited(memory, limits(key=1, ip=1), MemoryState(clock=HandMovedClock())) as api:
+        for path in ("/health/live", "/health/ready", "/health", "/v1/nowhere", "/nowhere"):
+            answer = await api.get(path)
+            assert answer.status_code in {200, 404}
+            assert "RateLimit" not in answer.headers
+        counted = await api.get(COUNTED)
+
+    assert counted.status_code == 200
+    assert counted.headers["RateLimit"].endswith("r=0;t=60")
+
+
+async def test_whoever_guesses_keys_is_refused_after_a_few(memory: AsyncMemory) -> None:
+    state = MemoryState(clock=HandMovedClock())
+    async with limited(memory, limits(failures=3), state) as api:
+        wrong = [await api.get(COUNTED, headers={"Authorization": "Bearer amk_live_wrong"}) for _ in range(5)]
+        right = await api.get(COUNTED)
+
+    assert [answer.status_code for answer in wrong] == [401, 401, 401, 429, 429]
+    assert all(int(answer.headers["Retry-After"]) >= 1 for answer in wrong[3:])
+    assert right.status_code == 429  # this address is refused whatever key it shows, until the server knows the key
+
+
+async def test_a_server_without_limits_says_nothing_of_them(memory: AsyncMemory) -> None:
+    async with limited(memory, limits(), MemoryState()) as api:
+        answer = await api.get(COUNTED)
+
+    assert answer.status_code == 200
+    assert not {"ratelimit", "ratelimit-policy", "retry-after"} & set(answer.headers)

@@ -1,0 +1,285 @@
+"""Every operation of the API's own description, presented with every kind of key that must not open it.
+
+An operation that is not in the tables below fails the suite: whoever adds one says what it answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from agentmem import AsyncMemory
+from agentmem.features.identity.credential import new_credential
+from agentmem.foundation.authorization.roles import ROLES
+from agentmem.schemas.access import Permission, Role
+from agentmem.schemas.keys import IssuedKey, KeyEnvironment
+from tests.support.credentials import Desk, desk_of
+from tests.support.served import client, served_by
+from tests.support.stores import Owner, Store
+
+PUBLIC: Final = frozenset({"health", "health_live", "health_ready", "report_leak"})
+"""Operations that need no key."""
+ANY_KEY: Final = frozenset({"me", "roles"})
+"""Operations that every key opens."""
+PLATFORM: Final = frozenset(
+    {
+        "list_organizations", "create_organization", "get_organization", "limit_organization", "erase_organization",
+        "suspend_organization", "resume_organization", "revive_organization", "metrics",
+    }
+)  # fmt: skip
+"""Operations of the platform's operators alone: the owner of an organization is refused."""
+BY_ID: Final = frozenset(
+    {
+        "get", "update", "delete", "history", "restore", "pin", "update_many", "delete_many",
+        "get_member", "update_member", "disable_member",
+        "get_api_key", "update_api_key", "revoke_api_key", "rotate_api_key", "api_key_usage",
+    }
+)  # fmt: skip
+"""Operations that name a thing: one of another organization is not found."""
+OWN: Final = frozenset(
+    {
+        "search", "query", "context", "add", "list", "delete_all", "duplicates", "stats", "import_", "export",
+        "entities", "usage", "organization", "update_organization", "delete_organization", "restore_organization",
+        "list_members", "create_member", "list_api_keys", "create_api_key",
+        "audit_entries", "export_audit", "verify_audit", "doctor", "vacuum", "reembed", "info",
+    }
+)  # fmt: skip
+"""Operations that name nothing: they work on what is the caller's own, whatever it knows of others."""
+BOUND: Final[Mapping[str, int]] = {
+    **dict.fromkeys(("get", "update", "delete", "history", "restore", "pin", "update_many", "delete_many"), 404),
+    **dict.fromkeys(("search", "query", "context", "add", "list", "delete_all", "duplicates"), 403),
+    **dict.fromkeys(("stats", "import_", "export", "entities"), 403),
+}
+"""What a key that is bound to another user is told about memories; everything but memories is refused by 403."""
+LAST: Final = ("delete_organization", "restore_organization")
+"""These come last, for a deleted organization answers nothing else."""
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """One operation of the description, and a request of it about the things of the victim."""
+
+    name: str
+    method: str
+    path: str
+    permission: str | None
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: object = None
+    content_type: str = "application/json"
+
+    async def ask(self, api: httpx.AsyncClient, key: str | None, header: str = "Bearer {}") -> httpx.Response:
+        """Send the request with a key."""
+        headers = {"Content-Type": self.content_type} if self.method != "get" else {}
+        if key is not None:
+            headers["Authorization"] = header.format(key)
+        content: dict[str, Any] = {}
+        if isinstance(self.body, str):
+            content["content"] = self.body
+        elif self.body is not None:
+            content["json"] = self.body
+        return await api.request(self.method, self.path, params=self.query, headers=headers, **content)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """The victim's things, and the application that is asked for them."""
+
+    memory: AsyncMemory
+    desk: Desk
+    api: httpx.AsyncClient
+    operations: list[Operation]
+
+    async def answers(self, key: str | None, header: str = "Bearer {}") -> dict[str, httpx.Response]:
+        """Ask for everything with one key."""
+        return {one.name: await one.ask(self.api, key, header) for one in self.operations}
+
+
+def operations_of(document: Document, ids: Mapping[str, str]) -> Iterator[Operation]:
+    """Read the operations of a description, and fill in the victim's ids."""
+    memory = {"id": ids["memory_id"], "metadata": {"seen": True}}
+    bodies: dict[str, object] = {
+        "search": {"query": "anything", "scope": {"user_id": "alice"}},
+        "context": {"query": "anything", "scope": {"user_id": "alice"}},
+        "query": {"scope": {"user_id": "alice"}},
+        "add": {"content": "anything", "user_id": "alice"},
+        "update": {"metadata": {"seen": True}},
+        "pin": {"pinned": True},
+        "update_many": {"changes": [memory]},
+        "delete_many": {"memories": [{"id": ids["memory_id"]}]},
+        "import_": '{"content": "anything", "user_id": "alice"}\n',
+        "update_member": {"name": "renamed"},
+        "update_api_key": {"name": "renamed"},
+        "rotate_api_key": {"overlap_seconds": 0},
+    }
+    for path, item in document["paths"].items():
+        for method, described in item.items():
+            name, content = described["operationId"], described.get("requestBody", {}).get("content", {})
+            scoped = "user_id" in {one["name"] for one in described.get("parameters", []) if one["in"] == "query"}
+            yield Operation(
+                name=name,
+                method=method,
+                path=path.format(**ids),
+                permission=described.get("x-agentmem-permission"),
+                query={"user_id": "alice"} if scoped and name != "import_" else {},
+                body=bodies.get(name, {} if content else None),
+                content_type=next(iter(content), "application/json"),
+            )
+
+
+@pytest.fixture
+async def scene(memory: AsyncMemory) -> AsyncIterator[Scene]:
+    desk = desk_of(memory.app)
+    kept = (await memory.add("Alice drinks tea.", user_id="alice")).memories[0]
+    issued = await desk.make(memory.app.caller, scopes=["memory:read"])
+    ids = {
+        "memory_id": str(kept.id),
+        "member_id": str(await desk.member(memory.app.caller, Role.VIEWER)),
+        "key_id": issued.api_key.id,
+        "organization_id": str(memory.app.caller.organization_id),
+        "kind": "users",
+    }
+    served = replace(served_by(memory.app), admission=desk.admission)
+    async with client(memory.app, None, served=served) as api:
+        document = (await api.get("/openapi.json")).json()
+        found = sorted(operations_of(document, ids), key=lambda one: LAST.index(one.name) if one.name in LAST else -1)
+        yield Scene(memory=memory, desk=desk, api=api, operations=found)
+
+
+async def test_every_operation_is_in_the_tables(scene: Scene) -> None:
+    tables = (PUBLIC, ANY_KEY, PLATFORM, BY_ID, OWN)
+    names = [one.name for one in scene.operations]
+
+    assert sorted(names) == sorted(name for table in tables for name in table), "say what the operation answers"
+    assert {one.name for one in scene.operations if one.permission is None} == PUBLIC
+    assert {one.name for one in scene.operations if one.permission == "any"} == ANY_KEY
+    memories = {one.name for one in scene.operations if str(one.permission).startswith("memory:")}
+    assert set(BOUND) == memories - {"doctor", "vacuum", "reembed", "info"}
+
+
+def corrupted(text: str) -> str:
+    """Change the last character, which belongs to the checksum."""
+    return text[:-1] + ("a" if text[-1] != "a" else "b")
+
+
+async def bad_keys(scene: Scene, owner: Owner) -> AsyncIterator[tuple[str, str | None, str]]:
+    """Give each kind of key that opens nothing: its name, its text, and the header around it."""
+    desk, caller = scene.desk, scene.memory.app.caller
+
+    async def made(**fields: object) -> IssuedKey:
+        return await desk.make(caller, **fields)
+
+    good = str((await made()).key)
+    yield "absent", None, ""
+    yield "empty", "", "{}"
+    yield "malformed", "amk_live_nonsense", "Bearer {}"
+    yield "another scheme", good, "Basic {}"
+    yield "without a scheme", good, "{}"
+    yield "cut off", good[:-1], "Bearer {}"
+    yield "bad checksum", corrupted(good), "Bearer {}"
+    yield "unknown", new_credential(KeyEnvironment.LIVE).text, "Bearer {}"
+    revoked = await made()
+    await desk.issuing.revoke(caller, revoked.api_key.id, "gone")
+    yield "revoked", revoked.key, "Bearer {}"
+    expired = await made()
+    owner.execute("UPDATE agentmem.api_keys SET expires_at = created_at WHERE key_id = %s", [expired.api_key.id])
+    yield "expired", expired.key, "Bearer {}"
+    yield "from another network", (await made(networks=["203.0.113.0/24"])).key, "Bearer {}"
+    disabled = await desk.member(caller, Role.ADMIN)
+    orphan = await made(member_id=disabled)
+    await desk.members.disable(caller, disabled)
+    yield "of a disabled member", orphan.key, "Bearer {}"
+
+
+async def test_no_operation_opens_to_a_key_that_is_not_good(scene: Scene, owner: Owner) -> None:
+    wrong: dict[tuple[str, str], object] = {}
+    bodies = set()
+    async for kind, key, header in bad_keys(scene, owner):
+        for name, answer in (await scene.answers(key, header)).items():
+            if name in PUBLIC:
+                wrong.update({(kind, name): answer.status_code} if answer.status_code == 401 else {})
+                continue
+            problem = answer.json()
+            seen = (answer.status_code, problem["code"], answer.headers.get("WWW-Authenticate"))
+            if seen != (401, "unauthenticated", "Bearer"):
+                wrong[kind, name] = seen
+            bodies.add((problem["title"], problem["detail"], problem.get("hint")))
+
+    assert wrong == {}
+    assert len(bodies) == 1, "the answer tells one bad key from another"
+
+
+async def test_body_of_a_stranger_is_not_read(scene: Scene) -> None:
+    unread = [replace(one, body='{"broken": ') for one in scene.operations if one.method in {"post", "put", "patch"}]
+
+    assert {one.name: (await one.ask(scene.api, None)).status_code for one in unread if one.name not in PUBLIC} == {
+        one.name: 401 for one in unread if one.name not in PUBLIC
+    }
+
+
+async def test_key_of_another_organization_finds_nothing_of_this_one(scene: Scene, store: Store) -> None:
+    other = await store.organization()
+    key = str((await scene.desk.make(other.app.caller)).key)
+    before = await scene.memory.stats()
+    answers = {name: answer.status_code for name, answer in (await scene.answers(key)).items()}
+
+    assert {name: answers[name] for name in BY_ID} == dict.fromkeys(BY_ID, 404)
+    assert {name: answers[name] for name in PLATFORM} == dict.fromkeys(PLATFORM, 403)
+    assert {name: status for name, status in answers.items() if name in OWN and status in {401, 403, 404, 500}} == {}
+    assert {answers[name] for name in ANY_KEY} == {200}
+    assert await scene.memory.stats() == before
+
+
+async def test_id_of_somebody_else_is_answered_as_one_that_nobody_has(scene: Scene, store: Store) -> None:
+    other = await store.organization()
+    key = str((await scene.desk.make(other.app.caller)).key)
+    known = {one.name: one for one in scene.operations}
+    for name in sorted(BY_ID & {"get", "history", "get_member"}):
+        operation = known[name]
+        foreign = await operation.ask(scene.api, key)
+        identity = operation.path.split("/")[3]
+        unknown = str(uuid4())
+        nobody = await replace(operation, path=operation.path.replace(identity, unknown)).ask(scene.api, key)
+
+        assert shape(foreign, identity) == shape(nobody, unknown)
+
+
+def shape(answer: httpx.Response, identity: str) -> tuple[int, str]:
+    """Give an answer without what differs between any two: the id that was asked for, and the request's own."""
+    text = answer.text.replace(identity, "ID").replace(answer.headers["X-Request-ID"], "REQUEST")
+    return answer.status_code, text
+
+
+@pytest.mark.parametrize("permission", sorted(ROLES[Role.OWNER]))
+async def test_key_without_the_permission_is_refused(scene: Scene, permission: Permission) -> None:
+    caller = scene.memory.app.caller
+    lacking = str((await scene.desk.make(caller, scopes=sorted(ROLES[Role.OWNER] - {permission}))).key)
+    asked = [one for one in scene.operations if one.permission == permission.value]
+
+    assert asked != []
+    for one in asked:
+        answer = await one.ask(scene.api, lacking)
+        assert (one.name, answer.status_code, answer.json()["code"]) == (one.name, 403, "permission_denied")
+        assert permission.value in answer.json()["detail"]
+
+
+async def test_key_that_is_bound_to_another_user_reaches_nothing(scene: Scene) -> None:
+    key = str((await scene.desk.make(scene.memory.app.caller, binding={"user_id": "bob"})).key)
+    before = await scene.memory.stats()
+    answers = {name: answer.status_code for name, answer in (await scene.answers(key)).items() if name not in PUBLIC}
+
+    expected = {name: BOUND.get(name, 200 if name in ANY_KEY else 403) for name in answers}
+    assert answers == expected
+    assert await scene.memory.stats() == before
+
+
+async def test_health_asks_for_no_key_and_nothing_else_is_open(scene: Scene) -> None:
+    opened = {name for name, answer in (await scene.answers(None)).items() if answer.status_code != 401}
+
+    assert opened == PUBLIC

@@ -1,0 +1,115 @@
+"""Every operation of the server as its OpenAPI document tells of it, and requests made of the document's examples."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import httpx
+
+Json = dict[str, Any]
+"""A document, or a part of one."""
+
+SCOPE = frozenset({"scope", "filters", "user_id", "agent_id", "run_id", "app_id"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiOperation:
+    """One operation: how it is called, what it needs, and an example of its body."""
+
+    operation_id: str
+    method: str
+    path: str
+    permission: str | None
+    in_path: tuple[str, ...]
+    in_query: tuple[str, ...]
+    in_header: tuple[str, ...]
+    media_type: str | None = None
+    example: object = field(default=None, repr=False)
+
+    def carries(self, ids: Mapping[str, str]) -> bool:
+        """Tell whether a request of this operation carries any of the ids."""
+        return not {*self.in_path, *self.in_query, *_names_in(self.example)}.isdisjoint(ids)
+
+    @property
+    def unscoped(self) -> ApiOperation:
+        """The same operation, of which the whole organization is asked for."""
+        wide = tuple(name for name in self.in_query if name not in SCOPE)
+        return replace(self, in_query=wide, example=_without(self.example, SCOPE))
+
+    async def send(
+        self,
+        client: httpx.AsyncClient,
+        ids: Mapping[str, str],
+        *,
+        headers: Mapping[str, str] | None = None,
+        content: str | None = None,
+    ) -> httpx.Response:
+        """Send the example with these ids in the place of its own, wherever one has their name."""
+        path = self.path.format(**{name: ids[name] for name in self.in_path})
+        query = {name: ids[name] for name in self.in_query if name in ids}
+        given = dict(headers or {})
+        if self.media_type is not None:
+            given["Content-Type"] = self.media_type
+            if content is None:
+                body = _with_ids(self.example, ids)
+                content = body if isinstance(body, str) else json.dumps(body)
+        return await client.request(self.method, path, params=query, headers=given, content=content)
+
+
+def operations_of(document: Json) -> dict[str, ApiOperation]:
+    """Read the operations of a document by their ids."""
+    found = [
+        _operation(method, path, told) for path, item in document["paths"].items() for method, told in item.items()
+    ]
+    return {operation.operation_id: operation for operation in found}
+
+
+def _operation(method: str, path: str, told: Json) -> ApiOperation:
+    named: dict[str, list[str]] = {"path": [], "query": [], "header": []}
+    for parameter in told.get("parameters") or ():
+        named[parameter["in"]].append(parameter["name"])
+    content = (told.get("requestBody") or {}).get("content", {})
+    media_type = next(iter(content), None)
+    return ApiOperation(
+        operation_id=told["operationId"],
+        method=method.upper(),
+        path=path,
+        permission=told.get("x-agentmem-permission"),
+        in_path=tuple(named["path"]),
+        in_query=tuple(named["query"]),
+        in_header=tuple(named["header"]),
+        media_type=media_type,
+        example=None if media_type is None else _example(content[media_type]),
+    )
+
+
+def _example(content: Json) -> object:
+    if "example" in content:
+        return content["example"]
+    examples: Json = content.get("examples") or {"none": {"value": None}}
+    return next(iter(examples.values()))["value"]
+
+
+def _with_ids(value: object, ids: Mapping[str, str]) -> object:
+    if isinstance(value, dict):
+        return {
+            name: ids[name] if name in ids and isinstance(part, str) else _with_ids(part, ids)
+            for name, part in value.items()
+        }
+    return [_with_ids(part, ids) for part in value] if isinstance(value, list) else value
+
+
+def _without(value: object, names: AbstractSet[str]) -> object:
+    if isinstance(value, dict):
+        return {name: _without(part, names) for name, part in value.items() if name not in names}
+    return [_without(part, names) for part in value] if isinstance(value, list) else value
+
+
+def _names_in(value: object) -> set[str]:
+    if isinstance(value, dict):
+        return set(value) | {name for part in value.values() for name in _names_in(part)}
+    return {name for part in value for name in _names_in(part)} if isinstance(value, list) else set()

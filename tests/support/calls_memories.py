@@ -1,0 +1,85 @@
+"""An example of each operation on memories and on the audit trail, called with what belongs to somebody else."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from agentmem.features.memories.examination import IndexedBy
+from agentmem.features.memories.service import IdempotentRequest
+from agentmem.features.memories.visibility import View
+from agentmem.kit.ids import Place
+from agentmem.schemas.audit import AuditQuery
+from agentmem.schemas.entities import EntityKind
+from agentmem.schemas.memories import MemoryPatch, Order, Scope
+from agentmem.schemas.requests import IdAtVersion, PatchOf
+from tests.support.foreign import Call, Foreign
+
+
+def _ids(foreign: Foreign) -> list[UUID]:
+    return [foreign.live, foreign.deleted]
+
+
+CALLS: dict[str, Call] = {
+    "MemoryService.add": lambda s, c, f: s.add(c, [f.prepared], IdempotentRequest(key=f.key, digest=b"another")),
+    "MemoryService.get": lambda s, c, f: s.get(c, f.live, View()),
+    "MemoryService.page": lambda s, c, f: s.page(c, View(), Order.OLDEST, None, 100),
+    "MemoryService.history": lambda s, c, f: s.history(c, f.deleted),
+    "MemoryService.stats": lambda s, c, f: s.stats(c, Scope()),
+    "MemoryService.update": lambda s, c, f: s.update(c, f.live, MemoryPatch(pinned=True), None, None),
+    "MemoryService.delete": lambda s, c, f: s.delete(c, f.live),
+    "MemoryService.delete_some": lambda s, c, f: s.delete_some(c, f.scope),
+    "MemoryService.restore": lambda s, c, f: s.restore(c, f.deleted),
+    "MemorySearch.words": lambda s, c, f: s.words(c, Scope(), f.terms),
+    "MemorySearch.search": lambda s, c, f: s.search(c, View(), f.words, f.vector, f.ranking(f.words)),
+    "MemoryTransfer.read": lambda s, c, f: s.read(c, Scope(), -1, 100),
+    "MemoryTransfer.unknown": lambda s, c, f: s.unknown(c, _ids(f)),
+    "MemoryTransfer.write": lambda s, c, f: s.write(c, [(f.exported(), f.prepared)]),
+    "NearDuplicates.find": lambda s, c, f: s.find(c, Scope(), 0.1),
+    "VectorGraph.grow": lambda s, c, f: s.grow(c, f.model, len(f.vector)),
+    "VectorGraph.has_long_tail": lambda s, c, f: s.has_long_tail(c, f.model),
+    "VectorGraph.fit_width": lambda s, c, f: s.fit_width(c, f.model, len(f.vector)),
+    "MemoryUpkeep.active_model": lambda s, c, f: s.active_model(c, f.model),
+    "MemoryUpkeep.activate_model": lambda s, c, f: s.activate_model(c, "model of the attacker"),
+    "MemoryUpkeep.lacking": lambda s, c, f: s.lacking(c, "no model", Place(-1), 100),
+    "MemoryUpkeep.pending": lambda s, c, f: s.pending(c, "no model", Place(-1), 100),
+    "MemoryUpkeep.complete": lambda s, c, f: s.complete(c, f.seen),
+    "MemoryUpkeep.drop_other_models": lambda s, c, f: s.drop_other_models(c, "no model"),
+    "MemoryUpkeep.pack_postings": lambda s, c, f: s.pack_postings(c, None, 0),
+    "MemoryUpkeep.purge": lambda s, c, f: s.purge(c, 0),
+    "MemoryUpkeep.forget_idempotency_keys": lambda s, c, f: s.forget_idempotency_keys(c),
+    "MemoryChecking.examine": lambda s, c, f: s.examine(
+        c, IndexedBy(model=f.model, dimensions=len(f.vector), token_dimensions=0)
+    ),
+    "MemoryChecking.keys": lambda s, c, f: s.keys(c),
+    "MemoryMending.texts": lambda s, c, f: s.texts(c, f.places),
+    "MemoryMending.rebuild_entries": lambda s, c, f: s.rebuild_entries(c, f.model, f.seen),
+    "MemoryMending.rebuild_postings": lambda s, c, f: s.rebuild_postings(c, f.places),
+    "MemoryMending.restore_digests": lambda s, c, f: s.restore_digests(c, [(item, 1) for item in _ids(f)]),
+    "MemoryMending.recount": lambda s, c, f: s.recount(c),
+    "MemoryMending.mend_sessions": lambda s, c, f: s.mend_sessions(c),
+    "MemoryMending.remove_orphans": lambda s, c, f: s.remove_orphans(c),
+    "MemoryBatches.present": lambda s, c, f: s.present(c, [IdAtVersion(id=f.live)]),
+    "MemoryBatches.update": lambda s, c, f: s.update(c, [PatchOf(id=f.live, content="x")], {f.live: f.prepared}),
+    "MemoryBatches.delete": lambda s, c, f: s.delete(c, [IdAtVersion(id=f.live)]),
+    "Entities.page": lambda s, c, f: s.page(c, EntityKind.USERS, Scope(), None, 100),
+    "Usage.current": lambda s, c, f: s.current(c),
+    "AuditService.page": lambda s, c, f: s.page(c, AuditQuery()),
+    "AuditService.read": lambda s, c, f: s.read(c, None, 1000),
+    "AuditService.seal": lambda s, c, f: s.seal(c),
+    "AuditService.verify": lambda s, c, f: s.verify(c),
+}
+"""How the suites of isolation and permissions call them."""
+
+NOT_FOUND = frozenset(
+    {
+        "MemoryService.get",
+        "MemoryService.history",
+        "MemoryService.update",
+        "MemoryService.delete",
+        "MemoryService.restore",
+        "MemoryBatches.present",
+        "MemoryBatches.update",
+        "MemoryBatches.delete",
+    }
+)
+"""What answers that there is no such memory."""

@@ -1,0 +1,115 @@
+"""What a caller could know of another organization: ids, places, prepared writes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+
+from agentmem import AsyncMemory
+from agentmem.features.memories.index_reading import Statistics
+from agentmem.features.memories.index_writing import POSTING
+from agentmem.features.memories.model import PreparedMemory, StoredVersion
+from agentmem.features.memories.searching import Words
+from agentmem.foundation.authorization.caller import Caller, Permission
+from agentmem.kit.ids import MemoryId, OrganizationId, Place
+from agentmem.pipelines.ingestion.pipeline import Draft
+from agentmem.pipelines.retrieval.query import parse_query
+from agentmem.pipelines.retrieval.ranking import QueryRanking
+from agentmem.schemas.keys import NewApiKey
+from agentmem.schemas.memories import ExportedMemory, ExportedVersion, NewMemory, OnDuplicate, Scope
+from agentmem.schemas.organizations import NewMember
+
+Call = Callable[[Any, Caller, "Foreign"], Awaitable[object]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Foreign:
+    """What a caller could know of another organization, and something prepared to write."""
+
+    model: str
+    user_id: str
+    run_id: str
+    key: str
+    organization_id: OrganizationId
+    member_id: UUID
+    key_id: str
+    live: MemoryId
+    deleted: MemoryId
+    places: list[Place]
+    versions: list[StoredVersion]
+    prepared: PreparedMemory
+    query: str
+    vector: np.ndarray[Any, np.dtype[np.float32]]
+
+    @property
+    def scope(self) -> Scope:
+        return Scope(user_id=self.user_id)
+
+    @property
+    def seen(self) -> list[tuple[StoredVersion, PreparedMemory]]:
+        return [(version, self.prepared) for version in self.versions]
+
+    @property
+    def terms(self) -> list[str]:
+        return list(parse_query(self.query, self.versions[0].record.created_at).terms)
+
+    @property
+    def words(self) -> Words:
+        """What the words would find if the foreign places were the caller's."""
+        found = np.array([(place, 1, 5) for place in self.places], POSTING)
+        return Words(
+            statistics=Statistics(model=self.model, documents=len(found), average_length=5.0, graph_width=128),
+            hashes=tuple(range(len(self.terms))),
+            postings=[found] * len(self.terms),
+        )
+
+    def ranking(self, words: Words) -> QueryRanking:
+        query = parse_query(self.query, self.versions[0].record.created_at)
+        return QueryRanking(query, words, limit=100, by_words=True)
+
+    def exported(self) -> ExportedMemory:
+        record = next(version.record for version in self.versions if version.record.id == self.live)
+        version = ExportedVersion(change="added", changed_by="local", memory=record.model_copy(update={"version": 1}))
+        return ExportedMemory(thread=1, versions=[version])
+
+
+async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: str) -> Foreign:
+    """Fill an organization with memories of every state, and gather what could be known of it."""
+    app = memory.app
+    live = (await memory.add(content, user_id=user_id, run_id="secret-run", idempotency_key=key)).memories[0]
+    gone = (await memory.add([{"role": "user", "name": content, "content": content}], user_id=user_id)).memories[0]
+    await memory.update(live.id, metadata={"changed": True})
+    await memory.delete(gone.id)
+    stored = await app.transfer.stored.read(app.caller, Scope(), -1, 100)
+    draft = Draft(new=NewMemory(content=content, user_id=user_id), thread=1, on_duplicate=OnDuplicate.RETURN)
+    (prepared,) = await app.ingestion.prepare_or_defer([draft])
+    assert prepared.vector is not None
+    versions = [
+        StoredVersion(
+            record=version.memory, place=Place(item.place), change=version.change, changed_by=version.changed_by
+        )
+        for item in stored
+        for version in item.exported.versions
+    ]
+    member = await app.members.create(app.caller, NewMember(name=content))
+    issued = await app.issuing.create(app.caller, NewApiKey(name=content, scopes=[Permission.MEMORY_READ]))
+    return Foreign(
+        model=app.models.current.model,
+        user_id=user_id,
+        run_id="secret-run",
+        key=key,
+        organization_id=app.caller.organization_id,
+        member_id=member.id,
+        key_id=issued.api_key.id,
+        live=MemoryId(live.id),
+        deleted=MemoryId(gone.id),
+        places=sorted({version.place for version in versions}),
+        versions=versions,
+        prepared=prepared,
+        query=content,
+        vector=prepared.vector,
+    )

@@ -1,0 +1,83 @@
+"""The two walls between organizations, each of which a test may take away; and all rows that an organization has."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from uuid import UUID
+
+from psycopg import sql
+from sqlalchemy import FromClause, true
+from sqlalchemy.sql import ColumnElement
+
+from agentmem.bootstrap import App, Watchers, _assemble, _Opened
+from agentmem.foundation.database.database import Database
+from agentmem.foundation.database.tables import SCHEMA
+from agentmem.pipelines.retrieval.embeddings import QueryEmbeddings
+from tests.support.stores import Owner
+
+
+def everything(_table: FromClause) -> ColumnElement[bool]:
+    """Ask for the rows of every organization."""
+    return true()
+
+
+@asynccontextmanager
+async def unfiltered_database(app: App) -> AsyncIterator[Database]:
+    """Give the database without the first wall: statements ask for the rows of everybody."""
+    database = Database.open(app.server, app.database.provider, pool_size=2, tenant_filter=everything)
+    yield database
+    await database.close()
+
+
+@contextmanager
+def row_security_off(owner: Owner) -> Iterator[None]:
+    """Take the second wall away; the tests of a worker run one after the other."""
+    names = [sql.Identifier(SCHEMA, name) for name in tables(owner)]
+    for name in names:
+        owner.execute(sql.SQL("ALTER TABLE {} DISABLE ROW LEVEL SECURITY").format(name))
+    try:
+        yield
+    finally:
+        for name in names:
+            owner.execute(sql.SQL("ALTER TABLE {} ENABLE ROW LEVEL SECURITY").format(name))
+
+
+def tables(owner: Owner) -> list[str]:
+    """Name the tables that hold rows of organizations."""
+    rows = owner.execute(
+        "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = %s::regnamespace", [SCHEMA]
+    )
+    return sorted(str(name) for (name,) in rows if name != "alembic_version")
+
+
+def rows_of(owner: Owner, organization_id: UUID) -> dict[str, list[str]]:
+    """Read all that an organization has, as text."""
+    statement = "SELECT t::text FROM {} t WHERE organization_id = %s ORDER BY 1"
+    return {
+        name: [
+            str(row)
+            for (row,) in owner.execute(sql.SQL(statement).format(sql.Identifier(SCHEMA, name)), [organization_id])
+        ]
+        for name in tables(owner)
+    }
+
+
+@asynccontextmanager
+async def app_over(app: App, database: Database) -> AsyncIterator[App]:
+    """Give the same application over another database."""
+    embeddings = QueryEmbeddings(shared=None)
+    opened = _Opened(
+        settings=app.settings,
+        caller=app.caller,
+        database=database,
+        server=app.server,
+        models=app.models,
+        state=app.state,
+        embeddings=embeddings,
+        watchers=Watchers(),
+    )
+    made = _assemble(opened)
+    yield made
+    await made.admission.aclose()
+    await embeddings.aclose()
