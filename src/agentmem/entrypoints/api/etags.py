@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from agentmem.errors import Fault, MalformedRequest, PreconditionRequired
 
-ETAG: Final = re.compile(r'"([1-9][0-9]{0,9})"')
-ETAG_PATTERN: Final = '^"[1-9][0-9]{0,9}"$'
+ETAG: Final = re.compile(r'"([1-9][0-9]{0,8})"')
+ETAG_PATTERN: Final = '^"[1-9][0-9]{0,8}"$'
 """What ``If-Match`` may hold beside ``*``, which stands for any version."""
 
 

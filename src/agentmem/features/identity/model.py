@@ -231,11 +231,13 @@ def choose_rate(wanted: int | None, ceiling: Ceiling) -> int | None:
 
 
 def choose_days(wanted: int | None, ceiling: Ceiling) -> int:
-    """Give the days until a new key expires; raises :class:`InvalidInput` beyond the organization's maximum."""
+    """Give the days until a new key expires; raises :class:`PermissionDenied` beyond the organization's maximum."""
     if wanted is None:
         return min(ceiling.default_days, ceiling.most_days)
     if wanted > ceiling.most_days:
-        raise _invalid("expires_in_days", f"is {wanted}, and the organization allows {ceiling.most_days} days at most")
+        raise PermissionDenied(
+            f"expires_in_days is {wanted}, and the organization allows {ceiling.most_days} days at most."
+        )
     return wanted
 
 
