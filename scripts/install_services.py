@@ -1,8 +1,8 @@
 """Install the programs that the tests start beside PostgreSQL: Redis and HAProxy (run by `make services`).
 
 They come from where the system's packages come from. The tests run processes of their own on free ports and touch no
-service that a package may set up. Without apt-get the script says what to install by hand: the tests that need a
-program are skipped where it is absent.
+service that a package may set up. Where they cannot be installed the script says so and succeeds: the tests that need
+a program are skipped where it is absent, and counted.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def install(packages: list[str]) -> int:
 
 
 def main() -> None:
-    """Install what is missing; only a failed installation is a failure."""
+    """Install what is missing, or say what stays absent."""
     packages = missing()
     if not packages:
         return
@@ -42,7 +42,7 @@ def main() -> None:
         return
     print(f"Installing {names} ...", file=sys.stderr)
     if install(packages) != 0 or missing():
-        sys.exit(f"Could not install {names}: install them by hand, or see what apt-get says above.")
+        print(f"Could not install {names}. Tests that need them are skipped until they are there.", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -41,3 +41,14 @@ def test_a_system_without_apt_is_told_what_it_lacks(tmp_path: Path) -> None:
 
     assert done.returncode == 0
     assert "redis-server" in done.stderr
+
+
+def test_a_failed_installation_is_told_and_stops_nothing(tmp_path: Path) -> None:
+    program(tmp_path, "apt-get", "exit 1")
+    program(tmp_path, "env", 'shift; exec "$@"')
+    program(tmp_path, "sudo", 'shift; exec "$@"')
+
+    done = run(tmp_path)
+
+    assert done.returncode == 0
+    assert "Could not install redis-server" in done.stderr
