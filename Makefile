@@ -57,7 +57,7 @@ lint: setup ## Check format, lint, types, imports and the generated pages.
 	@$(BIN)/python scripts/generate_reference.py --check
 
 .PHONY: check
-check: lint ## Lint, then the quick tests: unit, contract, architecture. Under 90 seconds.
+check: lint ## Lint, then the quick tests: unit, contract, architecture..
 	@$(PYTEST) $(PARALLEL) tests/unit tests/contract tests/architecture
 
 .PHONY: services

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from agentmem.errors import DatabaseUnavailable, IncompatibleStore, StorageFull
@@ -22,6 +23,8 @@ FORMAT = 1
 
 _OURS = frozenset({"keys", "locks", "log", "run", "server", "lost+found"})
 _STAGING = ".making-"
+_SWEEPS = 50
+_BETWEEN_SWEEPS = 0.1
 _DISK_FULL = "No space left on device"
 
 # Content must not reach the log: neither statements nor parameters nor the details of a message, which quote values.
@@ -211,7 +214,12 @@ def _failure_of_initdb(layout: Layout, complaint: str) -> StorageFull | Database
 def _sweep_staging(layout: Layout) -> None:
     """Remove what a killed process left half made; the caller holds the start lock, so nobody is making one now."""
     for abandoned in layout.directory.glob(f"{_STAGING}*"):
-        shutil.rmtree(abandoned, ignore_errors=True)
+        for _ in range(_SWEEPS):
+            shutil.rmtree(abandoned, ignore_errors=True)
+            if not abandoned.exists():
+                break
+            # The initdb of the killed process still writes there; it ends when it misses what is gone.
+            time.sleep(_BETWEEN_SWEEPS)
 
 
 def _sync_folder(folder: Path) -> None:
