@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
+import psycopg
 from psycopg import Connection, sql
 from psycopg.rows import TupleRow
 
@@ -111,7 +112,12 @@ class Caretaker:
                     "Another server uses this database, and the two do not share Redis.",
                     hint="Set AGENTMEM_REDIS_URL for both, or stop the other one.",
                 )
-            yield
+            try:
+                yield
+            finally:
+                # The server notices a closed connection a moment later, and whoever comes next would be refused.
+                with suppress(psycopg.OperationalError):
+                    connection.execute("SELECT pg_advisory_unlock_all()")
 
     async def erase_organization(self, organization_id: OrganizationId) -> int:
         """Remove every row of an organization for good, and say how many; the registry keeps its id and the time.
