@@ -16,10 +16,8 @@ MUTABLE_ALLOWED: frozenset[str] = frozenset()
 ANY_ALLOWED = frozenset(
     {
         # The columns of a row are its statement's, which a signature cannot say.
-        "src/agentmem/foundation/database/system.py::SystemTransaction.execute",
-        "src/agentmem/foundation/database/system.py::SystemTransaction.run",
-        "src/agentmem/foundation/database/transaction.py::Transaction.execute",
-        "src/agentmem/foundation/database/transaction.py::Transaction.run",
+        "src/agentmem/foundation/database/transaction.py::Statements.execute",
+        "src/agentmem/foundation/database/transaction.py::Statements.run",
     }
 )
 # What stands for a vendor is a fake in tests/support, never a patch.

@@ -16,7 +16,13 @@ from agentmem.foundation.database.failures import translated
 from agentmem.foundation.database.pool import ConnectionPool, Link
 from agentmem.foundation.database.system import ACT_AS_SYSTEM, SystemPurpose, SystemTransaction
 from agentmem.foundation.database.tables import encryption_keys
-from agentmem.foundation.database.transaction import OWN_ORGANIZATION, TenantFilter, Transaction, by_organization
+from agentmem.foundation.database.transaction import (
+    OWN_ORGANIZATION,
+    TenantFilter,
+    Transaction,
+    by_organization,
+    set_organization,
+)
 from agentmem.foundation.encryption.keyring import OrganizationKeys, WrappedKey, unwrap_organization_keys
 from agentmem.foundation.encryption.providers.port import KeyProvider, KeyPurpose
 from agentmem.kit.clock import Clock, utc_now
@@ -57,7 +63,7 @@ class Database:
     async def transaction(self, caller: Caller, *, read_only: bool = False) -> AsyncIterator[Transaction]:
         """Open a transaction bound to the caller's organization; it commits when the block ends, unless it raises."""
         keys = await self.keys(caller.organization_id)
-        async with self._connection(_bind(caller.organization_id), read_only=read_only) as link:
+        async with self._connection(set_organization(caller.organization_id), read_only=read_only) as link:
             yield self._bound(link, caller, keys)
 
     @asynccontextmanager
@@ -84,7 +90,7 @@ class Database:
     async def registration(self, caller: Caller, wrapped: list[WrappedKey]) -> AsyncIterator[Transaction]:
         """Open the transaction that registers a new organization: its first rows are its keys."""
         keys = await unwrap_organization_keys(self.provider, caller.organization_id, wrapped)
-        async with self._connection(_bind(caller.organization_id), read_only=False) as link:
+        async with self._connection(set_organization(caller.organization_id), read_only=False) as link:
             yield self._bound(link, caller, keys)
         self._keys[caller.organization_id] = keys
 
@@ -130,7 +136,7 @@ class Database:
         raise AssertionError("unreachable")
 
     async def _load_keys(self, organization_id: OrganizationId) -> OrganizationKeys:
-        async with self._connection(_bind(organization_id), read_only=True) as link:
+        async with self._connection(set_organization(organization_id), read_only=True) as link:
             rows = await link.connection.execute(
                 select(encryption_keys).where(self.tenant_filter(encryption_keys)),
                 {OWN_ORGANIZATION: organization_id},
@@ -154,8 +160,3 @@ class Database:
         keys = await unwrap_organization_keys(self.provider, organization_id, wrapped)
         self._keys[organization_id] = keys
         return keys
-
-
-def _bind(organization_id: OrganizationId) -> str:
-    """Write the statement that binds a transaction; a UUID cannot be anything but a UUID."""
-    return f"SELECT set_config('agentmem.organization_id', '{organization_id!s}', true)"

@@ -64,11 +64,14 @@ class ConnectionPool:
         except psycopg.Error:
             await link.driver.close()
         finally:
-            if link.driver.info.transaction_status is TransactionStatus.IDLE:
-                self._idle.append(link)
-            else:
-                await link.connection.invalidate()
-            self._slots.release()
+            try:
+                if link.driver.info.transaction_status is TransactionStatus.IDLE:
+                    self._idle.append(link)
+                else:
+                    await link.connection.invalidate()
+            finally:
+                # Whatever becomes of the connection, and whoever is cancelled meanwhile: its place is free.
+                self._slots.release()
 
     async def close(self) -> None:
         """Close every connection."""

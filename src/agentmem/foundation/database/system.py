@@ -6,20 +6,11 @@ can be opened in it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
-import psycopg
-from psycopg.rows import TupleRow
-from sqlalchemy import CursorResult, FromClause
-from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.sql import ColumnElement, Executable
-
-from agentmem.foundation.database.prepared import prepared
-from agentmem.foundation.database.transaction import OWN_ORGANIZATION, TenantFilter
+from agentmem.foundation.database.transaction import OWN_ORGANIZATION, Statements, set_organization
 from agentmem.kit.ids import OrganizationId
 
 ACT_AS_SYSTEM = "SELECT set_config('agentmem.system', 'on', true)"
@@ -37,42 +28,18 @@ class SystemPurpose(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SystemTransaction:
+class SystemTransaction(Statements):
     """What a system operation works with: statements and one moment in time."""
 
-    connection: AsyncConnection
-    driver: psycopg.AsyncConnection[TupleRow]
-    """The same connection as the driver sees it."""
-    now: datetime
     purpose: SystemPurpose
-    tenant_filter: TenantFilter
     _bound: dict[str, OrganizationId] = field(default_factory=dict)
+
+    @property
+    def bound(self) -> Mapping[str, object]:
+        """The values that every statement is given, once there is an organization."""
+        return self._bound
 
     async def bind(self, organization_id: OrganizationId) -> None:
         """See the rows of this organization from here on, and of no other."""
         self._bound[OWN_ORGANIZATION] = organization_id
-        # A UUID cannot be anything but a UUID.
-        await self.driver.execute(
-            f"SELECT set_config('agentmem.organization_id', '{organization_id!s}', true)".encode()
-        )
-
-    def own(self, table: FromClause) -> ColumnElement[bool]:
-        """Give the condition that every statement on a tenant table carries."""
-        return self.tenant_filter(table)
-
-    async def execute(
-        self, statement: Executable, values: Mapping[str, object] | Sequence[Mapping[str, object]] | None = None
-    ) -> CursorResult[*tuple[Any, ...]]:  # a row's types are its statement's; the mappers check them by use
-        """Run one statement inside the transaction."""
-        if isinstance(values, Sequence):
-            return await self.connection.execute(statement, [dict(row) for row in values])
-        if statement.is_insert:
-            return await self.connection.execute(statement, dict(values or {}))
-        return await self.connection.execute(statement, {**self._bound, **(values or {})})
-
-    async def run(self, statement: Executable, values: Mapping[str, object]) -> list[Any]:
-        """Run a statement that is built once, straight by the driver, and give its rows as named tuples."""
-        known = prepared(statement)
-        cursor = self.driver.cursor()
-        await cursor.execute(known.text, {**known.literals, **self._bound, **values})
-        return list(map(known.row, await cursor.fetchall())) if cursor.pgresult and cursor.pgresult.nfields else []
+        await self.driver.execute(set_organization(organization_id).encode())

@@ -29,24 +29,25 @@ def by_organization(table: FromClause) -> ColumnElement[bool]:
     return condition
 
 
+def set_organization(organization_id: OrganizationId) -> str:
+    """Write the statement that binds a transaction to an organization; a UUID cannot be anything but a UUID."""
+    return f"SELECT set_config('agentmem.organization_id', '{organization_id!s}', true)"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Transaction:
-    """What an operation works with: statements, keys, the caller and one moment in time, all of one organization."""
+class Statements:
+    """What every transaction runs statements with."""
 
     connection: AsyncConnection
     driver: psycopg.AsyncConnection[TupleRow]
     """The same connection as the driver sees it."""
-    caller: Caller
-    keys: OrganizationKeys
     now: datetime
     tenant_filter: TenantFilter
-    touched: list[UUID] = field(default_factory=list)
-    """Ids that the audit entry of this operation will name."""
 
     @property
-    def organization_id(self) -> OrganizationId:
-        """The organization that every statement is bound to."""
-        return self.caller.organization_id
+    def bound(self) -> Mapping[str, object]:
+        """The values that every statement is given: the organization that it is bound to."""
+        raise NotImplementedError
 
     def own(self, table: FromClause) -> ColumnElement[bool]:
         """Give the condition that every statement on a tenant table carries."""
@@ -60,7 +61,7 @@ class Transaction:
             return await self.connection.execute(statement, [dict(row) for row in values])
         if isinstance(statement, Insert):
             return await self.connection.execute(statement, dict(values or {}))
-        return await self.connection.execute(statement, {OWN_ORGANIZATION: self.organization_id, **(values or {})})
+        return await self.connection.execute(statement, {**self.bound, **(values or {})})
 
     async def run(self, statement: Executable, values: Mapping[str, object]) -> list[Any]:
         """Run a statement that is built once, straight by the driver, and give its rows as named tuples.
@@ -69,8 +70,28 @@ class Transaction:
         """
         known = prepared(statement)
         cursor = self.driver.cursor()
-        await cursor.execute(known.text, {**known.literals, OWN_ORGANIZATION: self.organization_id, **values})
+        await cursor.execute(known.text, {**known.literals, **self.bound, **values})
         return list(map(known.row, await cursor.fetchall())) if cursor.pgresult and cursor.pgresult.nfields else []
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Transaction(Statements):
+    """What an operation works with: statements, keys, the caller and one moment in time, all of one organization."""
+
+    caller: Caller
+    keys: OrganizationKeys
+    touched: list[UUID] = field(default_factory=list)
+    """Ids that the audit entry of this operation will name."""
+
+    @property
+    def organization_id(self) -> OrganizationId:
+        """The organization that every statement is bound to."""
+        return self.caller.organization_id
+
+    @property
+    def bound(self) -> Mapping[str, object]:
+        """The values that every statement is given."""
+        return {OWN_ORGANIZATION: self.caller.organization_id}
 
     def touch(self, ids: Iterable[UUID]) -> None:
         """Name the things that this operation changed, for its audit entry."""
