@@ -69,13 +69,14 @@ async def under_load(state: FallbackState, disturb: Callable[[], None]) -> int:
     async def counts(least: int) -> bool:
         return done >= least
 
-    workers = [asyncio.create_task(work()) for _ in range(WORKERS)]
-    await eventually(lambda: counts(WORKERS * 2))
-    disturb()
-    before = done
-    await eventually(lambda: counts(before + WORKERS * 10))
-    ending.set()
-    await asyncio.gather(*workers)
+    async with asyncio.TaskGroup() as workers:
+        for _ in range(WORKERS):
+            workers.create_task(work())
+        await eventually(lambda: counts(WORKERS * 2))
+        disturb()
+        before = done
+        await eventually(lambda: counts(before + WORKERS * 10))
+        ending.set()
     return done - before
 
 

@@ -52,5 +52,4 @@ def balancer(directory: Path, ports: Sequence[int]) -> Iterator[str]:
             assert running.poll() is None, running.communicate()[1]
             yield url
         finally:
-            running.terminate()
-            running.wait()
+            running.kill()

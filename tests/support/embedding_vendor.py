@@ -68,7 +68,9 @@ def embedding_vendor() -> Iterator[Vendor]:
         vendor.url = f"http://127.0.0.1:{server.server_port}/v1"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
-        yield vendor
-        vendor.hold.set()
-        server.shutdown()
-        thread.join()
+        try:
+            yield vendor
+        finally:
+            vendor.hold.set()
+            server.shutdown()
+            thread.join()

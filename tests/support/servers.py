@@ -53,7 +53,8 @@ class ServerProcess:
         self._process = subprocess.Popen(
             [PROGRAM, "serve"], stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, env=self._environment, text=True
         )
-        self._readers = [threading.Thread(target=self._read_output), threading.Thread(target=self._read_errors)]
+        # Daemons: whoever inherited a pipe and lives on must not keep the tests from ending.
+        self._readers = [threading.Thread(target=read, daemon=True) for read in (self._read_output, self._read_errors)]
         for reader in self._readers:
             reader.start()
         if wait:
@@ -76,7 +77,8 @@ class ServerProcess:
         assert self._process is not None
         status = self._process.wait(STOPPING)
         for reader in self._readers:
-            reader.join()
+            reader.join(STOPPING)
+            assert not reader.is_alive(), "the server has ended, and something still holds its output open"
         return status
 
     def stop(self) -> int:
