@@ -36,11 +36,11 @@ def in_memory(_server: RedisServer) -> AbstractAsyncContextManager[State]:
 
 
 def in_redis(server: RedisServer) -> AbstractAsyncContextManager[State]:
-    return closed_at_the_end(RedisState(server.url))
+    return closed_at_the_end(RedisState(server.url, timeout=PATIENCE))
 
 
 def in_redis_or_memory(server: RedisServer) -> AbstractAsyncContextManager[State]:
-    return closed_at_the_end(FallbackState(RedisState(server.url), MemoryState()))
+    return closed_at_the_end(FallbackState(RedisState(server.url, timeout=PATIENCE), MemoryState()))
 
 
 def without_redis(_server: RedisServer) -> AbstractAsyncContextManager[State]:
@@ -62,7 +62,7 @@ async def state(request: pytest.FixtureRequest, server: RedisServer) -> AsyncIte
 
 @pytest.fixture
 async def shared(server: RedisServer) -> AsyncIterator[RedisState]:
-    state = RedisState(server.url)
+    state = RedisState(server.url, timeout=PATIENCE)
     yield state
     await state.aclose()
 

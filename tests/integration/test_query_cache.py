@@ -16,6 +16,7 @@ from agentmem.foundation.state.fallback import FallbackState
 from agentmem.foundation.state.memory import MemoryState
 from agentmem.foundation.state.redis import RedisState
 from agentmem.pipelines.retrieval.embeddings import QueryEmbeddings
+from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.stores import Store
 
@@ -56,7 +57,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 @pytest.fixture
 async def shared(store: Store, server: RedisServer) -> AsyncIterator[SharedQueries]:
-    state = FallbackState(RedisState(server.url), MemoryState())
+    state = FallbackState(RedisState(server.url, timeout=PATIENCE), MemoryState())
     yield SharedQueries(state=state, keys=store.app.database.keys)
     await state.aclose()
 

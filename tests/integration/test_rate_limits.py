@@ -15,6 +15,7 @@ from agentmem.foundation.state.port import State
 from agentmem.foundation.state.redis import RedisState
 from agentmem.pipelines.admission.quotas import RateLimits
 from tests.support.credentials import HandMovedClock, desk_of
+from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.served import client, key_of
 
@@ -65,7 +66,7 @@ async def test_the_last_request_of_a_limit_says_so_and_the_next_is_told_when_to_
 
 
 async def test_redis_grants_a_limit_as_the_process_itself_does(memory: AsyncMemory, server: RedisServer) -> None:
-    async with limited(memory, limits(key=3), RedisState(server.url)) as api:
+    async with limited(memory, limits(key=3), RedisState(server.url, timeout=PATIENCE)) as api:
         answers = [await api.get(COUNTED) for _ in range(4)]
 
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
@@ -74,7 +75,9 @@ async def test_redis_grants_a_limit_as_the_process_itself_does(memory: AsyncMemo
 
 
 async def test_a_request_takes_one_script_call_whatever_its_limits(memory: AsyncMemory, server: RedisServer) -> None:
-    async with limited(memory, limits(ip=100, key=100, organization=100), RedisState(server.url)) as api:
+    async with limited(
+        memory, limits(ip=100, key=100, organization=100), RedisState(server.url, timeout=PATIENCE)
+    ) as api:
         await api.get(COUNTED)
         before = server.calls("evalsha")
         for _ in range(5):

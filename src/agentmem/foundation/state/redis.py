@@ -36,8 +36,11 @@ _PAUSE: Final = 0.2
 class RedisState:
     """State in one Redis (7.0 or newer), or in one that speaks as it does; the keys of a call share a hash slot."""
 
-    def __init__(self, url: str) -> None:
-        """Connect when first used; raises :class:`ConfigurationError` if the URL is not one of Redis."""
+    def __init__(self, url: str, *, timeout: float = _TIMEOUT) -> None:
+        """Connect when first used; ``timeout`` is the seconds that Redis has for an answer.
+
+        Raises :class:`ConfigurationError` if the URL is not one of Redis.
+        """
         if not _INSTALLED:
             raise ConfigurationError(
                 "State in Redis needs the package redis.", hint="Install agentmem[server], which brings it."
@@ -46,8 +49,8 @@ class RedisState:
             self._redis = Redis.from_url(
                 url,
                 protocol=3,
-                socket_timeout=_TIMEOUT,
-                socket_connect_timeout=_TIMEOUT,
+                socket_timeout=timeout,
+                socket_connect_timeout=timeout,
                 health_check_interval=30,
                 retry=Retry(NoBackoff(), 0),
             )
@@ -57,6 +60,7 @@ class RedisState:
             ) from None
         script = files("agentmem.foundation.state").joinpath("rates.lua").read_text(encoding="utf-8")
         self._rates = self._redis.register_script(script)
+        self._timeout = timeout
         self._closed = False
 
     async def take(self, tag: str, quotas: Sequence[Quota], cost: int) -> Admission:
@@ -112,7 +116,7 @@ class RedisState:
         listening = self._redis.pubsub()
         try:
             await listening.subscribe(_channel(channel))
-            confirmed = await listening.get_message(timeout=_TIMEOUT)
+            confirmed = await listening.get_message(timeout=self._timeout)
         except (RedisError, OSError):
             confirmed = None
         if confirmed is None:
