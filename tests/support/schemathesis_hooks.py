@@ -12,8 +12,13 @@ from uuid import uuid4
 import schemathesis
 from schemathesis import Case, GenerationMode, HookContext, SerializationContext
 
-PRESENT: dict[str, object] = {"cursor": None, "networks": ["192.0.2.0/24"], "model": "default"}
-"""What only the store can say, or no pattern."""
+PRESENT: dict[str, object] = {
+    "cursor": None,
+    "networks": ["192.0.2.0/24"],
+    "model": "default",
+    "scopes": ["memory:read"],
+}
+"""What only the store can say, or no pattern: which scopes a key may have depends on the role of its member."""
 TAG = re.compile('"[1-9][0-9]{0,9}"')
 TO_COME = "2099-01-01T00:00:00Z"
 

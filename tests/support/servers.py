@@ -26,6 +26,7 @@ class ServerProcess:
     """A server on one port that can be stopped and started again; what it prints is kept."""
 
     def __init__(self, directory: Path, settings: Mapping[str, str]) -> None:
+        self.directory = directory
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.printed = ""
