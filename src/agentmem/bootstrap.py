@@ -70,15 +70,17 @@ Result = TypeVar("Result")
 log = structlog.get_logger(__name__)
 
 
-def unheard(_reason: str = "") -> None:
+def unheard(*_told: object) -> None:
     """Hear what a watcher is told, and do nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Watchers:
-    """What a server counts: a failed authentication, and a call that Redis did not answer."""
+    """What a server counts; ``embedded`` is told what was embedded, and in how many seconds."""
 
     failed: Callable[[str], None] = unheard
+    rate_limited: Callable[[str], None] = unheard
+    embedded: Callable[[str, float], None] = unheard
     fell_back: Callable[[], None] = unheard
 
 
@@ -158,7 +160,7 @@ async def open_app(
         state = open_state(settings, fell_back=watchers.fell_back)
         stack.push_async_callback(state.aclose)
         shared = None if settings.redis_url is None else SharedQueries(state=state, keys=database.keys)
-        embeddings = QueryEmbeddings(shared=shared)
+        embeddings = QueryEmbeddings(shared=shared, embedded=partial(watchers.embedded, "query"))
         stack.push_async_callback(embeddings.aclose)
         caller = local_operator(organization_id_of(settings.organization))
         await OrganizationService(database=database).register(caller, settings.organization)
@@ -185,7 +187,7 @@ async def open_app(
 def _assemble(opened: _Opened) -> App:
     settings, database, models = opened.settings, opened.database, opened.models
     memories = MemoryService(database=database)
-    ingestion = Ingestion(memories=memories, models=models, clock=utc_now, content_limit=settings.content_limit)
+    ingestion = _ingestion(opened, memories)
     upkeep = Upkeep(
         memories=MemoryUpkeep(database=database),
         graph=VectorGraph(database=database),
@@ -230,6 +232,16 @@ def _assemble(opened: _Opened) -> App:
     )
 
 
+def _ingestion(opened: _Opened, memories: MemoryService) -> Ingestion:
+    return Ingestion(
+        memories=memories,
+        models=opened.models,
+        clock=utc_now,
+        content_limit=opened.settings.content_limit,
+        embedded=partial(opened.watchers.embedded, "documents"),
+    )
+
+
 def _retrieval(opened: _Opened) -> Retrieval:
     return Retrieval(
         search_operation=MemorySearch(database=opened.database),
@@ -261,6 +273,7 @@ def _issuing(opened: _Opened, members: MemberService) -> Issuing:
         limits=RateLimits.of(opened.settings),
         meter=Meter(KeyUsage(database=opened.database)),
         failed=opened.watchers.failed,
+        limited=opened.watchers.rate_limited,
     )
     return Issuing(
         keys=keys,

@@ -16,7 +16,7 @@ from agentmem.foundation.authorization.caller import Caller, Permission
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.system import SystemPurpose, SystemTransaction
 from agentmem.foundation.database.transaction import Transaction
-from agentmem.foundation.ledger.audit import Outcome, write_audit_entry
+from agentmem.foundation.ledger.audit import Outcome, origin_of, write_audit_entry
 
 
 class Service(Protocol):
@@ -52,13 +52,13 @@ def operation(
                 async with service.database.transaction(caller, read_only=read_only) as tx:
                     result = await body(service, tx, *args, **kwargs)
                     if audit is not None:
-                        await write_audit_entry(tx, audit, Outcome.DONE, _origin_of(caller))
+                        await write_audit_entry(tx, audit, Outcome.DONE, origin_of(caller))
                     return result
             except AgentMemError as error:
                 if audit is not None and not error.retryable:
                     outcome = Outcome.DENIED if isinstance(error, PermissionDenied) else Outcome.FAILED
                     async with service.database.transaction(caller) as tx:
-                        await write_audit_entry(tx, audit, outcome, {"code": error.code, **_origin_of(caller)})
+                        await write_audit_entry(tx, audit, outcome, {"code": error.code, **origin_of(caller)})
                 raise
 
         gated.__dict__["operation"] = (permission, audit)
@@ -81,9 +81,3 @@ def system_operation(
         return cast("SystemGated[S, P, R]", wraps(body)(gated))
 
     return declare
-
-
-def _origin_of(caller: Caller) -> dict[str, str]:
-    """Name the key and the request that an entry of the server comes from; the embedded library has neither."""
-    named = {"api_key": caller.api_key_id, "request_id": caller.request_id}
-    return {name: value for name, value in named.items() if value is not None}

@@ -246,6 +246,18 @@ async def test_quotas_of_key_organization_and_address_are_charged_together(memor
     assert caught.value.retry_after >= 1
 
 
+async def test_limit_that_refuses_a_request_is_told(memory: AsyncMemory) -> None:
+    desk = desk_of(memory.app, limits=RateLimits(ip=0, key=2, organization=0, failures=0))
+    key = await desk.make(memory.app.caller)
+    for _ in range(2):
+        await desk.present(key)
+
+    with pytest.raises(RateLimited):
+        await desk.present(key)
+
+    assert desk.limited == ["key"]
+
+
 async def test_limit_of_a_key_goes_before_that_of_the_server(memory: AsyncMemory) -> None:
     desk = desk_of(memory.app, limits=RateLimits(ip=0, key=10, organization=0, failures=0))
     issued = await desk.make(memory.app.caller, requests_per_minute=2)

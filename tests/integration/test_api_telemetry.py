@@ -16,7 +16,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from agentmem import AsyncMemory
+from agentmem.bootstrap import open_app
+from agentmem.entrypoints.api.serving import watching
 from agentmem.foundation.telemetry.logs import set_up_logs
+from agentmem.foundation.telemetry.metrics import Metrics
 from tests.support.served import client, key_of, operator_key, served_by
 from tests.support.toys import SECRET, Toy
 
@@ -82,6 +85,22 @@ async def test_no_content_no_id_and_no_key_is_in_logs_or_metrics(memory: AsyncMe
     assert 'agentmem_http_requests_total{method="POST",route="/v1/memories",status="201"} 1.0' in text
     assert 'agentmem_problems_total{code="input_invalid"} 1.0' in text
     assert 'agentmem_http_request_seconds_count{route="/v1/memories/search"} 1.0' in text
+
+
+async def test_refusing_limits_and_calls_of_the_model_are_counted(memory: AsyncMemory) -> None:
+    metrics, key = Metrics(), await key_of(memory)
+    settings = memory.app.settings.model_copy(update={"rate_limit_key": 20})
+    async with open_app(settings, background=False, watchers=watching(metrics)) as app, client(app, key) as opened:
+        await opened.post("/v1/memories", json={"content": "Ada likes tea.", "user_id": "ada"})
+        question = {"query": uuid4().hex, "scope": {"user_id": "ada"}}
+        answers = [await opened.post("/v1/memories/search", json=question) for _ in range(20)]
+
+    text = metrics.text().decode()
+    refused = sum(answer.status_code == 429 for answer in answers)
+    assert refused > 0
+    assert f'agentmem_rate_limited_total{{dimension="key"}} {refused}.0' in text
+    assert 'agentmem_embedding_seconds_count{kind="documents"} 1.0' in text
+    assert 'agentmem_embedding_seconds_count{kind="query"} 1.0' in text
 
 
 async def test_metrics_are_for_operators(memory: AsyncMemory) -> None:

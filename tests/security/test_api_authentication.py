@@ -17,6 +17,7 @@ from agentmem import AsyncMemory
 from agentmem.features.identity.credential import new_credential
 from agentmem.foundation.authorization.roles import ROLES
 from agentmem.schemas.access import Permission, Role
+from agentmem.schemas.audit import AuditQuery
 from agentmem.schemas.keys import IssuedKey, KeyEnvironment
 from tests.support.credentials import Desk, desk_of
 from tests.support.served import client, served_by
@@ -267,6 +268,23 @@ async def test_key_without_the_permission_is_refused(scene: Scene, permission: P
         answer = await one.ask(scene.api, lacking)
         assert (one.name, answer.status_code, answer.json()["code"]) == (one.name, 403, "permission_denied")
         assert permission.value in answer.json()["detail"]
+
+
+async def test_use_of_a_key_for_what_it_may_not_do_is_written_down_a_few_times_a_minute(scene: Scene) -> None:
+    caller = scene.memory.app.caller
+    issued = await scene.desk.make(caller, scopes=[Permission.MEMORY_READ])
+    headers = {"Authorization": f"Bearer {issued.key}"}
+    for _ in range(12):
+        answer = await scene.api.post("/v1/memories", json={"content": "Not stored."}, headers=headers)
+        assert answer.status_code == 403
+
+    query = AuditQuery(action="request.refused", limit=100)
+    entries = (await scene.memory.app.audit.page(caller, query)).items
+    assert len(entries) == 10
+    assert {entry.outcome for entry in entries} == {"denied"}
+    assert entries[0].detail["api_key"] == issued.api_key.id
+    assert entries[0].detail["permission"] == "memory:write"
+    assert entries[0].detail["route"] == "POST /v1/memories"
 
 
 async def test_key_that_is_bound_to_another_user_reaches_nothing(scene: Scene) -> None:

@@ -16,8 +16,9 @@ from fastapi.routing import APIRoute
 from agentmem import AsyncMemory
 from agentmem.entrypoints.api.application import create_routes
 from agentmem.entrypoints.api.skin import API_HEADERS, DOCS_HEADERS
+from agentmem.errors import AgentMemError
 from tests.support.served import client, key_of, served_by
-from tests.support.toys import SECRET, Toy
+from tests.support.toys import RETRY_AFTER, SECRET, Toy, errors_of_ours
 
 ORIGIN = "https://console.example"
 STRANGER = "https://evil.example"
@@ -133,6 +134,19 @@ async def test_every_error_is_dressed_and_open_to_listed_origins_only(
             known = origin == ORIGIN
             assert response.headers.get("access-control-allow-origin") == (ORIGIN if known else None)
             assert response.headers.get("access-control-allow-credentials") == ("true" if known else None)
+
+
+@pytest.mark.parametrize("error", errors_of_ours(), ids=lambda error: error.code)
+async def test_every_error_of_ours_is_dressed(error: type[AgentMemError]) -> None:
+    toy = Toy(cors_origins=(ORIGIN,))
+    async with toy.client(Origin=ORIGIN) as opened:
+        response = await opened.get(f"/error/{error.code}")
+
+    assert response.status_code == error.status
+    assert_dressed(response)
+    assert response.headers["access-control-allow-origin"] == ORIGIN
+    if error.retryable:
+        assert response.headers["retry-after"] == str(RETRY_AFTER)
 
 
 async def test_bodies_are_counted_while_they_arrive() -> None:

@@ -46,6 +46,7 @@ class Desk:
     admission: Admission
     ticks: HandMovedClock
     failures: list[str]
+    limited: list[str]
 
     @property
     def keys(self) -> ApiKeyService:
@@ -82,7 +83,7 @@ def desk_of(
     """Open a desk over an application's database; desks that share a state are servers of one installation."""
     database = database or app.database
     state = state or MemoryState()
-    ticks, failures = HandMovedClock(), list[str]()
+    ticks, failures, limited = HandMovedClock(), list[str](), list[str]()
     keys, members = ApiKeyService(database=database), MemberService(database=database)
     admission = Admission(
         keys=keys,
@@ -92,13 +93,14 @@ def desk_of(
         limits=limits,
         meter=Meter(KeyUsage(database=database), clock=database.clock),
         failed=failures.append,
+        limited=limited.append,
         clock=database.clock,
         ticks=ticks,
     )
     issuing = Issuing(
         keys=keys, members=members, admission=admission, state=state, default_days=90, clock=database.clock
     )
-    return Desk(issuing=issuing, admission=admission, ticks=ticks, failures=failures)
+    return Desk(issuing=issuing, admission=admission, ticks=ticks, failures=failures, limited=limited)
 
 
 def moved(app: App, **by: float) -> Database:

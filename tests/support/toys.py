@@ -16,12 +16,24 @@ from agentmem.entrypoints.api import problems
 from agentmem.entrypoints.api.application import surround
 from agentmem.entrypoints.api.bodies import BodyLimit
 from agentmem.entrypoints.api.draining import Draining
-from agentmem.errors import NotFound
+from agentmem.errors import AgentMemError, NotFound
 from agentmem.foundation.telemetry.metrics import Metrics
 from agentmem.settings import Settings
 
 OPEN: dict[str, str | float | None] = {"x-agentmem-permission": None}
 SECRET = "hunter2-in-a-message"
+
+
+RETRY_AFTER = 7
+
+
+def errors_of_ours() -> list[type[AgentMemError]]:
+    """Give every class of errors."""
+    found, new = [AgentMemError], [AgentMemError]
+    while new:
+        new = [error for parent in new for error in parent.__subclasses__()]
+        found += new
+    return found
 
 
 class Toy:
@@ -45,6 +57,7 @@ class Toy:
         add("/echo", self.echo, methods=["POST"], openapi_extra=OPEN)
         add("/large", self.echo, methods=["POST"], openapi_extra={**OPEN, "x-agentmem-body": BodyLimit.UNBOUNDED.value})
         add("/fail", self.fail, methods=["GET"], openapi_extra=OPEN)
+        add("/error/{code}", self.error, methods=["GET"], openapi_extra=OPEN)
         add("/missing/{name}", self.missing, methods=["GET"], openapi_extra=OPEN)
         add("/wait", self.wait, methods=["GET"], openapi_extra=OPEN)
         add("/health/live", self.live, methods=["GET"], openapi_extra=OPEN)
@@ -59,6 +72,10 @@ class Toy:
     async def fail(self) -> Response:
         """Fail as a fault of the program does."""
         raise RuntimeError(SECRET)
+
+    async def error(self, code: str) -> Response:
+        """Raise the error of this code."""
+        raise next(error for error in errors_of_ours() if error.code == code)("It is so.", retry_after=RETRY_AFTER)
 
     async def missing(self, name: str) -> Response:
         """Say that there is no such thing."""

@@ -23,7 +23,7 @@ from agentmem.entrypoints.api.idempotency import answered_once
 from agentmem.entrypoints.api.json_body import JsonRequest
 from agentmem.entrypoints.api.problems import invalid_input
 from agentmem.entrypoints.api.serving import Served
-from agentmem.errors import AgentMemError, Unauthenticated
+from agentmem.errors import AgentMemError, PermissionDenied, Unauthenticated
 from agentmem.foundation.authorization.caller import Caller, Permission
 from agentmem.pipelines.admission.admission import Admitted, Presented
 from agentmem.pipelines.admission.quotas import rate_headers
@@ -110,7 +110,7 @@ class _Gate:
 
     async def _let_in(self, request: Request, caller: Caller) -> Response:
         if self.rules.permission not in {ANY_KEY, PUBLIC}:
-            caller.require(Permission(self.rules.permission))
+            await _require(request, caller, Permission(self.rules.permission))
         if self.rules.if_match:
             if_version_of(request)
         if request.method == "POST":
@@ -125,6 +125,15 @@ class _Gate:
             return await self.inner(request)
         except RequestValidationError as error:
             raise invalid_input(error) from None
+
+
+async def _require(request: Request, caller: Caller, permission: Permission) -> None:
+    try:
+        caller.require(permission)
+    except PermissionDenied:
+        route = f"{request.method} {context_of(request.scope).route}"
+        await served_of(request).admission.note_refusal(caller, permission, route)
+        raise
 
 
 def router(tag: str) -> APIRouter:

@@ -14,11 +14,11 @@ from typing import Final, TypeVar
 import structlog
 import uvicorn
 
-from agentmem.bootstrap import App, Watchers, open_app
+from agentmem.bootstrap import App, open_app
 from agentmem.entrypoints.api.application import create_api
 from agentmem.entrypoints.api.draining import Draining
 from agentmem.entrypoints.api.protocol import MOST_HEAD_BYTES, SkinnedProtocol
-from agentmem.entrypoints.api.serving import Served
+from agentmem.entrypoints.api.serving import Served, watching
 from agentmem.errors import ConfigurationError
 from agentmem.foundation.telemetry.export import export_traces
 from agentmem.foundation.telemetry.logs import forward_library_logs
@@ -85,13 +85,12 @@ async def serve(settings: Settings, announce: Callable[[Announcement], None]) ->
     """
     forward_library_logs(settings.log_level)
     metrics, draining = Metrics(), Draining()
-    watchers = Watchers(failed=metrics.authentication_failed, fell_back=metrics.fell_back)
     async with AsyncExitStack() as stack:
         listener = _bind(settings)
         stack.callback(listener.close)
         if settings.otlp_endpoint is not None:
             stack.push_async_callback(asyncio.to_thread, export_traces(settings.otlp_endpoint))
-        app = await stack.enter_async_context(open_app(settings, background=False, watchers=watchers))
+        app = await stack.enter_async_context(open_app(settings, background=False, watchers=watching(metrics)))
         await stack.enter_async_context(app.platform.caretaker.serving(shared=settings.redis_url is not None))
         _work_behind(stack, app)
         if settings.metrics_port is not None:

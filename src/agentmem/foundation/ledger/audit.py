@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
+from agentmem.foundation.authorization.caller import Caller
 from agentmem.foundation.database.bulk import Rows, as_arrays, insert_arrays, write_together
 from agentmem.foundation.database.transaction import Transaction
 from agentmem.foundation.ledger.tables import audit_entries
@@ -17,6 +18,12 @@ class Outcome(StrEnum):
     DONE = "done"
     DENIED = "denied"
     FAILED = "failed"
+
+
+def origin_of(caller: Caller) -> dict[str, str]:
+    """Name the key and the request that an entry of the server comes from; the embedded library has neither."""
+    named = {"api_key": caller.api_key_id, "request_id": caller.request_id}
+    return {name: value for name, value in named.items() if value is not None}
 
 
 INSERT_ENTRIES = insert_arrays(audit_entries)

@@ -41,6 +41,19 @@ class Metrics:
             ("reason",),
             registry=self.registry,
         )
+        self._rate_limited = Counter(
+            "agentmem_rate_limited",
+            "Requests that a rate limit refused, and which.",
+            ("dimension",),
+            registry=self.registry,
+        )
+        self._embedding = Histogram(
+            "agentmem_embedding_seconds",
+            "Time of one call of the embedding model, by what it embeds.",
+            ("kind",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
         self._fallbacks = Counter(
             "agentmem_state_fallback", "Calls answered by this process for want of Redis.", registry=self.registry
         )
@@ -57,6 +70,14 @@ class Metrics:
     def authentication_failed(self, reason: str) -> None:
         """Count a request whose key was refused."""
         self._unauthenticated.labels(reason).inc()
+
+    def rate_limited(self, dimension: str) -> None:
+        """Count a request that a rate limit refused."""
+        self._rate_limited.labels(dimension).inc()
+
+    def embedded(self, kind: str, seconds: float) -> None:
+        """Count a call of the embedding model; ``kind`` is ``query`` or ``documents``."""
+        self._embedding.labels(kind).observe(seconds)
 
     def fell_back(self) -> None:
         """Count a call that the shared state did not answer."""

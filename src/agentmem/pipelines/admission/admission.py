@@ -6,7 +6,7 @@ import asyncio
 import hmac
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from time import monotonic
@@ -17,17 +17,18 @@ from agentmem.errors import NotFound, Unauthenticated
 from agentmem.features.identity.credential import Credential, read_credential
 from agentmem.features.identity.service import ApiKeyService
 from agentmem.features.organizations.members import MemberService
-from agentmem.foundation.authorization.caller import Caller
+from agentmem.foundation.authorization.caller import Caller, Permission
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.encryption.index import IndexKeys
 from agentmem.foundation.encryption.secret import KEY_BYTES, SecretKey
+from agentmem.foundation.ledger.audit import Outcome, origin_of, write_audit_entry
 from agentmem.foundation.state import port
-from agentmem.foundation.state.port import PUBLIC, State
+from agentmem.foundation.state.port import PUBLIC, Quota, State
 from agentmem.kit.clock import Clock, utc_now
 from agentmem.kit.ids import OrganizationId
 from agentmem.kit.networks import Address
 from agentmem.pipelines.admission.metering import Meter
-from agentmem.pipelines.admission.quotas import RateLimits, require_allowed
+from agentmem.pipelines.admission.quotas import RateLimits, require_allowed, tightest
 from agentmem.pipelines.admission.standing import Holder, holder_of, members_of
 from agentmem.schemas.access import Role
 
@@ -37,6 +38,7 @@ REVOKED: Final = "revoked"
 """The channel on which revoked keys are named, several with a space between them."""
 _SCHEME: Final = "bearer "
 _MOST_KNOWN: Final = 10_000
+_NOTED_REFUSALS: Final = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,10 +86,14 @@ class Admission:
         limits: RateLimits,
         meter: Meter,
         failed: Callable[[str], None] = lambda _reason: None,
+        limited: Callable[[str], None] = lambda _dimension: None,
         clock: Clock = utc_now,
         ticks: Callable[[], float] = monotonic,
     ) -> None:
-        """Make an admission; ``failed`` is called with a word for each failure, ``ticks`` gives seconds."""
+        """Make an admission; ``ticks`` gives seconds.
+
+        ``failed`` is called with a word for each failure, ``limited`` with the limit that refused a request.
+        """
         self.meter = meter
         self._keys = keys
         self._members = members
@@ -95,6 +101,7 @@ class Admission:
         self._state = state
         self._limits = limits
         self._failed = failed
+        self._limited = limited
         self._clock = clock
         self._ticks = ticks
         self._known: OrderedDict[str, _Known] = OrderedDict()
@@ -111,7 +118,7 @@ class Admission:
         """
         holder = await self._authenticate(presented)
         key, caller = holder.key, holder.caller
-        admission = await self._state.take(
+        admission = await self._charge(
             str(caller.organization_id),
             self._limits.of_request(
                 address=presented.address,
@@ -122,7 +129,6 @@ class Admission:
             ),
             cost,
         )
-        require_allowed(admission)
         holder.require_active()
         return Admitted(
             caller=replace(caller, request_id=presented.request_id),
@@ -134,7 +140,18 @@ class Admission:
 
     async def admit_stranger(self, address: Address, cost: int) -> port.Admission:
         """Charge a request that needs no key as a failure of its address would be; raises :class:`RateLimited`."""
-        return require_allowed(await self._state.take(PUBLIC, self._limits.of_failure(address), cost))
+        return await self._charge(PUBLIC, self._limits.of_failure(address), cost)
+
+    async def note_refusal(self, caller: Caller, permission: Permission, route: str) -> None:
+        """Write down in the organization's audit trail that a key was used for what it may not do.
+
+        The first ten of a key in a minute are written, so that nobody fills the trail by asking on and on.
+        """
+        quota = Quota(name="refusals", subject=caller.api_key_id or caller.principal_id, limit=_NOTED_REFUSALS)
+        if (await self._state.take(str(caller.organization_id), [quota], 1)).allowed:
+            detail = {"permission": permission.value, "route": route, **origin_of(caller)}
+            async with self._database.transaction(caller) as tx:
+                await write_audit_entry(tx, "request.refused", Outcome.DENIED, detail)
 
     async def holder_of(self, text: str) -> Holder | None:
         """Find whose key a text is, whole and right, whether the key is good or not."""
@@ -166,7 +183,7 @@ class Admission:
             await self._refuse(presented.address, "malformed")
         if credential.key_id not in self._known:
             # Whoever guesses keys does not reach the database; keys in use are not locked out by it.
-            require_allowed(await self._state.take(PUBLIC, self._limits.of_failure(presented.address), 0))
+            await self._charge(PUBLIC, self._limits.of_failure(presented.address), 0)
         holder = await self._check(credential)
         if holder is None:
             await self._refuse(presented.address, "unknown")
@@ -184,10 +201,16 @@ class Admission:
 
     async def _refuse(self, address: Address, reason: str) -> NoReturn:
         self._failed(reason)
-        require_allowed(await self._state.take(PUBLIC, self._limits.of_failure(address), 1))
+        await self._charge(PUBLIC, self._limits.of_failure(address), 1)
         raise Unauthenticated(
             "The request carries no valid API key.", hint="Send one as `Authorization: Bearer amk_...`."
         )
+
+    async def _charge(self, tag: str, quotas: Sequence[Quota], cost: int) -> port.Admission:
+        admission = await self._state.take(tag, quotas, cost)
+        if not admission.allowed:
+            self._limited(tightest(admission).quota.name)
+        return require_allowed(admission)
 
     async def _find(self, key_id: str) -> Holder | None:
         known = self._known.get(key_id)

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from time import perf_counter
 from typing import Final, Protocol, TypeVar
 
 import structlog
@@ -66,6 +67,8 @@ class Ingestion:
     models: Models
     clock: Clock
     content_limit: int
+    embedded: Callable[[float], None]
+    """Is told how many seconds each call of the model took."""
 
     async def add(self, caller: Caller, drafts: Sequence[Draft], idempotency_key: str | None = None) -> Added:
         """Store drafts, all or none, in one transaction."""
@@ -149,7 +152,9 @@ class Ingestion:
     async def prepare(self, drafts: Sequence[Draft], embedder: Embedder) -> list[PreparedMemory]:
         """Analyse and embed drafts; raises :class:`EmbedderUnavailable`."""
         texts = [indexed_text(draft.new.content, draft.new.actor)[:EMBEDDED_CHARACTERS] for draft in drafts]
+        began = perf_counter()
         embeddings = await embedder.embed_documents(texts)
+        self.embedded(perf_counter() - began)
         if sum(map(len, texts)) <= INLINE_CHARACTERS:
             return self._analysed(drafts, embeddings, embedder.model)
         return await asyncio.to_thread(self._analysed, drafts, embeddings, embedder.model)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable
+from time import perf_counter
 from typing import Final
 
 from agentmem.foundation.authorization.caller import Caller
@@ -25,8 +27,16 @@ class QueryEmbeddings:
     wait for it and is not kept. What ``shared`` holds is asked before the model, where there is one.
     """
 
-    def __init__(self, *, shared: SharedQueries | None = None, capacity: int = KEPT_QUERIES) -> None:
+    def __init__(
+        self,
+        *,
+        shared: SharedQueries | None = None,
+        capacity: int = KEPT_QUERIES,
+        embedded: Callable[[float], None] = lambda _seconds: None,
+    ) -> None:
+        """Make it empty; ``embedded`` is told how many seconds each call of the model took."""
         self._shared = shared
+        self._embedded = embedded
         self._capacity = capacity
         self._kept: OrderedDict[_Key, Embedding] = OrderedDict()
         self._running: dict[_Key, asyncio.Task[Embedding]] = {}
@@ -65,15 +75,21 @@ class QueryEmbeddings:
     async def _shared_or_made(self, key: _Key, embedder: Embedder) -> Embedding:
         organization_id, _, text = key
         if self._shared is None:
-            return await embedder.embed_query(text)
+            return await self._made(embedder, text)
         found = await self._shared.find(organization_id, embedder, text)
         if found is not None:
             return found
-        embedding = await embedder.embed_query(text)
+        embedding = await self._made(embedder, text)
         # The search goes on; the other processes have it a moment later.
         sharing = asyncio.create_task(self._shared.put(organization_id, embedder, text, embedding))
         self._sharing.add(sharing)
         sharing.add_done_callback(self._sharing.discard)
+        return embedding
+
+    async def _made(self, embedder: Embedder, text: str) -> Embedding:
+        began = perf_counter()
+        embedding = await embedder.embed_query(text)
+        self._embedded(perf_counter() - began)
         return embedding
 
 
