@@ -1,4 +1,4 @@
-"""Install the programs that the tests start beside PostgreSQL: Redis and HAProxy (run by `make services`).
+"""Install the programs that the tests start beside PostgreSQL: Redis, HAProxy and Chromium (run by `make services`).
 
 They come from where the system's packages come from. The tests run processes of their own on free ports and touch no
 service that a package may set up. Where they cannot be installed the script says so and succeeds: the tests that need
@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 
-PACKAGES = {"redis-server": "redis-server", "haproxy": "haproxy"}
+PACKAGES = {"redis-server": "redis-server", "haproxy": "haproxy", "chromium": "chromium"}
 """The package of each program."""
 SYSTEM_PATH = "/usr/sbin:/usr/local/sbin:/opt/homebrew/bin"
 
@@ -23,12 +23,13 @@ def missing() -> list[str]:
     return [package for program, package in PACKAGES.items() if shutil.which(program, path=path) is None]
 
 
-def install(packages: list[str]) -> int:
-    """Install packages with apt-get, without a question; gives its exit status."""
+def install(packages: list[str]) -> None:
+    """Install packages with apt-get, without a question, each by itself: one that is not to be had stops none."""
     apt = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
     apt += ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet=2"]
     subprocess.run([*apt, "update"], check=False)  # an index that is out of date may still do
-    return subprocess.run([*apt, "install", "--yes", "--no-install-recommends", *packages], check=False).returncode
+    for package in packages:
+        subprocess.run([*apt, "install", "--yes", "--no-install-recommends", package], check=False)
 
 
 def main() -> None:
@@ -41,8 +42,9 @@ def main() -> None:
         print(f"Please install: {names}. Tests that need them are skipped until then.", file=sys.stderr)
         return
     print(f"Installing {names} ...", file=sys.stderr)
-    if install(packages) != 0 or missing():
-        print(f"Could not install {names}. Tests that need them are skipped until they are there.", file=sys.stderr)
+    install(packages)
+    if left := " ".join(missing()):
+        print(f"Could not install {left}. Tests that need them are skipped until they are there.", file=sys.stderr)
 
 
 if __name__ == "__main__":

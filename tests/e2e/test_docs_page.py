@@ -73,7 +73,7 @@ async def test_docs_can_be_switched_off(memory: AsyncMemory) -> None:
 def test_browser_shows_the_page_and_refuses_nothing_of_it(tmp_path: Path) -> None:
     chromium = shutil.which("chromium")
     if chromium is None:
-        pytest.skip("needs chromium")
+        pytest.skip("needs chromium: make services")
     with servers(tmp_path / "data", 1, drain_seconds="0") as (server,):
         seen = subprocess.run(
             [

@@ -27,7 +27,7 @@ def program(folder: Path, name: str, text: str = "exit 0") -> Path:
 
 
 def test_nothing_is_installed_where_everything_is_there(tmp_path: Path) -> None:
-    for name in ("redis-server", "haproxy"):
+    for name in ("redis-server", "haproxy", "chromium"):
         program(tmp_path, name)
     program(tmp_path, "apt-get", "exit 1")
 

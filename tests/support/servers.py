@@ -48,6 +48,12 @@ class ServerProcess:
         assert found is not None, self.printed + self.said
         return found.group()
 
+    @property
+    def process_id(self) -> int:
+        """The id of the running process."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self, *, wait: bool = True) -> None:
         """Start it, and wait until it takes requests."""
         pipe = subprocess.PIPE

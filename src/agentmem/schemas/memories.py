@@ -202,6 +202,11 @@ class ExportedMemory(Schema):
     thread: int
     versions: Annotated[list[ExportedVersion], Field(min_length=1)]
 
+    @property
+    def characters(self) -> int:
+        """The length of all its contents."""
+        return sum(len(version.memory.content) for version in self.versions)
+
 
 class Deleted(Schema):
     """How many memories a call deleted."""

@@ -37,6 +37,8 @@ from agentmem.schemas.memories import (
 
 BATCH: Final = 256
 """Memories of a bulk add that are embedded and written together."""
+BATCH_CHARACTERS: Final = 4_000_000
+"""Characters of them: a batch of long texts is full before it has as many memories."""
 
 EMBEDDED_CHARACTERS: Final = 8000
 """How much of a memory its vectors see; the mean of more would mean little. Its words are indexed to the end."""
@@ -57,6 +59,11 @@ class Draft:
     new: NewMemory
     thread: int
     on_duplicate: OnDuplicate
+
+    @property
+    def characters(self) -> int:
+        """The length of its content."""
+        return len(self.new.content)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,6 +216,9 @@ class _Threaded(Protocol):
     @property
     def thread(self) -> int: ...
 
+    @property
+    def characters(self) -> int: ...
+
 
 Threaded = TypeVar("Threaded", bound=_Threaded)
 
@@ -216,11 +226,14 @@ Threaded = TypeVar("Threaded", bound=_Threaded)
 async def batches(items: AsyncIterator[Threaded]) -> AsyncIterator[list[Threaded]]:
     """Cut a stream into batches, between two conversations where that is possible."""
     batch: list[Threaded] = []
+    characters = 0
     async for item in items:
-        if len(batch) >= BATCH and (item.thread != batch[-1].thread or len(batch) >= 2 * BATCH):
+        fullness = max(len(batch) / BATCH, characters / BATCH_CHARACTERS)
+        if fullness >= 1 and (item.thread != batch[-1].thread or fullness >= 2):
             yield batch
-            batch = []
+            batch, characters = [], 0
         batch.append(item)
+        characters += item.characters
     if batch:
         yield batch
 

@@ -11,13 +11,17 @@ from agentmem.errors import ImportFailed, InvalidInput
 from agentmem.features.memories.transfer import MemoryTransfer
 from agentmem.foundation.authorization.caller import Caller
 from agentmem.pipelines.ingestion.drafts import DraftReader
-from agentmem.pipelines.ingestion.pipeline import BATCH, Draft, Ingestion, batches
+from agentmem.pipelines.ingestion.pipeline import Draft, Ingestion, batches
 from agentmem.schemas.base import check_json, parse
 from agentmem.schemas.items import Attributes
 from agentmem.schemas.memories import ExportedMemory, Imported, MemoryRecord, NewMemory, OnDuplicate, Scope
 
 Progress = Callable[[int], None]
 LONGEST_LINE: Final = 64 * 1024 * 1024
+
+
+EXPORTED_TOGETHER: Final = 32
+"""Memories of an export that are read together; each may be a megabyte, and have many versions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +34,7 @@ class Transfer:
     async def export_lines(self, caller: Caller, scope: Scope) -> AsyncIterator[str]:
         """Write the scope's memories in the order of their places, each read as it is when its batch is read."""
         after = -1
-        while batch := await self.stored.read(caller, scope, after, BATCH):
+        while batch := await self.stored.read(caller, scope, after, EXPORTED_TOGETHER):
             for memory in batch:
                 yield memory.exported.model_dump_json(exclude_none=True)
             after = batch[-1].place
