@@ -22,13 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentmem.features.memories.index_entry import IndexEntry, build, decode_all, encode, indexed_text
+from agentmem.features.memories.index_reading import Nearest
 from agentmem.foundation.inference.open import DEFAULT_MODEL, open_embedder
 from agentmem.foundation.inference.port import Embedder, Embedding
 from agentmem.pipelines.retrieval.fuse import FoundByWords, choose, stretched, with_neighbours
 from agentmem.pipelines.retrieval.late import query_vectors
 from agentmem.pipelines.retrieval.lexical import Matches, Postings
 from agentmem.pipelines.retrieval.query import parse_query
-from agentmem.pipelines.retrieval.signals import NAMES, Nearest, Pool, gather
+from agentmem.pipelines.retrieval.signals import NAMES, Pool, gather
 from agentmem.pipelines.retrieval.weights import WITH_MODEL, WORDS_ONLY, Weights
 from benchmarks.datasets import CATEGORIES, HEADLINE, Conversation, Question, Turn, read_locomo
 

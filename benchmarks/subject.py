@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from agentmem import AsyncMemory
 from agentmem.bootstrap import App
-from agentmem.features.memories.index_reading import Candidates
-from agentmem.features.memories.searching import Gathered
+from agentmem.features.memories.index_reading import Candidates, Nearest
+from agentmem.features.memories.searching import Query, Words
 from agentmem.pipelines.retrieval.pipeline import view_of
 from agentmem.schemas.memories import Scope
 from agentmem.schemas.requests import ReadRequest
@@ -145,9 +145,8 @@ class Subject:
         shares, wanted = [], min(NEAREST, len(exact))
         for query in queries:
             pooled = (await self._app.models.current.embed_query(query)).pooled
-            probe, search = _Probe(), self._app.retrieval.search_operation
-            words = await search.words(self._app.caller, view.scope, [])
-            await search.search(self._app.caller, view, words, pooled, probe)
+            probe, asked = _Probe(), Query(terms=[], model=self._app.models.current.model, pooled=pooled)
+            await self._app.retrieval.search_operation.search(self._app.caller, view, asked, probe)
             bound = float(np.sort(exact @ pooled)[-wanted]) - ROUNDING
             shares.append(float(np.count_nonzero(probe.similarities[:wanted] >= bound)) / wanted)
         return {"recall": float(np.mean(shares))}
@@ -175,9 +174,14 @@ class _Probe:
     def __init__(self) -> None:
         self.similarities: NDArray[np.float32] = np.zeros(0, np.float32)
 
-    def shortlist(self, gathered: Gathered) -> NDArray[np.int64]:
+    def weigh(self, words: Words) -> None:
+        """Have no words to score."""
+        assert not words.postings
+
+    def shortlist(self, nearest: Nearest | None, *, sifted: bool) -> NDArray[np.int64]:
         """Keep the similarities, and choose nothing."""
-        self.similarities = np.sort(gathered.similarities)[::-1]
+        assert nearest is not None or sifted
+        self.similarities = np.zeros(0, np.float32) if nearest is None else nearest.similarities
         return np.zeros(0, np.int64)
 
     def is_starved(self, candidates: Candidates) -> bool:

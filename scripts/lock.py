@@ -16,8 +16,8 @@ COMPILE = (
     *("uv", "pip", "compile", "--quiet", "pyproject.toml"),
     *("--universal", "--python-version", "3.11"),
     *("--generate-hashes", "--no-header", "--no-emit-index-url", "--no-emit-find-links"),
-    # An extra stands in its pin, because pip before 23.3 otherwise resolves `name[extra]` to the newest release and then
-    # refuses it for having no hash.
+    # An extra stands in its pin: pip before 23.3 otherwise resolves `name[extra]` to the newest release, and refuses it
+    # for having no hash.
     "--no-strip-extras",
 )
 

@@ -156,12 +156,11 @@ async def test_traces_lead_through_add_and_search(memory: AsyncMemory, exporter:
         "POST /v1/memories/search",
         "memory.search",
         "memory.search.embed",
-        "memory.search.words",
-        "memory.search.candidates",
+        "memory.search.find",
     }
     named = {span.name: span for span in spans}
     assert parent_of(named["memory.add"], spans) == "POST /v1/memories"
-    assert parent_of(named["memory.search.words"], spans) == "memory.search"
+    assert parent_of(named["memory.search.find"], spans) == "memory.search"
     assert parent_of(named["memory.search.embed"], spans) == "memory.search"
     assert CANARY not in "".join(span.to_json() for span in spans)
 

@@ -135,8 +135,6 @@ async def test_no_operation_of_a_bound_caller_reaches_the_rest_of_its_organizati
     assert isinstance(error, NotFound) or name not in NOT_FOUND
     if name not in OWN:
         assert CANARY not in repr(given)
-    # What words find is narrowed by the user alone; it never leaves the search, which is narrowed by all ids.
-    if name not in OWN and (name, bound == "user_id") != ("MemorySearch.words", False):
         assert not [place for place in neighbours.foreign.places if str(place) in repr(given)]
 
 

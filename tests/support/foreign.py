@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agentmem import AsyncMemory
-from agentmem.features.memories.index_reading import Statistics
-from agentmem.features.memories.index_writing import POSTING
+from agentmem.features.memories.index_reading import Candidates, Nearest
 from agentmem.features.memories.model import PreparedMemory, StoredVersion
-from agentmem.features.memories.searching import Words
+from agentmem.features.memories.searching import Query, Ranking, Words
 from agentmem.foundation.authorization.caller import Caller, Permission
 from agentmem.kit.ids import MemoryId, OrganizationId, Place
 from agentmem.pipelines.ingestion.pipeline import Draft
 from agentmem.pipelines.retrieval.query import parse_query
-from agentmem.pipelines.retrieval.ranking import QueryRanking
 from agentmem.schemas.keys import NewApiKey
 from agentmem.schemas.memories import ExportedMemory, ExportedVersion, NewMemory, OnDuplicate, Scope
 from agentmem.schemas.organizations import NewMember
 
 Call = Callable[[Any, Caller, "Foreign"], Awaitable[object]]
+
+
+class GraspingRanking:
+    """A ranking that asks for these places whatever was found, and wants all of them, whatever can be read of them."""
+
+    def __init__(self, places: NDArray[np.int64]) -> None:
+        self._places = places
+
+    def weigh(self, words: Words) -> None:
+        assert words.statistics.model
+
+    def shortlist(self, nearest: Nearest | None, *, sifted: bool) -> NDArray[np.int64]:
+        assert nearest is not None
+        assert not sifted
+        return self._places
+
+    def is_starved(self, candidates: Candidates) -> bool:
+        return candidates.places is None
+
+    def order(self, candidates: Candidates) -> Sequence[int]:
+        return [*self._places.tolist(), *candidates.places.tolist()]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,22 +74,13 @@ class Foreign:
         return [(version, self.prepared) for version in self.versions]
 
     @property
-    def terms(self) -> list[str]:
-        return list(parse_query(self.query, self.versions[0].record.created_at).terms)
+    def asked(self) -> Query:
+        terms = parse_query(self.query, self.versions[0].record.created_at).terms
+        return Query(terms=list(terms), model=self.model, pooled=self.vector)
 
     @property
-    def words(self) -> Words:
-        """What the words would find if the foreign places were the caller's."""
-        found = np.array([(place, 1, 5) for place in self.places], POSTING)
-        return Words(
-            statistics=Statistics(model=self.model, documents=len(found), average_length=5.0, graph_width=128),
-            hashes=tuple(range(len(self.terms))),
-            postings=[found] * len(self.terms),
-        )
-
-    def ranking(self, words: Words) -> QueryRanking:
-        query = parse_query(self.query, self.versions[0].record.created_at)
-        return QueryRanking(query, words, limit=100, by_words=True)
+    def ranking(self) -> Ranking:
+        return GraspingRanking(np.array(self.places, np.int64))
 
     def exported(self) -> ExportedMemory:
         record = next(version.record for version in self.versions if version.record.id == self.live)

@@ -12,13 +12,13 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from agentmem.features.memories.index_entry import SealedEntry, decode_all, encode
+from agentmem.features.memories.index_reading import Nearest
 from agentmem.pipelines.retrieval.fuse import FoundByWords, choose, fuse, with_neighbours
 from agentmem.pipelines.retrieval.lexical import Matches, Postings
 from agentmem.pipelines.retrieval.query import parse_query
 from agentmem.pipelines.retrieval.signals import (
     NAMES,
     THREAD_REACH,
-    Nearest,
     Pool,
     Signals,
     _threads,

@@ -118,13 +118,13 @@ async def _least_width(tx: Transaction, model: str, probes: NDArray[np.float32])
     asked = [{"query": vector_text(probe), "model": model, **view.values(tx)} for probe in probes]
     bounds = []
     for values in asked:
-        _, similarities = await run_nearest(tx, nearest_of_all(arm, None), values)
+        similarities = (await run_nearest(tx, nearest_of_all(arm, None), values)).similarities
         bounds.append(float(similarities[:NEAREST].min()) - ROUNDING)
     for width in WIDTHS[:-1]:
         await set_graph_width(tx, width)
         found = 0
         for values, bound in zip(asked, bounds, strict=True):
-            _, similarities = await run_nearest(tx, nearest_in_graph(arm, None), values)
+            similarities = (await run_nearest(tx, nearest_in_graph(arm, None), values)).similarities
             found += min(NEAREST, int((similarities >= bound).sum()))
         if found >= ENOUGH * NEAREST * len(asked):
             return width

@@ -88,6 +88,24 @@ class Candidates:
     entries: Sequence[bytes]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Nearest:
+    """The vectors nearest to a query's: places and cosine similarities, best first."""
+
+    places: NDArray[np.int64]
+    similarities: NDArray[np.float32]
+
+    def at(self, places: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Give each place's similarity, in any shape; one that was not found is as near as the farthest that was."""
+        if not len(self.places):
+            return np.zeros(places.shape, np.float32)
+        order = np.argsort(self.places)
+        known = self.places[order]
+        rows = np.minimum(np.searchsorted(known, places), len(known) - 1)
+        found = np.where(known[rows] == places, self.similarities[order][rows], self.similarities.min())
+        return found.astype(np.float32)
+
+
 async def read_overview(
     tx: Transaction, scope: Scope, terms: Sequence[int]
 ) -> tuple[Statistics, dict[int, NDArray[np.void]]]:
@@ -162,8 +180,8 @@ async def read_visible_places(tx: Transaction, view: View, most: int | None) -> 
 
 async def read_nearest(
     tx: Transaction, view: View, statistics: Statistics, vector: NDArray[np.float32], within: NDArray[np.int64] | None
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Find the vectors nearest to a normalised one: places and cosine similarities, best first.
+) -> Nearest:
+    """Find the vectors nearest to a normalised one.
 
     With ``within``, those places are compared, all of them; a small scope is compared as a whole. Else the HNSW graph
     is asked, which scans on until it has found enough in the scope, and the rows that are not in it yet are compared
@@ -177,9 +195,9 @@ async def read_nearest(
     if statistics.documents > EXACT_SCOPE:
         if statistics.graph_width != GRAPH_WIDTH:
             await set_graph_width(tx, statistics.graph_width)
-        places, similarities = await run_nearest(tx, nearest_in_graph(arm, shown), values)
-        if len(places) >= min(NEAREST_LIMIT, statistics.documents):
-            return places, similarities
+        nearest = await run_nearest(tx, nearest_in_graph(arm, shown), values)
+        if len(nearest.places) >= min(NEAREST_LIMIT, statistics.documents):
+            return nearest
     return await run_nearest(tx, nearest_of_all(arm, shown), values)
 
 
@@ -263,12 +281,14 @@ async def run_nearest(
     tx: Transaction,
     statement: Select[tuple[int, float]] | CompoundSelect[tuple[int, float]],
     values: dict[str, object],
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Run a nearest-neighbour statement: places and cosine similarities, best first."""
+) -> Nearest:
+    """Run a nearest-neighbour statement."""
     best = sorted((distance, place) for place, distance in await tx.run(statement, values))
     best = best[:NEAREST_LIMIT]
-    places = np.array([place for _, place in best], np.int64)
-    return places, np.array([-distance for distance, _ in best], np.float32)
+    return Nearest(
+        places=np.array([place for _, place in best], np.int64),
+        similarities=np.array([-distance for distance, _ in best], np.float32),
+    )
 
 
 async def read_candidates(tx: Transaction, view: View, model: str, places: NDArray[np.int64]) -> Candidates:

@@ -1,19 +1,21 @@
-"""The one operation behind every search: gather, rank, read, within one snapshot of the caller's organization."""
+"""The one operation behind every search: gather, rank, read, within one transaction of the caller's organization."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentmem.errors import Conflict
-from agentmem.features.memories.binding import bound_scope, bound_view
+from agentmem.features.memories.binding import bound_view
 from agentmem.features.memories.index_reading import (
     MATCHING_LIMIT,
     Candidates,
+    Nearest,
     Statistics,
     read_candidates,
     read_model,
@@ -28,41 +30,55 @@ from agentmem.foundation.authorization.caller import Permission
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.transaction import Transaction
 from agentmem.operations import operation
-from agentmem.schemas.memories import MemoryRecord, Scope
+from agentmem.schemas.memories import MemoryRecord
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Query:
+    """What is looked for: ``terms`` by words, ``pooled`` (made by ``model``, normalised) by meaning, or both."""
+
+    terms: Sequence[str]
+    model: str
+    pooled: NDArray[np.float32] | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Words:
     """What the words of a query find in the whole scope.
 
-    ``postings`` stand in the order of the query's terms, whose keyed hashes are ``hashes``.
+    ``postings`` stand in the order of the query's terms, whose keyed hashes are ``hashes``. ``within`` lists the places
+    that are seen when only these are ranked.
     """
 
     statistics: Statistics
     hashes: tuple[int, ...]
     postings: list[NDArray[np.void]]
+    within: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Gathered:
-    """What the arms of a search found in the whole scope.
+class Found:
+    """The outcome of a search: places and records, best first.
 
-    ``within`` lists the places that pass the filters when these are few; ``sifted`` says that candidates may still fail
-    the filters.
+    ``model`` is the embedding model in force; when the query was embedded by another one nothing has been looked for.
     """
 
-    words: Words
-    nearest: NDArray[np.int64]
-    similarities: NDArray[np.float32]
-    within: NDArray[np.int64] | None
-    sifted: bool
+    model: str
+    best: Sequence[tuple[int, MemoryRecord]] = ()
 
 
 class Ranking(Protocol):
-    """The pure part of a search: it chooses what to look at, then puts it in order."""
+    """The pure part of a search: it chooses what to look at, then puts it in order. Its methods are called in turn."""
 
-    def shortlist(self, gathered: Gathered) -> NDArray[np.int64]:
-        """Choose the places to read: candidates and the neighbours they are judged with."""
+    def weigh(self, words: Words) -> None:
+        """Score the words."""
+        ...
+
+    def shortlist(self, nearest: Nearest | None, *, sifted: bool) -> NDArray[np.int64]:
+        """Choose the places to read: candidates and the neighbours they are judged with.
+
+        ``sifted`` says that many of them may still fail the filters.
+        """
         ...
 
     def is_starved(self, candidates: Candidates) -> bool:
@@ -74,69 +90,59 @@ class Ranking(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
-    """One search: what is looked at, for what, and how it is ranked."""
-
-    view: View
-    words: Words
-    pooled: NDArray[np.float32] | None
-    ranking: Ranking
-
-
 @dataclass(frozen=True, kw_only=True)
 class MemorySearch:
-    """Searches the memories of the caller's organization, in two steps: what the words find needs no embedding."""
+    """Searches the memories of the caller's organization."""
 
     database: Database
 
     @operation(Permission.MEMORY_READ, read_only=True)
-    async def words(self, tx: Transaction, scope: Scope, terms: Sequence[str]) -> Words:
-        """Read all that is known of terms in a scope, and the embedding model that the store uses."""
-        hashes = tuple(tx.keys.index.term_hashes(terms))
-        statistics, found = await read_overview(tx, bound_scope(tx.caller, scope), hashes)
-        nothing = np.zeros(0, POSTING)
-        return Words(statistics=statistics, hashes=hashes, postings=[found.get(hashed, nothing) for hashed in hashes])
+    async def search(self, tx: Transaction, view: View, query: Query, ranking: Ranking) -> Found:
+        """Find memories by words, by meaning, or both.
 
-    @operation(Permission.MEMORY_READ, read_only=True)
-    async def search(
-        self, tx: Transaction, view: View, words: Words, pooled: NDArray[np.float32] | None, ranking: Ranking
-    ) -> list[tuple[int, MemoryRecord]]:
-        """Find memories by words, by a pooled vector of the store's model, or both: places and records, best first.
-
-        Raises :class:`Conflict` when the store has changed its model since the first step, and the vectors are gone.
+        Raises :class:`Conflict` when the store changes its embedding model during the search, and the vectors are gone.
         """
         view = bound_view(tx.caller, view)
-        asked = Asked(view=view, words=words, pooled=pooled, ranking=ranking)
-        best = await _rank(tx, asked, None if view.is_plain else await read_visible_places(tx, view, MATCHING_LIMIT))
+        hashes = tuple(tx.keys.index.term_hashes(query.terms))
+        statistics, found = await read_overview(tx, view.scope, hashes)
+        if query.pooled is not None and query.model != statistics.model:
+            return Found(model=statistics.model)
+        within = None if view.is_plain else await read_visible_places(tx, view, MATCHING_LIMIT)
+        nothing = np.zeros(0, POSTING)
+        postings = [found.get(hashed, nothing) for hashed in hashes]
+        words = Words(statistics=statistics, hashes=hashes, postings=postings, within=within)
+        best = await _rank(tx, view, words, query.pooled, ranking)
         if best is None:
-            best = await _rank(tx, asked, await read_visible_places(tx, view, None))
+            words = replace(words, within=await read_visible_places(tx, view, None))
+            best = await _rank(tx, view, words, query.pooled, ranking)
         records = await read_records(tx, view, best) if best else {}
-        return [(place, records[place]) for place in best or () if place in records]
+        seen = [(place, records[place]) for place in best or () if place in records]
+        return Found(model=statistics.model, best=seen)
 
 
-async def _rank(tx: Transaction, asked: Asked, within: NDArray[np.int64] | None) -> Sequence[int] | None:
+async def _rank(
+    tx: Transaction, view: View, words: Words, pooled: NDArray[np.float32] | None, ranking: Ranking
+) -> Sequence[int] | None:
     """Give the best places in order; nothing when most candidates are deleted, expired or filtered away.
 
     Then the caller ranks once more ``within`` all places that are seen.
     """
-    places, similarities = np.zeros(0, np.int64), np.zeros(0, np.float32)
-    statistics = asked.words.statistics
-    if asked.pooled is not None:
-        places, similarities = await read_nearest(tx, asked.view, statistics, asked.pooled, within)
-        if not len(places) and await read_model(tx) != statistics.model:
+    statistics, nearest = words.statistics, None
+    if pooled is None:
+        ranking.weigh(words)
+    else:
+        comparing = asyncio.create_task(read_nearest(tx, view, statistics, pooled, words.within))
+        try:
+            await asyncio.sleep(0)  # the statement is sent: the server compares vectors while the words are scored here
+            ranking.weigh(words)
+        finally:
+            nearest = await comparing
+        if not len(nearest.places) and await read_model(tx) != statistics.model:
             raise Conflict("The store has put another embedding model in force during the search.", hint="Retry.")
-    gathered = Gathered(
-        words=asked.words,
-        nearest=places,
-        similarities=similarities,
-        within=within,
-        sifted=within is None and not asked.view.is_plain,
-    )
-    wanted = asked.ranking.shortlist(gathered)
+    wanted = ranking.shortlist(nearest, sifted=words.within is None and not view.is_plain)
     if not len(wanted):
         return ()
-    candidates = await read_candidates(tx, asked.view, statistics.model, wanted)
-    if within is None and asked.ranking.is_starved(candidates):
+    candidates = await read_candidates(tx, view, statistics.model, wanted)
+    if words.within is None and ranking.is_starved(candidates):
         return None
-    return asked.ranking.order(candidates)
+    return ranking.order(candidates)

@@ -8,9 +8,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from agentmem.features.memories.index_reading import Nearest
 from agentmem.features.memories.model import can_hold
 from agentmem.pipelines.retrieval.lexical import Matches
-from agentmem.pipelines.retrieval.signals import MEANING_FLOOR, NAMES, NOTHING, PIECES_FLOOR, Nearest, Signals, spread
+from agentmem.pipelines.retrieval.signals import MEANING_FLOOR, NAMES, NOTHING, PIECES_FLOOR, Signals, spread
 from agentmem.pipelines.retrieval.weights import Weights
 
 Floats = NDArray[np.float32]

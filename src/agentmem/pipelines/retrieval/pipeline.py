@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from time import perf_counter
 
 import structlog
 
 from agentmem.errors import Conflict, DatabaseUnavailable, EmbedderUnavailable
-from agentmem.features.memories.searching import MemorySearch, Words
+from agentmem.features.memories.searching import Found, MemorySearch, Query
 from agentmem.features.memories.visibility import View
 from agentmem.foundation.authorization.caller import Caller
 from agentmem.foundation.inference.loaded import Models
@@ -21,12 +20,10 @@ from agentmem.pipelines.retrieval.pack import pack
 from agentmem.pipelines.retrieval.query import parse_query
 from agentmem.pipelines.retrieval.ranking import QueryRanking
 from agentmem.schemas import filters
-from agentmem.schemas.memories import MemoryRecord, PackedContext, SearchHit, SearchMode, SearchResults, Timings
+from agentmem.schemas.memories import PackedContext, SearchHit, SearchMode, SearchResults, Timings
 from agentmem.schemas.requests import ContextRequest, ReadRequest, SearchRequest
 
 CONTEXT_HITS = 100
-EMBEDDING_STEPS = 2
-"""Turns of the event loop until an embedding has reached its thread: only then does it run beside what follows."""
 MODEL_CHANGES = 2
 """How often a store may change its embedding model during one search."""
 
@@ -62,44 +59,32 @@ class Retrieval:
 
     async def _search(self, caller: Caller, request: SearchRequest) -> SearchResults:
         began = perf_counter()
-        query = parse_query(request.query, request.as_of or request.known_at or self.clock())
-        view = view_of(request)
+        parsed = parse_query(request.query, request.as_of or request.known_at or self.clock())
+        view, by_words = view_of(request), request.mode is not SearchMode.SEMANTIC
         embed_seconds = 0.0
         for _ in range(MODEL_CHANGES + 1):
-            embedding = asyncio.create_task(self._embed(caller, request))
-            try:
-                for _ in range(EMBEDDING_STEPS):
-                    await asyncio.sleep(0)
-                with span("memory.search.words"):
-                    words = await self.search_operation.words(caller, request.scope, list(query.terms))
-                by_words = request.mode is not SearchMode.SEMANTIC
-                ranking = QueryRanking(query, words, limit=request.limit, by_words=by_words)
-                embedded = await embedding
-            finally:
-                embedding.cancel()
+            embedded = await self._embed(caller, request)
             embed_seconds += embedded.seconds
-            if embedded.embedding is not None and embedded.model != words.statistics.model:
-                # Another process has put another model in force.
-                await self.models.require(words.statistics.model)
-                continue
+            embedding = embedded.embedding
+            ranking = QueryRanking(parsed, embedding, limit=request.limit, by_words=by_words)
+            query = Query(
+                terms=list(parsed.terms), model=embedded.model, pooled=None if embedding is None else embedding.pooled
+            )
             try:
-                found = await self._find(caller, view, words, ranking, embedded.embedding)
-            except Conflict:  # the model was changed between the two steps: the next look at the words sees it
+                with span("memory.search.find"):
+                    found = await self.search_operation.search(caller, view, query, ranking)
+            except Conflict:  # the model was changed during the search: the next one sees it
+                continue
+            if embedding is not None and embedded.model != found.model:
+                # Another process has put another model in force.
+                await self.models.require(found.model)
                 continue
             return SearchResults(
                 hits=_hits(found, ranking, explain=request.explain),
                 timings=_timings(embed_seconds, ranking.seconds, perf_counter() - began),
-                degraded="embedder" if embedded.embedding is None and request.mode is SearchMode.HYBRID else None,
+                degraded="embedder" if embedding is None and request.mode is SearchMode.HYBRID else None,
             )
         raise DatabaseUnavailable("The store changes its embedding model again and again.", hint="Retry.")
-
-    async def _find(
-        self, caller: Caller, view: View, words: Words, ranking: QueryRanking, embedding: Embedding | None
-    ) -> list[tuple[int, MemoryRecord]]:
-        ranking.embedded(embedding)
-        pooled = None if embedding is None else embedding.pooled
-        with span("memory.search.candidates"):
-            return await self.search_operation.search(caller, view, words, pooled, ranking)
 
     async def context(self, caller: Caller, request: ContextRequest) -> PackedContext:
         """Pack the best memories for a query into a token budget, with citations."""
@@ -132,10 +117,10 @@ def view_of(request: ReadRequest) -> View:
     )
 
 
-def _hits(found: list[tuple[int, MemoryRecord]], ranking: QueryRanking, *, explain: bool) -> list[SearchHit]:
+def _hits(found: Found, ranking: QueryRanking, *, explain: bool) -> list[SearchHit]:
     return [
         SearchHit(memory=record, score=ranking.score(place), signals=ranking.explain(place) if explain else None)
-        for place, record in found
+        for place, record in found.best
     ]
 
 

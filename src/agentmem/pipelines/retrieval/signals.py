@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentmem.features.memories.index_entry import OpenedEntries
+from agentmem.features.memories.index_reading import Nearest
 from agentmem.kit.text.times import TimeMention
 from agentmem.pipelines.retrieval import late
 from agentmem.pipelines.retrieval.late import QueryVectors
@@ -49,24 +50,6 @@ class Pool:
     lengths: NDArray[np.int64]
     speakers: Sequence[Sequence[int]]
     entries: OpenedEntries
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Nearest:
-    """The semantic arm's finds: places in any order and their cosine similarities."""
-
-    places: Places
-    similarities: Floats
-
-    def at(self, places: Places) -> Floats:
-        """Give each place's similarity, in any shape; one that was not found is as near as the farthest that was."""
-        if not len(self.places):
-            return np.zeros(places.shape, np.float32)
-        order = np.argsort(self.places)
-        known = self.places[order]
-        rows = np.minimum(np.searchsorted(known, places), len(known) - 1)
-        found = np.where(known[rows] == places, self.similarities[order][rows], self.similarities.min())
-        return found.astype(np.float32)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
