@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentmem.features.memories.index_entry import IndexEntry, build, decode_all, encode, indexed_text
-from agentmem.features.memories.index_reading import Nearest
+from agentmem.features.memories.index_reading import NEAREST_LIMIT, Nearest
 from agentmem.foundation.inference.open import DEFAULT_MODEL, open_embedder
 from agentmem.foundation.inference.port import Embedder, Embedding
 from agentmem.pipelines.retrieval.fuse import FoundByWords, choose, stretched, with_neighbours
@@ -33,7 +33,6 @@ from agentmem.pipelines.retrieval.signals import NAMES, Pool, gather
 from agentmem.pipelines.retrieval.weights import WITH_MODEL, WORDS_ONLY, Weights
 from benchmarks.datasets import CATEGORIES, HEADLINE, Conversation, Question, Turn, read_locomo
 
-NEAREST: Final = 100
 DEPTHS: Final = (5, 10, 20)
 NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)
 STEPS: Final = 400
@@ -103,7 +102,7 @@ class Scope:
 
     def _nearest(self, embedding: Embedding) -> Nearest:
         similarities = self._pooled @ embedding.pooled
-        best = np.argsort(-similarities)[:NEAREST]
+        best = np.sort(np.argsort(-similarities)[:NEAREST_LIMIT])
         return Nearest(places=self.places[best], similarities=similarities[best])
 
 

@@ -181,7 +181,7 @@ class _Probe:
     def shortlist(self, nearest: Nearest | None, *, sifted: bool) -> NDArray[np.int64]:
         """Keep the similarities, and choose nothing."""
         assert nearest is not None or sifted
-        self.similarities = np.zeros(0, np.float32) if nearest is None else nearest.similarities
+        self.similarities = np.zeros(0, np.float32) if nearest is None else np.sort(nearest.similarities)[::-1]
         return np.zeros(0, np.int64)
 
     def is_starved(self, candidates: Candidates) -> bool:

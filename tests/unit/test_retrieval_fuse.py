@@ -145,8 +145,8 @@ def test_matches_of_either_arm_are_chosen_and_no_more_than_asked_for() -> None:
     assert meaning[0] in chosen
     assert len(np.intersect1d(chosen, words))
     assert set(choose(matches, FoundByWords.of(matches), None, 1000).tolist()) == {
-        *matches.best(100).tolist(),
-        *matches.best_windows(100).tolist(),
+        *matches.best(64).tolist(),
+        *matches.best_windows(64).tolist(),
     }
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from agentmem.pipelines.retrieval.late import QueryVectors, best_matches, in_windows, query_vectors
+from agentmem.pipelines.retrieval.late import QueryVectors, around, best_matches, query_vectors
 from agentmem.pipelines.retrieval.query import parse_query
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
@@ -49,7 +49,7 @@ def test_a_query_without_pieces_matches_nothing() -> None:
 def test_a_window_shows_the_best_of_its_turns() -> None:
     best = np.array([[0.1, 0.9], [0.5, 0.2], [0.3, 0.3]], np.float32)
     rows = np.array([[-1, 0, 1], [0, 1, 2], [1, 2, -1]])
-    assert in_windows(best, rows).tolist() == np.array([[0.5, 0.9], [0.5, 0.9], [0.5, 0.3]], np.float32).tolist()
+    assert around(best, rows).max(1).tolist() == np.array([[0.5, 0.9], [0.5, 0.9], [0.5, 0.3]], np.float32).tolist()
 
 
 def test_a_word_shares_its_rarity_among_its_pieces_and_stop_words_have_none() -> None:

@@ -32,6 +32,10 @@ GRAPH_BATCH: Final = 500
 
 WIDTHS: Final = (
     GRAPH_WIDTH,
+    72,
+    80,
+    90,
+    100,
     112,
     125,
     140,
@@ -119,7 +123,7 @@ async def _least_width(tx: Transaction, model: str, probes: NDArray[np.float32])
     bounds = []
     for values in asked:
         similarities = (await run_nearest(tx, nearest_of_all(arm, None), values)).similarities
-        bounds.append(float(similarities[:NEAREST].min()) - ROUNDING)
+        bounds.append(float(np.sort(similarities)[-NEAREST:].min()) - ROUNDING)
     for width in WIDTHS[:-1]:
         await set_graph_width(tx, width)
         found = 0

@@ -172,33 +172,34 @@ class OpenedEntries:
     has_time: NDArray[np.bool_]
     pieces: NDArray[np.int64]
     tokens: NDArray[np.int8]
-    days: Sequence[bytes]
+    entries: Sequence[bytes]
 
     def mentions(self, row: int) -> tuple[Days, ...]:
         """Give the stretches of days that the text of a row names."""
-        return _mentions(self.days[row])
+        return decode(self.entries[row]).mentions
 
 
 def decode_all(entries: Sequence[bytes], dimensions: int, with_vectors: Sequence[bool]) -> OpenedEntries:
     """Read sealed parts as :func:`decode` does; rows without the wished vectors, or of another length, have none."""
-    if any(len(entry) < _HEADER.size for entry in entries):
+    lengths = np.fromiter(map(len, entries), np.int64, len(entries))
+    if lengths.min(initial=_HEADER.size) < _HEADER.size:
         raise _damaged()
     headers = np.frombuffer(b"".join([entry[: _HEADER.size] for entry in entries]), _HEADERS)
     pieces = headers["tokens"].astype(np.int64)
     begins = _HEADER.size + _MENTION.itemsize * headers["mentions"].astype(np.int64)
     ends = begins + pieces * headers["size"]
     sound = (headers["version"] == _VERSION) & (headers["flags"] & ~np.uint8(_KNOWN_FLAGS) == 0)
-    if not (sound & (ends == np.fromiter(map(len, entries), np.int64, len(entries)))).all():
+    if not (sound & (ends == lengths)).all():
         raise _damaged()
     pieces[(headers["size"] != dimensions) | ~np.fromiter(with_vectors, np.bool_, len(entries))] = 0
-    starts = begins.tolist()
-    vectors = [entry[start:] for entry, start, count in zip(entries, starts, pieces.tolist(), strict=True) if count]
+    found = zip(entries, begins.tolist(), pieces.tolist(), strict=True)
+    vectors = [memoryview(entry)[begin:] for entry, begin, count in found if count]
     return OpenedEntries(
         is_question=headers["flags"] & _QUESTION > 0,
         has_time=headers["flags"] & _HAS_TIME > 0,
         pieces=pieces,
         tokens=np.frombuffer(b"".join(vectors), np.int8).reshape(-1, max(dimensions, 1)),
-        days=[entry[_HEADER.size : start] for entry, start in zip(entries, starts, strict=True)],
+        entries=entries,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -57,8 +58,8 @@ EXACT_SCOPE = 5_000
 SET_WIDTH: Final = select(func.set_config("hnsw.ef_search", bindparam("width", type_=Text()), true()))
 UNMEASURED_WIDTH: Final = 320
 PLACE = np.dtype(">i8")
-NEAREST_LIMIT = 100
-"""How many candidates the semantic arm gives."""
+NEAREST_LIMIT = 64
+"""How many candidates the semantic arm gives; 100 find nothing more."""
 MATCHING_LIMIT = 20_000
 """Up to so many memories that pass a filter are ranked one by one; more are asked of the indexes with the filter."""
 
@@ -77,20 +78,20 @@ class Statistics:
 class Candidates:
     """What the ranking needs of memories and their neighbours, a row each in the order of places.
 
-    ``entries`` are opened; ``models`` made their vectors; ``days`` are proleptic ordinals.
+    ``entries`` are opened; ``embedded`` says whose vectors the model in force made; ``days`` are proleptic ordinals.
     """
 
     places: NDArray[np.int64]
     days: NDArray[np.int64]
     lengths: NDArray[np.int64]
     speakers: Sequence[Sequence[int]]
-    models: Sequence[str]
+    embedded: Sequence[bool]
     entries: Sequence[bytes]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Nearest:
-    """The vectors nearest to a query's: places and cosine similarities, best first."""
+    """The vectors nearest to a query's: sorted places and their cosine similarities."""
 
     places: NDArray[np.int64]
     similarities: NDArray[np.float32]
@@ -99,11 +100,11 @@ class Nearest:
         """Give each place's similarity, in any shape; one that was not found is as near as the farthest that was."""
         if not len(self.places):
             return np.zeros(places.shape, np.float32)
-        order = np.argsort(self.places)
-        known = self.places[order]
-        rows = np.minimum(np.searchsorted(known, places), len(known) - 1)
-        found = np.where(known[rows] == places, self.similarities[order][rows], self.similarities.min())
-        return found.astype(np.float32)
+        rows = np.minimum(np.searchsorted(self.places, places), len(self.places) - 1)
+        found: NDArray[np.float32] = np.where(
+            self.places[rows] == places, self.similarities[rows], self.similarities.min()
+        )
+        return found
 
 
 async def read_overview(
@@ -283,11 +284,13 @@ async def run_nearest(
     values: dict[str, object],
 ) -> Nearest:
     """Run a nearest-neighbour statement."""
-    best = sorted((distance, place) for place, distance in await tx.run(statement, values))
-    best = best[:NEAREST_LIMIT]
+    found = await tx.run(statement, values)
+    if len(found) > NEAREST_LIMIT:
+        found = sorted(found, key=itemgetter(1, 0))[:NEAREST_LIMIT]
+    found.sort()
     return Nearest(
-        places=np.array([place for _, place in best], np.int64),
-        similarities=np.array([-distance for distance, _ in best], np.float32),
+        places=np.array([place for place, _ in found], np.int64),
+        similarities=np.array([-distance for _, distance in found], np.float32),
     )
 
 
@@ -303,29 +306,29 @@ async def read_candidates(tx: Transaction, view: View, model: str, places: NDArr
     else:  # filters make a statement that nobody will ask again
         rows = list(await tx.execute(statement.where(view.filtered()), {**values, "places": places.tolist()}))
     opener = tx.keys.keyring.opener("index_entries", "entry")
-    found, ids, versions, lengths, speakers, models, entries, days = zip(*rows, strict=True) if rows else ((),) * 8
+    found, ids, versions, lengths, speakers, entries, embedded, days = zip(*rows, strict=True) if rows else ((),) * 8
     return Candidates(
         places=np.array(found, np.int64),
         days=np.array(days, np.int64),
         lengths=np.array(lengths, np.int64),
         speakers=speakers,
-        models=models,
+        embedded=embedded,
         entries=list(map(opener, ids, versions, entries)),
     )
 
 
 @lru_cache(SHAPES)
 def _candidates(shape: Shape) -> Select[Any]:
-    columns = ("place", "memory_id", "version", "length", "speakers", "model", "entry")
+    columns = ("place", "memory_id", "version", "length", "speakers", "entry")
     same = and_(
         memories.c.organization_id == index_entries.c.organization_id, memories.c.place == index_entries.c.place
     )
-    first_choice = (index_entries.c.model == bindparam("model", type_=Text())).desc()
+    embedded = (index_entries.c.model == bindparam("model", type_=Text())).label("embedded")
     # Days since the first of January of the year 1, as Python counts them: quicker to read than a moment.
     day = func.date_part("epoch", memories.c.occurred_at) / literal_column("86400")
     ordinal = cast(func.floor(day), BigInteger) + literal_column(str(date(1970, 1, 1).toordinal()))
     return (
-        select(*(index_entries.c[name] for name in columns), ordinal)
+        select(*(index_entries.c[name] for name in columns), embedded, ordinal)
         .ext(distinct_on(index_entries.c.place))
         .join(memories, same)
         .where(
@@ -333,7 +336,7 @@ def _candidates(shape: Shape) -> Select[Any]:
             index_entries.c.place == func.any(bindparam("places", type_=ARRAY(BigInteger))),
             visible(shape),
         )
-        .order_by(index_entries.c.place, first_choice)
+        .order_by(index_entries.c.place, embedded.desc())
     )
 
 

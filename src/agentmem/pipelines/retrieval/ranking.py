@@ -70,25 +70,27 @@ class QueryRanking:
 
     def is_starved(self, candidates: Candidates) -> bool:
         """Whether fewer than half of the chosen places that hold a memory are seen."""
-        held = set(self._chosen[self._matches.turn_scores(self._chosen) > 0].tolist())
-        if self._nearest is not None:
-            held.update(self._nearest.places.tolist())
-            held.intersection_update(self._chosen.tolist())
-        return 2 * len(held.intersection(candidates.places.tolist())) < len(held)
+        missing = np.setdiff1d(self._chosen, candidates.places, assume_unique=True)
+        if 2 * len(missing) <= len(self._chosen):
+            return False  # even if a memory were at each place
+        return bool(2 * self._is_held(missing).sum() > self._is_held(self._chosen).sum())
+
+    def _is_held(self, places: NDArray[np.int64]) -> NDArray[np.bool_]:
+        by_words = self._matches.turn_scores(places) > 0
+        return by_words if self._nearest is None else by_words | np.isin(places, self._nearest.places)
 
     def order(self, candidates: Candidates) -> Sequence[int]:
         """Give the places of the best candidates, best first."""
         if not len(candidates.places) or self._words is None:
             return []
         began = perf_counter()
-        model = self._words.statistics.model
         dimensions = 0 if self._embedding is None else self._embedding.tokens.shape[1]
         pool = Pool(
             places=candidates.places,
             days=candidates.days,
             lengths=candidates.lengths,
             speakers=candidates.speakers,
-            entries=decode_all(candidates.entries, dimensions, [found == model for found in candidates.models]),
+            entries=decode_all(candidates.entries, dimensions, candidates.embedded),
         )
         vectors = None
         if self._embedding is not None:

@@ -104,9 +104,10 @@ def gather(  # noqa: PLR0917 - a pool is judged by all that is known of the quer
     pieces, pieces_around, fits = none, none, spread(words_around, 0)
     if vectors is not None:
         best = late.best_matches(vectors, pool.entries.tokens, pool.entries.pieces)
-        pieces = best @ vectors.weights
-        pieces_around = late.in_windows(best, rows) @ vectors.weights
-        fits = spread(late.in_windows(best, around) @ vectors.weights, PIECES_FLOOR)
+        windows = late.around(best, around)
+        pieces = late.total(best, vectors)
+        pieces_around = late.total(windows[:, 1:-1].max(1), vectors)
+        fits = spread(late.total(windows.max(1), vectors), PIECES_FLOOR)
     asks = pool.entries.is_question.astype(np.float32)
     speaker, first = _speakers(hashes, pool.speakers)
     date, mention = _times(query.windows, pool)
@@ -172,7 +173,7 @@ def _before(values: Floats, rows: NDArray[np.int64]) -> Floats:
 
 def _speakers(hashes: Sequence[int], speakers: Sequence[Sequence[int]]) -> tuple[Floats, Floats]:
     none = np.zeros(len(speakers), np.float32)
-    known = {word for words in speakers for word in words}
+    known = set().union(*speakers)
     named = [word for word in hashes if word in known]
     if not named:
         return none, none
