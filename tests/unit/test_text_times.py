@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -9,6 +9,12 @@ from hypothesis import strategies as st
 from agentmem.kit.text.times import find_times, has_time_question
 
 SAID = datetime(2023, 5, 17, 12, tzinfo=UTC)  # a Wednesday
+MOMENTS = st.datetimes(datetime(1990, 1, 1), datetime(2090, 1, 1))  # noqa: DTZ001  # hypothesis adds no zone
+PAST = ("last", "past", "this past")
+FUTURE = ("next", "coming", "this")
+DAY_NAMES = "monday tuesday wednesday thursday friday saturday sunday".split()
+SHORT_NAMES = "mon tue tues wed wednes thu thur thurs fri sat satur sun".split()
+MONTH_NAMES = "january february march april may june july august september october november december".split()
 
 
 def windows(text: str) -> list[tuple[str, str]]:
@@ -86,6 +92,10 @@ def test_no_text_and_no_moment_make_it_fail(text: str, moment: datetime) -> None
         st.sampled_from(
             [
                 *"last next two weeks ago in on May 2023 Friday 1 2 / - 31 summer of yesterday".split(),
+                *"this past coming day s a few couple decades".split(),
+                *SHORT_NAMES,
+                *DAY_NAMES,
+                *"\u017f \u0131 \u0130 \u212a augu\u017ft".split(),
                 *"年月日上周三十前",
                 "去年",
             ]
@@ -97,6 +107,71 @@ def test_no_text_and_no_moment_make_it_fail(text: str, moment: datetime) -> None
 def test_shuffled_pieces_of_time_expressions_never_fail(words: list[str], moment: datetime) -> None:
     for text in (" ".join(words), "".join(words)):
         assert len(find_times(text, moment)) <= 16
+
+
+@pytest.mark.parametrize("prefix", [*PAST, *FUTURE])
+@pytest.mark.parametrize("name", [*SHORT_NAMES, *DAY_NAMES, "thurday", "tueday", "satday", "wedday"])
+@pytest.mark.parametrize("end", ["", "s"])
+def test_a_day_of_the_week_is_known_however_it_is_shortened_or_mistyped(prefix: str, name: str, end: str) -> None:
+    (found,) = find_times(f"we met {prefix} {name}{end}", SAID)
+    assert date.fromordinal(found.first).strftime("%A").lower().startswith(name[:2])
+    assert (found.first < SAID.toordinal()) == (prefix in PAST)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "la\u017ft \u017funday",
+        "last fr\u0131day",
+        "3 augu\u017ft 2021",
+        "two wee\u212as ago",
+        "\u0131n apr\u0130l 2020",
+    ],
+)
+def test_letters_that_are_the_same_but_for_case_are_read_as_the_plain_ones(text: str) -> None:
+    assert len(find_times(text, SAID)) == 1
+
+
+@given(st.sampled_from(DAY_NAMES + SHORT_NAMES), MOMENTS, st.data())
+def test_last_and_next_day_of_the_week_are_the_nearest_on_either_side(
+    name: str, moment: datetime, data: st.DataObject
+) -> None:
+    step, prefixes = data.draw(st.sampled_from([(-1, PAST), (1, FUTURE)]))
+    expected = moment.date() + timedelta(days=step)
+    while not expected.strftime("%A").lower().startswith(name[:2]):
+        expected += timedelta(days=step)
+    (found,) = find_times(f"{data.draw(st.sampled_from(prefixes))} {name}", moment)
+    assert found.first == found.last == expected.toordinal()
+
+
+@given(st.integers(1, 999), MOMENTS)
+def test_so_many_days_ago_or_ahead_are_counted_by_the_calendar(count: int, moment: datetime) -> None:
+    for text, days in ((f"{count} days ago", -count), (f"in {count} days", count), (f"{count} days from now", count)):
+        (found,) = find_times(text, moment)
+        assert found.first == found.last == moment.toordinal() + days
+
+
+@given(st.integers(1, 999), MOMENTS)
+def test_so_many_weeks_ago_are_within_three_days_of_the_very_day(count: int, moment: datetime) -> None:
+    (found,) = find_times(f"{count} weeks ago", moment)
+    assert (found.first, found.last) == tuple(moment.toordinal() - 7 * count + off for off in (-3, 3))
+
+
+@given(st.dates(date(1900, 1, 1), date(2099, 12, 31)), MOMENTS)
+def test_a_whole_date_means_that_day_however_it_is_written(day: date, moment: datetime) -> None:
+    month = MONTH_NAMES[day.month - 1]
+    written = [
+        day.isoformat(),
+        f"{day.year}/{day.month}/{day.day}",
+        f"{day.month}/{day.day}/{day.year}",
+        f"{day.day} {month} {day.year}",
+        f"the {day.day}th of {month[:3]} {day.year}",
+        f"{month.title()} {day.day}, {day.year}",
+        f"{day.year}年{day.month}月{day.day}日",
+    ]
+    for text in written:
+        found = [(one.first, one.last, one.yearless) for one in find_times(text, moment)]
+        assert found == [(day.toordinal(), day.toordinal(), False)], text
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,8 @@ _LONGEST: Final = 20_000  # characters that are looked through
 _MAYBE_ENGLISH: Final = re.compile(
     r"\d|day|night|week|month|year|tomorrow|ago|morning|evening|afternoon|decade|spring|summer|autumn|fall|winter|"
     r"january|february|march|april|\bmay\b|june|july|august|september|october|november|december|"
-    r"\b(?:jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)\b",
+    r"\b(?:jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)\b|"
+    r"(?:last|next|this|past|coming) (?:mon|tue|wed|thu|fri|sat|sun)",
     re.IGNORECASE,
 )
 _MAYBE_CHINESE: Final = re.compile(r"[年月日号天周晚早]|星期|礼拜")

@@ -18,15 +18,10 @@ _MONTHS: Final = {
     )
     for name in names.split()
 }
-_WEEKDAYS: Final = {
-    name: number
-    for number, names in enumerate(
-        "monday mon|tuesday tue tues|wednesday wed|thursday thu thur thurs|friday fri|saturday sat|sunday sun".split(
-            "|"
-        )
-    )
-    for name in names.split()
-}
+# The first two letters tell the days apart, whatever is left out or mistyped after them.
+_WEEKDAYS: Final = ("mo", "tu", "we", "th", "fr", "sa", "su")
+# Letters that equal a plain one but for case: the pattern finds them, and the tables below do not hold them.
+_PLAIN: Final = str.maketrans("\u0131\u0130\u017f\u212a", "iisk")
 _NUMBERS: Final = {
     **dict(zip("one two three four five six seven eight nine ten eleven twelve".split(), range(1, 13), strict=True)),
     **dict.fromkeys(("a", "an", "the"), 1),
@@ -51,7 +46,7 @@ _SEASON: Final = r"(?:spring|summer|autumn|fall|winter)"
 _WITHIN: Final = "in|since|until|during|by|of"
 _WORDS_FOR_DAYS: Final = (
     "the day before yesterday|the day after tomorrow|yesterday|today|tonight|tomorrow|last night|"
-    "this (?:morning|afternoon|evening)|the other day|recently"
+    "this (?:morning|afternoon|evening)|the other day"
 )
 _YEAR: Final = r"(?:19|20)\d\d"
 _UNIT: Final = r"(?:day|week|month|year|decade)"
@@ -86,7 +81,7 @@ _FUTURE: Final = frozenset(("next", "coming"))
 
 def resolve(match: re.Match[str], day: date) -> Days | None:
     """Give the days that one match of :data:`PATTERN` means on ``day``; raises ``ValueError`` for impossible dates."""
-    text = match[0].lower()
+    text = match[0].translate(_PLAIN).lower()
     figures = [int(figure) for figure in _FIGURES.findall(text)]
     words = _WORDS.findall(text)
     match match.lastgroup:
@@ -173,8 +168,7 @@ def _unit(words: list[str], day: date) -> Days:
 
 
 def _weekday(words: list[str], day: date) -> Days:
-    name = words[-1]
-    target = _WEEKDAYS[name] if name in _WEEKDAYS else _WEEKDAYS[name.rstrip("s")]
+    target = _WEEKDAYS.index(words[-1][:2])
     if words[0] in _FUTURE or (words[0] == "this" and "past" not in words):
         return calendar.shifted(day, (target - day.weekday() - 1) % 7 + 1)
     return calendar.shifted(day, -((day.weekday() - target - 1) % 7 + 1))
@@ -190,7 +184,7 @@ def _word(words: list[str], day: date) -> Days:
             return calendar.shifted(day, -1)
         case ["tomorrow"]:
             return calendar.shifted(day, 1)
-        case ["the", "other", "day"] | ["recently"]:
+        case ["the", "other", "day"]:
             return Days(max(1, day.toordinal() - 14), day.toordinal())
         case _:
             return calendar.one_day(day)

@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from agentmem.kit.text.languages import CHINESE_STOP
@@ -19,6 +20,7 @@ _HAN: Final = re.compile("[\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\
 _KANA: Final = re.compile("[\u3040-\u30ff\uff66-\uff9f]")
 _HANGUL: Final = re.compile("[\uac00-\ud7a3]+")
 _HIRAGANA: Final = re.compile("[\u3040-\u309f]+")
+_LETTER: Final = re.compile("(?s:.)[\u3099\u309a\uff9e\uff9f]?")  # with the voicing mark that is written after it
 _LONGEST: Final = 4096  # characters given to the segmenter at once: its lattice is quadratic at worst
 
 Segmenter = Callable[[str, str], list[tuple[str, int, int]]]
@@ -62,12 +64,13 @@ def _chinese(run: str) -> list[Piece]:
 
 def _pairs(run: str, *, singles: re.Pattern[str] | None) -> list[Piece]:
     """Overlapping pairs, and the single characters that are words of their own."""
-    if len(run) == 1:
-        return [Piece(unicodedata.normalize("NFKC", run), 0, 1, _HIRAGANA.fullmatch(run) is not None)]
+    letters = [(match[0], match.start(), match.end()) for match in _LETTER.finditer(run)]
+    if len(letters) == 1:
+        return [Piece(unicodedata.normalize("NFKC", run), 0, len(run), _HIRAGANA.fullmatch(run) is not None)]
     pieces: list[Piece] = []
-    for position in range(len(run) - 1):
-        pair = unicodedata.normalize("NFKC", run[position : position + 2])
-        pieces.append(Piece(pair, position, position + 2, _HIRAGANA.fullmatch(pair) is not None and len(run) == 2))
+    for (first, start, _), (second, _, end) in pairwise(letters):
+        pair = unicodedata.normalize("NFKC", first + second)
+        pieces.append(Piece(pair, start, end, _HIRAGANA.fullmatch(pair) is not None and len(letters) == 2))
     if singles is not None:
         pieces.extend(
             Piece(letter, position, position + 1, stop=False)
