@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import pytest
@@ -84,6 +85,14 @@ async def test_bad_search_is_refused_with_its_field(memory: AsyncMemory, case: s
     assert [fault["field"] for fault in answer.json()["errors"]] == [field]
 
 
+@pytest.mark.parametrize("days", [-1, 1_000_000, "x", 1.5, True])
+async def test_impossible_age_of_what_to_purge_is_refused_with_its_field(memory: AsyncMemory, days: object) -> None:
+    async with api(memory) as client:
+        answer = await client.post("/v1/maintenance/vacuum", json={"purge_after_days": days})
+    assert answer.status_code == 422
+    assert [fault["field"] for fault in answer.json()["errors"]] == ["body.purge_after_days"]
+
+
 @pytest.mark.parametrize("url", URLS)
 async def test_bad_url_is_refused_with_its_field(memory: AsyncMemory, url: str) -> None:
     async with api(memory) as client:
@@ -98,6 +107,26 @@ async def test_absurd_cursor_is_refused(memory: AsyncMemory, cursor: str) -> Non
         for path in ("/v1/memories", "/v1/members", "/v1/api-keys", "/v1/audit", "/v1/entities/users"):
             answer = await client.get(path, params={"cursor": cursor})
             assert (answer.status_code, answer.json()["code"]) == (422, "cursor_invalid"), path
+
+
+@pytest.mark.parametrize(
+    "value", ["\0", "\ud800", "a\0b", None, 5, -1e308, True, "9999-12-31T23:59:59-14:00", "x" * 2000]
+)
+async def test_cursor_that_somebody_wrote_is_refused_or_read_as_a_place(memory: AsyncMemory, value: object) -> None:
+    async with api(memory) as client:
+        for name in ("ann", "bob"):
+            await client.post("/v1/memories", json={"content": "x", "user_id": name})
+            await client.post("/v1/api-keys", json={"name": name})
+            await client.post("/v1/members", json={"name": name, "role": "viewer"})
+        for path in ("/v1/memories", "/v1/members", "/v1/api-keys", "/v1/audit", "/v1/entities/users"):
+            cursor = (await client.get(path, params={"limit": 1})).json()["next_cursor"]
+            fingerprint, *place = json.loads(base64.urlsafe_b64decode(cursor + "=="))
+            for position in range(len(place)):
+                written = [fingerprint, *place[:position], value, *place[position + 1 :]]
+                cursor = base64.urlsafe_b64encode(json.dumps(written).encode()).decode().rstrip("=")
+                answer = await client.get(path, params={"cursor": cursor, "limit": 1})
+                if answer.status_code != 200:
+                    assert (answer.status_code, answer.json()["code"]) == (422, "cursor_invalid"), (path, position)
 
 
 async def test_body_of_10_mb_is_refused_where_it_is_too_large(memory: AsyncMemory) -> None:

@@ -6,12 +6,15 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 from collections.abc import Sequence
+from typing import Final
 from uuid import UUID
 
 from agentmem.errors import InvalidCursor
 
 _FINGERPRINT = 8
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")  # what no text of the database holds: NUL and lone surrogates
 CursorValue = str | int | float | bool | None
 
 
@@ -39,7 +42,7 @@ def decode_cursor(cursor: str, fingerprint: str, length: int) -> list[CursorValu
         raise InvalidCursor(
             "The cursor belongs to another query.", hint="Keep scope, filters and order while you page."
         )
-    if not all(value is None or isinstance(value, str | int | float | bool) for value in values[1:]):
+    if not all(map(_is_sound, values[1:])):
         raise InvalidCursor("The cursor is damaged.", hint="Start again without a cursor.")
     return values[1:]
 
@@ -52,3 +55,9 @@ def decode_id(cursor: str | None, fingerprint: str) -> UUID | None:
         return UUID(str(decode_cursor(cursor, fingerprint, 1)[0]))
     except ValueError:
         raise InvalidCursor("The cursor is damaged.", hint="Start again without a cursor.") from None
+
+
+def _is_sound(value: object) -> bool:
+    if isinstance(value, str):
+        return _UNSTORABLE.search(value) is None
+    return value is None or isinstance(value, int | float | bool)
