@@ -46,5 +46,7 @@ def pack(hits: Sequence[SearchHit], budget: int) -> PackedContext:
 def _line(number: int, hit: SearchHit) -> str:
     memory = hit.memory
     speaker = memory.actor or (memory.role.value if memory.role else "")
-    content = memory.content.replace("\n", "\n    ")
-    return f"[{number}] {memory.occurred_at:%Y-%m-%d %H:%M} {speaker + ': ' if speaker else ''}{content}"
+    said = f"{speaker}: {memory.content}" if speaker else memory.content
+    # Whatever breaks a line, in the speaker's name too, so that no text can pose as the line of another memory.
+    indented = "\n    ".join(said.splitlines())
+    return f"[{number}] {memory.occurred_at:%Y-%m-%d %H:%M} {indented}"
