@@ -143,6 +143,7 @@ def test_many_lines_of_standard_input_are_remembered_each(agentmem: CommandLine)
         ("list", "--filters", "[1]"),
         ("add", "x", "--metadata", "novalue"),
         ("import", "no-such-file.jsonl"),
+        ("vacuum", "--purge-after-days", "x"),
         ("delete-all", "--user", "alice"),
     ],
     ids=" ".join,
@@ -152,6 +153,17 @@ def test_wrong_usage_ends_with_status_two(agentmem: CommandLine, arguments: tupl
 
     assert failed.stdout == ""
     assert "Traceback" not in failed.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [("vacuum", "--purge-after-days", "1000000"), ("add", "x", "--idempotency-key", "")], ids=" ".join
+)
+def test_impossible_value_is_said_in_one_line(agentmem: CommandLine, arguments: tuple[str, ...]) -> None:
+    failed = agentmem.run(*arguments, status=1)
+
+    assert failed.stdout == ""
+    assert failed.stderr.endswith("(input_invalid)\n")
+    assert len(failed.stderr.splitlines()) == 1
 
 
 def test_deleting_all_needs_a_scope(agentmem: CommandLine) -> None:

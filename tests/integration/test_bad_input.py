@@ -14,6 +14,7 @@ from agentmem.errors import (
     Closed,
     ConfigurationError,
     ContentTooLarge,
+    ImportFailed,
     InvalidCursor,
     InvalidFilter,
     InvalidInput,
@@ -56,6 +57,10 @@ CONTENT = [
     case("text for items", lambda m: m.add_many(SECRET), "text|str"),
     case("item of a stream", lambda m: m.add_many([7]), "Item 1: .*int"),  # type: ignore[list-item]
     case("number of lines", lambda m: m.import_(5), "int"),  # type: ignore[arg-type]
+    case("line of a number", lambda m: m.import_([5]), "Line 1 .*int", ImportFailed),  # type: ignore[list-item]
+    case("line of none", lambda m: m.import_(["", None]), "Line 2 .*NoneType", ImportFailed),  # type: ignore[list-item]
+    case("line of bytes", lambda m: m.import_([SECRET.encode()]), "Line 1 .*bytes", ImportFailed),  # type: ignore[list-item]
+    case("line of an object", lambda m: m.import_([{"content": SECRET}]), "Line 1 .*dict", ImportFailed),  # type: ignore[list-item]
 ]
 
 ATTRIBUTES = [
@@ -89,6 +94,8 @@ ATTRIBUTES = [
     case("idempotency key of NUL", lambda m: m.add(SECRET, idempotency_key="\0"), "idempotency key"),
     case("idempotency key empty", lambda m: m.add(SECRET, idempotency_key=""), "idempotency key"),
     case("idempotency key long", lambda m: m.add(SECRET, idempotency_key="k" * 256), "idempotency key"),
+    case("idempotency key of a number", lambda m: m.add(SECRET, idempotency_key=5), "idempotency key"),  # type: ignore[arg-type]
+    case("idempotency key of bytes", lambda m: m.add(SECRET, idempotency_key=b"k"), "idempotency key"),  # type: ignore[arg-type]
     case("unknown policy", lambda m: m.add(SECRET, on_duplicate="merge"), "on_duplicate.*merge"),
 ]
 
@@ -135,8 +142,16 @@ UPDATES = [
     case("version of text", lambda m: m.update(uuid4(), pinned=True, if_version="1"), "if_version"),  # type: ignore[arg-type]
 ]
 
+CARE = [
+    case("days before the calendar", lambda m: m.vacuum(purge_after_days=1_000_000), "purge_after_days: .*36500"),
+    case("days to come", lambda m: m.vacuum(purge_after_days=-1), "purge_after_days: .*0"),
+    case("days of text", lambda m: m.vacuum(purge_after_days="x"), "purge_after_days: "),  # type: ignore[arg-type]
+    case("repair as text", lambda m: m.doctor(repair="yes"), "repair: "),  # type: ignore[arg-type]
+    case("model of a number", lambda m: m.reembed(5), "model: "),  # type: ignore[arg-type]
+]
 
-@pytest.mark.parametrize("call,place,error", [*CONTENT, *ATTRIBUTES, *READS, *UPDATES])
+
+@pytest.mark.parametrize("call,place,error", [*CONTENT, *ATTRIBUTES, *READS, *UPDATES, *CARE])
 async def test_bad_input_is_refused_and_nothing_is_stored(
     memory: AsyncMemory, call: Call, place: str, error: type[AgentMemError]
 ) -> None:

@@ -288,6 +288,8 @@ async def test_other_bad_arguments_are_refused_before_anything_is_sent(face: Fac
                 client.update(uuid4(), if_version=0),
                 client.update(uuid4(), content=None),  # type: ignore[arg-type]
                 client.add("x", idempotency_key=""),
+                client.add("x", idempotency_key=5),  # type: ignore[arg-type]
+                client.add("x", idempotency_key=b"k"),  # type: ignore[arg-type]
                 client.add("x", on_duplicate="perhaps"),
                 client.stats(user_id="\ud800"),
                 client.duplicates(threshold=2),

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from agentmem import Memory
-from agentmem.errors import AgentMemError, Closed, NotFound
+from agentmem.errors import AgentMemError, Closed, InvalidInput, NotFound
 from agentmem.schemas.memories import Imported
 from tests.support.children import run_python
 from tests.support.stores import Store
@@ -51,6 +51,21 @@ def test_life_of_a_memory_without_asyncio(memory: Memory) -> None:
     assert memory.stats(user_id="sync").memories == 1
     assert memory.duplicates(user_id="sync") == []
     assert memory.delete_all(user_id="sync").deleted == 1
+
+
+def test_arguments_of_a_wrong_type_are_refused_without_asyncio(memory: Memory) -> None:
+    before = memory.stats().versions
+    for call in (
+        lambda: memory.add("x", idempotency_key=5),  # type: ignore[arg-type]
+        lambda: memory.import_([5]),  # type: ignore[list-item]
+        lambda: memory.import_([None]),  # type: ignore[list-item]
+        lambda: memory.vacuum(purge_after_days=1_000_000),
+        lambda: memory.vacuum(purge_after_days="x"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(InvalidInput):
+            call()
+
+    assert memory.stats().versions == before
 
 
 def test_streams_go_in_and_out_without_asyncio(memory: Memory) -> None:

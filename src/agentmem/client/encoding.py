@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
@@ -17,6 +18,7 @@ from agentmem.schemas.requests import VersionRequest
 
 Query = tuple[tuple[str, str], ...]
 LONGEST_KEY: Final = 255
+_KEY: Final = re.compile(rf"[ -~]{{1,{LONGEST_KEY}}}")
 _SCOPE_KEYS: Final = frozenset(Scope.model_fields)
 
 
@@ -76,12 +78,11 @@ def policy_of(value: OnDuplicate | str | None) -> OnDuplicate | None:
         raise InvalidInput(f"on_duplicate is return or keep, not {value!r:.80}.") from None
 
 
-def keyed(idempotency_key: str | None = None) -> dict[str, str]:
+def keyed(idempotency_key: object = None) -> dict[str, str]:
     """Give the header that makes a POST safe to repeat: by the key given, or by a new one."""
     if idempotency_key is None:
         return {"Idempotency-Key": str(uuid4())}
-    printable = idempotency_key.isascii() and idempotency_key.isprintable()
-    if not 0 < len(idempotency_key) <= LONGEST_KEY or not printable:
+    if not (isinstance(idempotency_key, str) and _KEY.fullmatch(idempotency_key)):
         raise InvalidInput(f"An idempotency key is printable ASCII text of 1 to {LONGEST_KEY} characters.")
     return {"Idempotency-Key": idempotency_key}
 

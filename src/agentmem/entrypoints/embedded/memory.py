@@ -17,6 +17,7 @@ from agentmem.pipelines.retrieval.pipeline import view_of
 from agentmem.schemas.base import parse
 from agentmem.schemas.health import HealthReport, Reembedded, StoreInfo, Vacuumed
 from agentmem.schemas.keywords import Given, MemoryKeywords, PatchKeywords, ScopeKeywords, ViewKeywords
+from agentmem.schemas.maintenance import DoctorRequest, ReembedRequest, VacuumRequest
 from agentmem.schemas.memories import (
     Added,
     AddedMany,
@@ -230,13 +231,13 @@ class AsyncMemory:
         digests, sessions) and checks again; a damaged content is reported and left alone. ``progress`` is called with
         the number of versions read, in each examination.
         """
-        return await self.app.doctor.examine(self.app.caller, repair=repair, progress=progress)
+        request = parse(DoctorRequest, {"repair": repair})
+        return await self.app.doctor.examine(self.app.caller, repair=request.repair, progress=progress)
 
     async def vacuum(self, *, purge_after_days: int | None = None) -> Vacuumed:
         """Remove for good what was deleted so many days ago (default: the setting), tidy the indexes, free space."""
-        days = self.app.settings.purge_after_days if purge_after_days is None else purge_after_days
-        if days < 0:
-            raise InvalidInput(f"purge_after_days is 0 or more, not {days}.")
+        asked = parse(VacuumRequest, {"purge_after_days": purge_after_days}).purge_after_days
+        days = self.app.settings.purge_after_days if asked is None else asked
         return await self.app.upkeep.vacuum(self.app.caller, days)
 
     async def info(self) -> StoreInfo:
@@ -250,7 +251,8 @@ class AsyncMemory:
         it again to go on. ``progress`` is called with the number of texts embedded. Raises :class:`Conflict` while
         another process changes the model.
         """
-        return await self.app.upkeep.change_model(self.app.caller, model, progress)
+        request = parse(ReembedRequest, {"model": model})
+        return await self.app.upkeep.change_model(self.app.caller, request.model, progress)
 
 
 _SCOPE_KEYS = frozenset(Scope.model_fields)
@@ -277,10 +279,10 @@ def _policy(given: OnDuplicate | str | None) -> OnDuplicate | None:
         raise InvalidInput(f"on_duplicate is return or keep, not {given!r:.80}.") from None
 
 
-def _key(given: str | None) -> str | None:
+def _key(given: object) -> str | None:
     if given is None:
         return None
-    if not 0 < len(given) <= LONGEST_KEY or not given.isprintable():
+    if not isinstance(given, str) or not 0 < len(given) <= LONGEST_KEY or not given.isprintable():
         raise InvalidInput(f"An idempotency key is printable text of 1 to {LONGEST_KEY} characters.")
     return given
 

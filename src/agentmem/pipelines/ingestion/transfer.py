@@ -18,7 +18,7 @@ from agentmem.schemas.memories import ExportedMemory, Imported, MemoryRecord, Ne
 
 Progress = Callable[[int], None]
 LONGEST_LINE: Final = 64 * 1024 * 1024
-
+_HINT: Final = "The batches before it are stored: mend the line and import again."
 
 EXPORTED_TOGETHER: Final = 32
 """Memories of an export that are read together; each may be a megabyte, and have many versions."""
@@ -76,24 +76,25 @@ async def _parsed(lines: AsyncIterator[str], reader: DraftReader) -> AsyncIterat
     number = 0
     async for line in lines:
         number += 1
+        if not isinstance(line, str):
+            raise ImportFailed(f"Line {number} is not text but {type(line).__name__}.", hint=_HINT)
         if line.strip():
             yield _parse_line(number, line, reader)
 
 
 def _parse_line(number: int, line: str, reader: DraftReader) -> Draft | ExportedMemory:
-    hint = "The batches before it are stored: mend the line and import again."
     if len(line) > LONGEST_LINE:
-        raise ImportFailed(f"Line {number} is longer than {LONGEST_LINE} characters.", hint=hint)
+        raise ImportFailed(f"Line {number} is longer than {LONGEST_LINE} characters.", hint=_HINT)
     try:
         value = json.loads(line, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-        raise ImportFailed(f"Line {number} is not JSON: {reason}.", hint=hint) from None
+        raise ImportFailed(f"Line {number} is not JSON: {reason}.", hint=_HINT) from None
     try:
         return _read_value(value, reader)
     except (InvalidInput, ValueError) as error:
         reason = error.message if isinstance(error, InvalidInput) else str(error)
-        raise ImportFailed(f"Line {number}: {reason}", hint=hint) from None
+        raise ImportFailed(f"Line {number}: {reason}", hint=_HINT) from None
 
 
 def _read_value(value: object, reader: DraftReader) -> Draft | ExportedMemory:
