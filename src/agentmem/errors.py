@@ -126,7 +126,7 @@ class EmptyScope(InvalidInput):
 
 
 class ImportFailed(InvalidInput):
-    """A line of an import cannot be read; the message names the line."""
+    """A line of an import, or its file, cannot be read; the message names it."""
 
     code = "import_failed"
 
@@ -261,7 +261,7 @@ class DatabaseUnavailable(Unavailable):
 
 
 class StorageFull(Unavailable):
-    """The disk is full or read-only; nothing was stored."""
+    """The disk, or what the output is written to, is full or read-only; nothing was stored."""
 
     code = "storage_full"
     status = 507

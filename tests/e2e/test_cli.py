@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.command_line import PATIENCE, CommandLine, temporary_command_line
+from tests.support.command_line import PATIENCE, PROGRAM, CommandLine, temporary_command_line
 
 SECRET = "hunter2-the-secret"
 
@@ -129,6 +129,31 @@ def test_line_of_an_import_that_is_no_json_is_named(agentmem: CommandLine) -> No
     assert len(failed.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("source,given", [("/proc/self/mem", "</dev/null"), ("-", "0>/dev/null")], ids=str)
+def test_import_that_cannot_be_read_is_said_in_one_line(agentmem: CommandLine, source: str, given: str) -> None:
+    failed = agentmem.shell(f"{PROGRAM} import {source} {given}")
+
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert failed.stderr.startswith(f"error: '{source}' cannot be read: ")
+    assert failed.stderr.endswith("(import_failed)\n")
+    assert len(failed.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["export", "shell"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_to_a_full_disk_is_said_in_one_line(
+    agentmem: CommandLine, carol: str, command: str, unbuffered: str
+) -> None:
+    failed = agentmem.shell(
+        f"echo stats | PYTHONUNBUFFERED={unbuffered} {PROGRAM} {command} --user {carol} > /dev/full"
+    )
+
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("error: Nothing more can be written: No space left on device.")
+    assert failed.stderr.endswith("(storage_full)\n")
+    assert len(failed.stderr.splitlines()) == 1
+
+
 def test_many_lines_of_standard_input_are_remembered_each(agentmem: CommandLine) -> None:
     counts: Any = agentmem.json("add", "-", "--lines", "--user", "dora", given="one thing\n\nanother\none thing\n")
 
@@ -211,10 +236,35 @@ def test_secrets_of_the_environment_are_never_shown(agentmem: CommandLine) -> No
 
 
 def test_completion_script_is_printed_for_each_shell(agentmem: CommandLine) -> None:
-    for shell in ("bash", "zsh"):
+    for shell in ("bash", "zsh", "fish"):
         line = CommandLine(directory=agentmem.directory, extra={"_AGENTMEM_COMPLETE": f"source_{shell}"})
 
         assert "agentmem" in line.run().stdout
+
+
+@pytest.mark.parametrize(
+    "typed,expected",
+    [
+        (("exp",), {"export"}),
+        (("re",), {"reembed", "restore"}),
+        (("list", "--or"), {"--order"}),
+        (("keys", "rev"), {"revoke"}),
+    ],
+    ids=str,
+)
+def test_bash_completes_commands_and_options(agentmem: CommandLine, typed: tuple[str, ...], expected: set[str]) -> None:
+    words = " ".join(("agentmem", *typed))
+    script = f"""
+        eval "$(_AGENTMEM_COMPLETE=source_bash {PROGRAM})"
+        COMP_WORDS=({words})
+        COMP_CWORD={len(typed)}
+        $(complete -p agentmem | sed 's/.*-F *\\([^ ]*\\).*/\\1/') {PROGRAM}
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    completed = agentmem.shell(script)
+
+    assert (completed.returncode, completed.stderr) == (0, "")
+    assert set(completed.stdout.split()) == expected
 
 
 def test_version_and_help_need_no_store(agentmem: CommandLine) -> None:

@@ -47,6 +47,18 @@ class CommandLine:
         assert done.returncode == status, (arguments, done.returncode, done.stdout, done.stderr)
         return done
 
+    def shell(self, script: str) -> subprocess.CompletedProcess[str]:
+        """Run a script of bash to its end, without standard input."""
+        return subprocess.run(
+            ["bash", "-c", script],
+            stdin=subprocess.DEVNULL,
+            env=self.environment,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=PATIENCE,
+            check=False,
+        )
+
     def json(self, *arguments: str, given: str = "") -> object:
         """Run a command with ``--json`` and read the one document that it writes."""
         return json.loads(self.run(*arguments, "--json", given=given).stdout)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
@@ -14,6 +13,7 @@ from agentmem.entrypoints.cli import options
 from agentmem.entrypoints.cli.output import emit_text, give
 from agentmem.entrypoints.cli.progress import progress
 from agentmem.entrypoints.cli.session import invocation
+from agentmem.errors import ImportFailed
 
 _CHUNK: Final = 1024 * 1024
 
@@ -38,7 +38,7 @@ def import_(
 
     The options hold where a line does not say otherwise.
     """
-    if str(source) != options.STANDARD_INPUT and (not source.exists() or source.is_dir()):
+    if str(source) != options.STANDARD_INPUT and _is_missing(source):
         raise typer.BadParameter(f"There is no file {str(source)!r}.", param_hint="FILE")
     given = options.attributes(
         options.scope(user, agent, run, app),
@@ -50,8 +50,8 @@ def import_(
         pinned=pinned,
     )
     with invocation(context).opened() as memory:
-        with _opened(source) as lines, progress("Importing", _count_lines(source)) as done:
-            counts = memory.import_(lines, progress=done, **given)
+        with progress("Importing", _count_lines(source)) as done:
+            counts = memory.import_(_lines(source), progress=done, **given)
         give(counts, f"{counts.imported} imported, {counts.skipped} known already.", as_json=as_json)
 
 
@@ -72,19 +72,35 @@ def export(
             emit_text(line)
 
 
-@contextmanager
-def _opened(source: Path) -> Iterator[IO[str]]:
-    if str(source) == options.STANDARD_INPUT:
-        yield sys.stdin
-        return
-    # Bytes that are no UTF-8 reach the library as lone surrogates, and it says which line holds them.
-    with source.open(encoding="utf-8-sig", errors="surrogateescape") as lines:
-        yield lines
+def _is_missing(source: Path) -> bool:
+    try:
+        return source.is_dir() or not source.exists()
+    except OSError:  # it may be there, and reading it says what is wrong
+        return False
+
+
+def _lines(source: Path) -> Iterator[str]:
+    """Read a file or standard input line by line; raises :class:`ImportFailed` when it cannot be read."""
+    try:
+        if str(source) == options.STANDARD_INPUT:
+            yield from sys.stdin
+            return
+        # Bytes that are no UTF-8 reach the library as lone surrogates, and it says which line holds them.
+        with source.open(encoding="utf-8-sig", errors="surrogateescape") as lines:
+            yield from lines
+    except OSError as error:
+        raise ImportFailed(
+            f"{str(source)!r} cannot be read: {error.strerror}.",
+            hint="The batches before the fault are stored: import again when it can be read.",
+        ) from None
 
 
 def _count_lines(source: Path) -> int | None:
     """Count the lines of a file for the progress bar; a pipe cannot be read twice."""
-    if not source.is_file():
+    try:
+        if not source.is_file():
+            return None
+        with source.open("rb") as file:
+            return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(_CHUNK), b""))
+    except OSError:  # reading the lines says what is wrong
         return None
-    with source.open("rb") as file:
-        return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(_CHUNK), b""))

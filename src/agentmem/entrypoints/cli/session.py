@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -14,7 +15,7 @@ import typer
 
 import agentmem
 from agentmem.entrypoints.cli.output import complain
-from agentmem.errors import AgentMemError
+from agentmem.errors import AgentMemError, StorageFull
 from agentmem.foundation.telemetry.logs import set_up_logs
 from agentmem.settings import Settings
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from agentmem.entrypoints.embedded.sync import Memory
 
 FAILED = 1
+_FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +53,7 @@ class Invocation:
             yield
             sys.stdout.flush()
         except BrokenPipeError:
-            # What is still buffered would be written, and fail, at the end of the program.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _let_go_of_output()
             raise typer.Exit(0) from None
         except AgentMemError as error:
             self._trace()
@@ -62,9 +63,7 @@ class Invocation:
             raise
         except Exception as fault:  # noqa: BLE001  # the rim of the program: a person is told, and never shown a traceback
             self._trace()
-            complain(
-                f"Something went wrong inside ({type(fault).__name__}). `agentmem --debug` shows where. (internal)"
-            )
+            complain(_meaning_of(fault))
             raise typer.Exit(FAILED) from None
 
     def _trace(self) -> None:
@@ -76,3 +75,17 @@ def invocation(context: typer.Context) -> Invocation:
     """Give the global options of the run that a command belongs to."""
     found = context.find_object(Invocation)
     return found if found is not None else Invocation(given={}, debug=False)
+
+
+def _meaning_of(fault: Exception) -> str:
+    """Say what a fault means for a person; the only one that is none of ours is that the output takes nothing more."""
+    if not isinstance(fault, OSError) or fault.errno not in _FULL:
+        return f"Something went wrong inside ({type(fault).__name__}). `agentmem --debug` shows where. (internal)"
+    _let_go_of_output()
+    full = StorageFull(f"Nothing more can be written: {fault.strerror}.", hint="What was written is not whole.")
+    return f"{full} ({full.code})"
+
+
+def _let_go_of_output() -> None:
+    """Drop what is still buffered: it would be written, and fail, at the end of the program."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
