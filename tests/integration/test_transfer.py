@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from agentmem import AsyncMemory
-from agentmem.errors import ImportFailed
+from agentmem.errors import ContentTooLarge, ImportFailed
 from agentmem.foundation.authorization.caller import Permission
 from agentmem.schemas.memories import Change
 from tests.support.stores import Store
@@ -204,6 +204,13 @@ def export_line(*versions: dict[str, object], **changes: object) -> str:
         export_line({**RECORD, "id": "nobody"}),
         export_line({**RECORD, "organization_id": "x"}),
         export_line({**RECORD, "user_id": "\ud800"}),
+        export_line({**RECORD, "created_at": "0001-01-01T00:00:00+14:00"}),
+        export_line({**RECORD, "occurred_at": "9999-12-31T23:59:59-14:00"}),
+        export_line({**RECORD, "updated_at": 1704067200}),
+        export_line({**RECORD, "occurred_at": "1704067200"}),
+        export_line({**RECORD, "deleted_at": 0}),
+        export_line({**RECORD, "superseded_at": "soon"}),
+        '{"content": "secret-word", "expires_at": "2001-01-01"}',
     ],
 )
 async def test_malformed_line_is_named_by_its_number(memory: AsyncMemory, bad: str) -> None:
@@ -213,6 +220,40 @@ async def test_malformed_line_is_named_by_its_number(memory: AsyncMemory, bad: s
     assert "secret-word" not in str(caught.value)
     assert (await memory.stats()).memories == 0
     assert (await memory.import_([GOOD])).imported == 1
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
+async def test_first_and_last_moment_of_the_calendar_are_imported_and_listed(memory: AsyncMemory, time: str) -> None:
+    times = dict.fromkeys(("occurred_at", "created_at", "updated_at"), time)
+    await memory.import_([export_line({**RECORD, **times})])
+
+    (record,) = (await memory.list()).items
+    assert {record.occurred_at, record.created_at, record.updated_at} == {datetime.fromisoformat(time)}
+    assert (await memory.search("x")).hits[0].memory == record
+
+
+async def test_content_over_the_limit_is_refused_in_every_version(memory: AsyncMemory) -> None:
+    large = "x" * (1024 * 1024 + 1)
+    for bad in (
+        json.dumps({"content": large}),
+        export_line({**RECORD, "content": large}),
+        export_line({**RECORD, "content": large}, {**RECORD, "version": 2}),
+    ):
+        with pytest.raises(ContentTooLarge, match=r"^Line 2: The content has 1048577 bytes"):
+            await memory.import_([GOOD, bad])
+
+    assert (await memory.stats()).versions == 0
+
+
+async def test_what_is_imported_without_a_history_has_the_origin_import(memory: AsyncMemory) -> None:
+    plain = ["a text", {"content": "a memory"}, {"role": "user", "content": "a turn"}]
+    said = [{"role": "assistant", "content": "an answer"}, {"role": "tool", "content": "a result"}]
+    await memory.import_(map(json.dumps, [*plain, *said]))
+    records = (await memory.list()).items
+
+    assert len(records) == 5
+    assert {(record.origin, record.authority) for record in records} == {("import", "import")}
+    assert (await memory.search("text", filters={"origin": {"ne": "import"}})).hits == []
 
 
 async def test_import_by_one_who_may_not_maintain_claims_no_higher_trust(store: Store, memory: AsyncMemory) -> None:

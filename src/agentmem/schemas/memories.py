@@ -154,13 +154,13 @@ class MemoryRecord(Schema):
     metadata: dict[str, JsonValue]
     importance: float
     pinned: bool
-    occurred_at: datetime
-    created_at: datetime
-    updated_at: datetime
-    superseded_at: datetime | None = None
+    occurred_at: UtcTime
+    created_at: UtcTime
+    updated_at: UtcTime
+    superseded_at: UtcTime | None = None
     superseded_by: UUID | None = None
-    expires_at: datetime | None = None
-    deleted_at: datetime | None = None
+    expires_at: UtcTime | None = None
+    deleted_at: UtcTime | None = None
     version: int
 
 

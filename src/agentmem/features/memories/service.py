@@ -200,12 +200,13 @@ async def _find_twins(
 
 def _record(tx: Transaction, memory: PreparedMemory) -> MemoryRecord:
     new = memory.new
-    origin = Origin.AGENT if new.role == "assistant" else Origin.TOOL if new.role == "tool" else tx.caller.origin
+    said_by = Origin.AGENT if new.role == "assistant" else Origin.TOOL if new.role == "tool" else Origin.OPERATOR
+    origin = lowest_authority([said_by, tx.caller.origin])
     return MemoryRecord.model_construct(
         **new.model_dump(exclude={"occurred_at"}),
         id=memory.memory_id,
         origin=origin,
-        authority=lowest_authority([origin, tx.caller.origin]),
+        authority=origin,
         occurred_at=new.occurred_at or tx.now,
         created_at=tx.now,
         updated_at=tx.now,

@@ -143,13 +143,24 @@ class Ingestion:
 
     async def prepare_or_defer(self, drafts: Sequence[Draft]) -> list[PreparedMemory]:
         """Analyse and embed drafts; when the embedder fails they are prepared without vectors, which come later."""
-        self._check(drafts)
+        for draft in drafts:
+            self.check_size(draft.new.content)
+            self.check_expiry(draft.new.expires_at)
         embedder = self.models.current
         try:
             return await self.prepare(drafts, embedder)
         except EmbedderUnavailable as error:
             log.warning("embedder_failed", memories=len(drafts), reason=error.code)
             return self._analysed(drafts, [None] * len(drafts), PENDING)
+
+    def check_size(self, content: str) -> None:
+        """Refuse content that is longer than the limit."""
+        size = len(content.encode())
+        if size > self.content_limit:
+            raise ContentTooLarge(
+                f"The content has {size} bytes, the limit is {self.content_limit}.",
+                hint="Split it, or raise AGENTMEM_CONTENT_LIMIT.",
+            )
 
     def check_expiry(self, expires_at: datetime | None) -> None:
         """Refuse a time of expiry that has passed."""
@@ -186,16 +197,6 @@ class Ingestion:
                 )
             )
         return prepared
-
-    def _check(self, drafts: Sequence[Draft]) -> None:
-        for draft in drafts:
-            size = len(draft.new.content.encode())
-            if size > self.content_limit:
-                raise ContentTooLarge(
-                    f"The content has {size} bytes, the limit is {self.content_limit}.",
-                    hint="Split it, or raise AGENTMEM_CONTENT_LIMIT.",
-                )
-            self.check_expiry(draft.new.expires_at)
 
 
 class _Counts:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from agentmem.errors import ImportFailed, InvalidInput
+from agentmem.errors import ContentTooLarge, ImportFailed, InvalidInput
 from agentmem.features.memories.transfer import MemoryTransfer
 from agentmem.foundation.authorization.caller import Caller
 from agentmem.pipelines.ingestion.drafts import DraftReader
 from agentmem.pipelines.ingestion.pipeline import Draft, Ingestion, batches
 from agentmem.schemas.base import check_json, parse
 from agentmem.schemas.items import Attributes
-from agentmem.schemas.memories import ExportedMemory, Imported, MemoryRecord, NewMemory, OnDuplicate, Scope
+from agentmem.schemas.memories import ExportedMemory, Imported, MemoryRecord, NewMemory, OnDuplicate, Origin, Scope
 
 Progress = Callable[[int], None]
 LONGEST_LINE: Final = 64 * 1024 * 1024
@@ -44,15 +44,17 @@ class Transfer:
     ) -> Imported:
         """Store what the lines hold, in batches; memories that are there already are passed over.
 
-        Raises :class:`ImportFailed` that names the line at fault; the batches before it are stored.
+        What is no whole memory with its history has the origin ``import``. Raises :class:`ImportFailed` or
+        :class:`ContentTooLarge` that names the line at fault; the batches before it are stored.
         """
         reader = DraftReader(attributes)
+        importer = replace(caller, origin=Origin.IMPORT)
         imported = skipped = 0
-        async for batch in batches(_parsed(lines, reader)):
+        async for batch in batches(self._parsed(lines, reader)):
             drafts = [item for item in batch if isinstance(item, Draft)]
             exported = [item for item in batch if isinstance(item, ExportedMemory)]
             if drafts:
-                added = await self.ingestion.add(caller, drafts)
+                added = await self.ingestion.add(importer, drafts)
                 imported += len(added.memories) - len(added.duplicates)
                 skipped += len(added.duplicates)
             if exported:
@@ -71,36 +73,45 @@ class Transfer:
         prepared = await self.ingestion.prepare_or_defer(drafts) if drafts else []
         return await self.stored.write(caller, list(zip(wanted, prepared, strict=True)))
 
+    async def _parsed(self, lines: AsyncIterator[str], reader: DraftReader) -> AsyncIterator[Draft | ExportedMemory]:
+        number = 0
+        async for line in lines:
+            number += 1
+            if not isinstance(line, str):
+                raise ImportFailed(f"Line {number} is not text but {type(line).__name__}.", hint=_HINT)
+            if line.strip():
+                yield self._parse_line(number, line, reader)
 
-async def _parsed(lines: AsyncIterator[str], reader: DraftReader) -> AsyncIterator[Draft | ExportedMemory]:
-    number = 0
-    async for line in lines:
-        number += 1
-        if not isinstance(line, str):
-            raise ImportFailed(f"Line {number} is not text but {type(line).__name__}.", hint=_HINT)
-        if line.strip():
-            yield _parse_line(number, line, reader)
+    def _parse_line(self, number: int, line: str, reader: DraftReader) -> Draft | ExportedMemory:
+        if len(line) > LONGEST_LINE:
+            raise ImportFailed(f"Line {number} is longer than {LONGEST_LINE} characters.", hint=_HINT)
+        try:
+            value = json.loads(line, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
+            reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+            raise ImportFailed(f"Line {number} is not JSON: {reason}.", hint=_HINT) from None
+        try:
+            return self._checked(_read_value(value, reader))
+        except ContentTooLarge as error:
+            raise ContentTooLarge(f"Line {number}: {error.message}", hint=_HINT) from None
+        except (InvalidInput, ValueError) as error:
+            reason = error.message if isinstance(error, InvalidInput) else str(error)
+            raise ImportFailed(f"Line {number}: {reason}", hint=_HINT) from None
 
-
-def _parse_line(number: int, line: str, reader: DraftReader) -> Draft | ExportedMemory:
-    if len(line) > LONGEST_LINE:
-        raise ImportFailed(f"Line {number} is longer than {LONGEST_LINE} characters.", hint=_HINT)
-    try:
-        value = json.loads(line, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-        raise ImportFailed(f"Line {number} is not JSON: {reason}.", hint=_HINT) from None
-    try:
-        return _read_value(value, reader)
-    except (InvalidInput, ValueError) as error:
-        reason = error.message if isinstance(error, InvalidInput) else str(error)
-        raise ImportFailed(f"Line {number}: {reason}", hint=_HINT) from None
+    def _checked(self, item: Draft | ExportedMemory) -> Draft | ExportedMemory:
+        if isinstance(item, Draft):
+            self.ingestion.check_size(item.new.content)
+            self.ingestion.check_expiry(item.new.expires_at)
+        else:
+            for version in item.versions:
+                self.ingestion.check_size(version.memory.content)
+        return item
 
 
 def _read_value(value: object, reader: DraftReader) -> Draft | ExportedMemory:
     if isinstance(value, dict) and "versions" in value:
         check_json(value)
-        return _checked(parse(ExportedMemory, value))
+        return _sound(parse(ExportedMemory, value))
     if not isinstance(value, dict | str):
         raise InvalidInput("it is neither an object nor a string.")
     return reader.read(value)
@@ -110,7 +121,7 @@ def _refuse_constant(name: str) -> object:
     raise ValueError(f"{name} is not a number of JSON")
 
 
-def _checked(exported: ExportedMemory) -> ExportedMemory:
+def _sound(exported: ExportedMemory) -> ExportedMemory:
     """Check what the types do not say: one memory, versions 1 to n, content that may be stored."""
     records = [version.memory for version in exported.versions]
     if len({record.id for record in records}) != 1:
