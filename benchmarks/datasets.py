@@ -76,18 +76,19 @@ class Dataset:
 
 
 def read_locomo(path: Path) -> Dataset:
-    """Read a file of the LoCoMo form; in a folder, the file ``locomo-dev.json``."""
+    """Read a file of the LoCoMo form, a list of conversations or a single one; in a folder, ``locomo-dev.json``."""
     file = path / "locomo-dev.json" if path.is_dir() else path
-    samples: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
+    read: list[dict[str, Any]] | dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     conversations, skipped = [], 0
-    for number, sample in enumerate(samples):
+    for number, sample in enumerate([read] if isinstance(read, dict) else read):
         name = str(sample.get("sample_id", number))
         turns = _turns(name, sample["conversation"])
         known = {turn.id for turn in turns}
-        asked = [_question(name, entry, known) for entry in sample["qa"]]
-        questions = [question for question in asked if question.evidence]
+        asked = [_question(name, entry, known) for entry in sample.get("qa", ())]
+        questions = [question for question in asked if question.evidence and question.text.strip()]
         skipped += len(asked) - len(questions)
-        conversations.append(Conversation(name=name, turns=turns, questions=questions))
+        if turns:
+            conversations.append(Conversation(name=name, turns=turns, questions=questions))
     return Dataset(name=file.stem, conversations=conversations, skipped=skipped)
 
 
@@ -141,17 +142,23 @@ def _turns(name: str, conversation: Mapping[str, Any]) -> list[Turn]:
         )
         for number in numbers
         for turn in conversation[f"session_{number}"]
+        if _text(turn).strip()
     ]
 
 
 def _text(turn: Mapping[str, Any]) -> str:
     caption = turn.get("blip_caption")
-    return f"{turn['text']} [shares {caption}]" if caption else str(turn["text"])
+    text = turn.get("text") or ""
+    return f"{text} [shares {caption}]" if caption else str(text)
 
 
 def _time(written: str) -> datetime:
-    """Read a time such as "1:56 pm on 8 May, 2023"."""
-    return datetime.strptime(written, "%I:%M %p on %d %B, %Y").replace(tzinfo=UTC)
+    """Read a time such as "1:56 pm on 8 May, 2023", or one of ISO 8601."""
+    try:
+        return datetime.strptime(written, "%I:%M %p on %d %B, %Y").replace(tzinfo=UTC)
+    except ValueError:
+        read = datetime.fromisoformat(written)
+        return read if read.tzinfo else read.replace(tzinfo=UTC)
 
 
 def _ids(name: str, written: str) -> list[str]:
@@ -160,11 +167,11 @@ def _ids(name: str, written: str) -> list[str]:
 
 
 def _question(conversation: str, entry: Mapping[str, Any], known: set[str]) -> Question:
-    """Read a question; ids of turns that do not exist are dropped."""
+    """Read a question; ids of turns that do not exist are dropped, and without a category it is a single-hop one."""
     written = " ".join(map(str, entry.get("evidence") or ()))
     return Question(
         conversation=conversation,
         text=str(entry["question"]),
-        category=int(entry["category"]),
+        category=int(entry.get("category", 4)),
         evidence=frozenset(known.intersection(_ids(conversation, written))),
     )

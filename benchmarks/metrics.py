@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypedDict
 
 from benchmarks.datasets import CATEGORIES, HEADLINE, Question
 
@@ -40,14 +40,26 @@ class Ranking:
         }
 
 
-def summary(rankings: Sequence[Ranking]) -> dict[str, object]:
-    """Average over questions, in percent: overall (categories 1 to 4) and by category."""
+class Averages(TypedDict):
+    """Figures averaged over questions, in percent: overall (categories 1 to 4) and by category."""
+
+    overall: Figures
+    categories: dict[str, Figures]
+
+
+def summary(rankings: Sequence[Ranking]) -> Averages:
+    """Average the figures of rankings."""
+    return averaged([(ranking.question, ranking.figures()) for ranking in rankings])
+
+
+def averaged(rows: Sequence[tuple[Question, Figures]]) -> Averages:
+    """Average the figures of questions; a category without a question is left out."""
     by_category = {
-        str(category): _mean(r.figures() for r in rankings if r.question.category == category)
+        str(category): _mean(figures for question, figures in rows if question.category == category)
         for category in CATEGORIES
-        if any(r.question.category == category for r in rankings)
+        if any(question.category == category for question, _ in rows)
     }
-    overall = _mean(r.figures() for r in rankings if r.question.category in HEADLINE)
+    overall = _mean(figures for question, figures in rows if question.category in HEADLINE)
     return {"overall": overall, "categories": by_category}
 
 

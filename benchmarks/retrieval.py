@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import importlib.util
 import json
-import runpy
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from agentmem.foundation.inference.open import DEFAULT_MODEL, open_embedder
+from benchmarks import retrieval_learn
 from benchmarks.datasets import CATEGORIES, Dataset, read_locomo, read_small
-from benchmarks.metrics import Ranking, summary
+from benchmarks.metrics import Averages, Figures, Ranking, summary
 from benchmarks.systems import Context, agentmem, baselines
 
 SMALL_SETS: Final = {"keywords": (1000, 30), "chinese": (0, 0)}
@@ -30,31 +29,35 @@ NOTES: Final = (
     "mem0 is its published formula at limit 50 (a pool of 200, in its favour) without entities, for which it needs a",
     "language package that its installation does not bring. agentmem-one-scope holds all conversations in one scope.",
 )
-LEARNING: Final = "benchmarks.retrieval_learn"
 
 
 def main() -> None:
     arguments = _arguments()
     report = asyncio.run(measure(arguments.data, arguments.model))
+    if arguments.learn:
+        print("\nWeights learnt on the other conversations, beside those that ship:")
+        report["learning"] = asyncio.run(retrieval_learn.measure(arguments.data, arguments.model))
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    if arguments.learn and importlib.util.find_spec(LEARNING) is not None:
-        _learn(arguments.data, arguments.model)
 
 
 async def measure(data: Path, model: str) -> dict[str, object]:
     """Measure every set, print the tables, and give all figures for the JSON file."""
-    report = await _measured(read_locomo(data), model)
+    dataset = read_locomo(data)
+    if not dataset.questions:
+        sys.exit(f"{data} holds no question whose evidence is one of its turns: there is nothing to measure.")
+    report = await measured(dataset, model)
     folder = Path(__file__).parent / "data"
     small = {
-        name: await _measured(read_small(folder / f"{name}.json", haystack=haystack, lookalikes=lookalikes), model)
+        name: await measured(read_small(folder / f"{name}.json", haystack=haystack, lookalikes=lookalikes), model)
         for name, (haystack, lookalikes) in SMALL_SETS.items()
     }
     print("\n" + "\n".join(NOTES))
     return {"model": model} | report | {"sets": small}
 
 
-async def _measured(dataset: Dataset, model: str) -> dict[str, object]:
+async def measured(dataset: Dataset, model: str) -> dict[str, object]:
+    """Measure one set of questions, print its tables, and give its figures."""
     rankings, context = await agentmem(dataset, model=model)
     embedder = await open_embedder(model, threads=2)
     try:
@@ -70,7 +73,7 @@ async def _measured(dataset: Dataset, model: str) -> dict[str, object]:
 def _print(
     dataset: Dataset,
     rankings: Mapping[str, Sequence[Ranking]],
-    figures: Mapping[str, Mapping[str, object]],
+    figures: Mapping[str, Averages],
     context: Context,
 ) -> None:
     turns = sum(len(conversation.turns) for conversation in dataset.conversations)
@@ -81,7 +84,7 @@ def _print(
     rows = [("overall", {name: figures[name]["overall"] for name in rankings})]
     if len({question.category for question in dataset.questions}) > 1:
         for number, title in CATEGORIES.items():
-            parts = {name: _category(figures[name], number) for name in rankings}
+            parts = {name: figures[name]["categories"].get(str(number), {}) for name in rankings}
             rows.append((f"{number} {title}", parts))
     for title, systems in rows:
         _print_table(title, systems)
@@ -91,14 +94,8 @@ def _print(
     )
 
 
-def _category(figures: Mapping[str, object], number: int) -> object:
-    categories = figures["categories"]
-    assert isinstance(categories, dict)
-    return categories.get(str(number), {})
-
-
-def _print_table(title: str, systems: Mapping[str, object]) -> None:
-    present = {name: row for name, row in systems.items() if isinstance(row, dict) and row.get("questions")}
+def _print_table(title: str, systems: Mapping[str, Figures]) -> None:
+    present = {name: row for name, row in systems.items() if row.get("questions")}
     if not present:
         return
     questions = next(iter(present.values()))["questions"]
@@ -106,13 +103,6 @@ def _print_table(title: str, systems: Mapping[str, object]) -> None:
     print(f"{'system':<20}" + "".join(f"{column:>11}" for column in COLUMNS))
     for name, row in present.items():
         print(f"{name:<20}" + "".join(f"{row[column]:>11.1f}" for column in COLUMNS))
-
-
-def _learn(data: Path, model: str) -> None:
-    """Show what weights learnt on the other conversations would give, beside those that ship."""
-    print("\nWeights learnt on the other conversations, beside those that ship:")
-    sys.argv = [LEARNING, "--data", str(data), "--model", model]
-    runpy.run_module(LEARNING, run_name="__main__")
 
 
 def _arguments() -> argparse.Namespace:

@@ -1,7 +1,7 @@
 """Learns the weights of the fusion: ``python -m benchmarks.retrieval_learn --data FILE [--words-only]``.
 
 Scores come from the product's own steps: its analyser, postings, choice of candidates, signals and fusion. Weights are
-learnt on three of the conversations and tested on the fourth, in turn; beside that the shipped weights are tested, in a
+learnt on all conversations but one and tested on that one, in turn; beside that the shipped weights are tested, in a
 scope for each conversation and in one scope for all. What is learnt is read by a person, rounded, and written into
 ``agentmem/pipelines/retrieval/weights.py``: nothing is taken over by itself.
 """
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import fmean, pstdev
+from statistics import fmean
 from typing import Final
 
 import numpy as np
@@ -31,7 +31,8 @@ from agentmem.pipelines.retrieval.lexical import Matches, Postings
 from agentmem.pipelines.retrieval.query import parse_query
 from agentmem.pipelines.retrieval.signals import NAMES, Pool, gather
 from agentmem.pipelines.retrieval.weights import WITH_MODEL, WORDS_ONLY, Weights
-from benchmarks.datasets import CATEGORIES, HEADLINE, Conversation, Question, Turn, read_locomo
+from benchmarks.datasets import CATEGORIES, Conversation, Question, Turn, read_locomo
+from benchmarks.metrics import Averages, Figures, averaged
 
 DEPTHS: Final = (5, 10, 20)
 NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -144,28 +145,31 @@ def learn(examples: Sequence[Example]) -> Floats:
     return weights
 
 
-def recalls(example: Example, weights: Floats) -> list[float]:
+def leave_one_out(examples: Sequence[Example]) -> dict[str, Floats]:
+    """Learn weights for each conversation from all others; one whose others hold nothing to learn from has none."""
+    names = dict.fromkeys(example.question.conversation for example in examples)
+    others = {name: [one for one in examples if one.question.conversation != name] for name in names}
+    return {name: learn(rest) for name, rest in others.items() if any(one.right.any() for one in rest)}
+
+
+def recalls(example: Example, weights: Floats) -> Figures:
+    """Give the recall of an example at each depth, as a share from 0 to 1."""
     order = np.argsort(-(example.signals @ weights), kind="stable")
-    return [float(example.right[order[:depth]].sum()) / example.evidence for depth in DEPTHS]
+    return {f"recall@{depth}": float(example.right[order[:depth]].sum()) / example.evidence for depth in DEPTHS}
 
 
-def report(title: str, tested: Sequence[tuple[Example, Floats]]) -> None:
-    """Print recall over the headline categories, by category, and by conversation."""
-    found = [(example.question, recalls(example, weights)) for example, weights in tested]
-    overall = [values for question, values in found if question.category in HEADLINE]
-    depths = " ".join(
-        f"@{depth} {100 * fmean(column):.1f}" for depth, column in zip(DEPTHS, zip(*overall, strict=True), strict=True)
-    )
-    kinds = " ".join(
-        f"{name} {100 * fmean(values[1] for question, values in found if question.category == number):.1f}"
-        for number, name in CATEGORIES.items()
-    )
-    per: dict[str, list[float]] = defaultdict(list)
-    for question, values in found:
-        if question.category in HEADLINE:
-            per[question.conversation].append(values[1])
-    each = [100 * fmean(values) for values in per.values()]
-    print(f"{title:34} {depths} | @10: {kinds} | conversations {min(each):.1f}..{max(each):.1f}, sd {pstdev(each):.1f}")
+def report(title: str, tested: Sequence[tuple[Example, Floats]]) -> Averages:
+    """Print recall over the headline categories, by category and by conversation, and give the averages."""
+    rows = [(example.question, recalls(example, weights)) for example, weights in tested]
+    found = averaged(rows)
+    overall, categories = found["overall"], found["categories"].items()
+    depths = " ".join(f"@{depth} {overall[f'recall@{depth}']:.1f}" for depth in DEPTHS if overall["questions"])
+    kinds = " ".join(f"{CATEGORIES[int(number)]} {figures['recall@10']:.1f}" for number, figures in categories)
+    names = dict.fromkeys(question.conversation for question, _ in rows)
+    per = [averaged([row for row in rows if row[0].conversation == name])["overall"] for name in names]
+    each = np.array([figures["recall@10"] for figures in per if figures["questions"]] or [np.nan])
+    print(f"{title:34} {depths} | @10: {kinds} | conversations {each.min():.1f}..{each.max():.1f}, sd {each.std():.1f}")
+    return found
 
 
 def vector(weights: Weights) -> Floats:
@@ -204,26 +208,43 @@ async def _questions(
     ]
 
 
+async def measure(data: Path, model: str, *, words_only: bool = False) -> dict[str, Averages]:
+    """Learn from a file, test what is learnt and what ships, print both, and give the averages.
+
+    What is learnt is tested on conversations that it was not learnt from: where there is one alone, it is left out.
+    """
+    apart, together = await examples_of(data, model, words_only=words_only)
+    learnt = leave_one_out(apart)
+    shipped = vector(WORDS_ONLY if words_only else WITH_MODEL)
+    kind = "words only" if words_only else "with model"
+    found: dict[str, Averages] = {}
+    if learnt:
+        tested = [(one, learnt[one.question.conversation]) for one in apart if one.question.conversation in learnt]
+        found["learnt-leave-one-out"] = report(f"{kind}, learnt, leave-one-out", tested)
+    else:
+        print("Nothing is learnt: that takes two conversations with evidence, one to learn from and one to test on.")
+    found["shipped"] = report(f"{kind}, shipped", [(one, shipped) for one in apart])
+    found["shipped-one-scope"] = report(f"{kind}, shipped, one scope", [(one, shipped) for one in together])
+    if learnt:
+        _print_weights(list(learnt.values()), shipped)
+    return found
+
+
+def _print_weights(learnt: Sequence[Floats], shipped: Floats) -> None:
+    mean, spread = np.mean(learnt, axis=0), np.std(learnt, axis=0)
+    # Only the ratios of weights matter: they are shown on the scale of the shipped ones.
+    scale = np.abs(shipped).sum() / np.abs(mean).sum()
+    for name, value, sd, now in zip(NAMES, mean * scale, spread * scale, shipped, strict=True):
+        print(f"  {name:14} learnt {value:6.2f} (sd {sd:.2f})   shipped {now:5.2f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="a file of the LoCoMo form, or its folder")
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--words-only", action="store_true", help="learn for searches without a model")
     arguments = parser.parse_args()
-    words_only: bool = arguments.words_only
-    apart, together = asyncio.run(examples_of(arguments.data, arguments.model, words_only=words_only))
-    names = list(dict.fromkeys(example.question.conversation for example in apart))
-    learnt = {name: learn([example for example in apart if example.question.conversation != name]) for name in names}
-    shipped = vector(WORDS_ONLY if words_only else WITH_MODEL)
-    kind = "words only" if words_only else "with model"
-    report(f"{kind}, learnt, leave-one-out", [(one, learnt[one.question.conversation]) for one in apart])
-    report(f"{kind}, shipped", [(one, shipped) for one in apart])
-    report(f"{kind}, shipped, one scope", [(one, shipped) for one in together])
-    mean, spread = np.mean(list(learnt.values()), axis=0), np.std(list(learnt.values()), axis=0)
-    # Only the ratios of weights matter: they are shown on the scale of the shipped ones.
-    scale = np.abs(shipped).sum() / np.abs(mean).sum()
-    for name, value, sd, now in zip(NAMES, mean * scale, spread * scale, shipped, strict=True):
-        print(f"  {name:14} learnt {value:6.2f} (sd {sd:.2f})   shipped {now:5.2f}")
+    asyncio.run(measure(arguments.data, arguments.model, words_only=arguments.words_only))
 
 
 if __name__ == "__main__":
