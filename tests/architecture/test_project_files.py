@@ -25,7 +25,11 @@ def test_every_locked_requirement_is_pinned_and_hashed() -> None:
 
 def test_every_declared_dependency_is_locked() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    locked = set(re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements" / "dev.txt").read_text(), re.MULTILINE))
+    locked = set(
+        re.findall(
+            r"^([a-z0-9-]+)(?:\[[a-z0-9,-]+\])?==", (ROOT / "requirements" / "dev.txt").read_text(), re.MULTILINE
+        )
+    )
     groups = [
         project["project"]["dependencies"],
         *project["project"]["optional-dependencies"].values(),
