@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.command_line import CommandLine, temporary_command_line
+from tests.support.embedding_vendor import DIMENSIONS, embedding_vendor
 
 
 @pytest.fixture(scope="module")
@@ -93,21 +94,56 @@ def test_demonstration_finds_the_evidence_and_leaves_nothing_behind(agentmem: Co
     assert left == []
 
 
+SAMPLE = {
+    "conversation": {
+        "session_1": [
+            {"speaker": "Ann", "dia_id": "D1:1", "text": "I moved to Oslo.", "blip_caption": "a fjord"},
+            {"speaker": "Ben", "dia_id": "D1:2", "text": "How is it?"},
+        ],
+        "session_1_date_time": "1:56 pm on 8 May, 2023",
+    },
+    "qa": [{"question": "Where does Ann live?", "answer": "Oslo", "evidence": ["D1:1"], "category": 4}],
+}
+
+
 def test_demonstration_takes_a_conversation_of_ones_own(agentmem: CommandLine, tmp_path: Path) -> None:
-    turn = {"speaker": "Ann", "dia_id": "D1:1", "text": "I moved to Oslo.", "blip_caption": "a fjord"}
-    other = {"speaker": "Ben", "dia_id": "D1:2", "text": "How is it?"}
-    sample = {
-        "conversation": {"session_1": [turn, other], "session_1_date_time": "1:56 pm on 8 May, 2023"},
-        "qa": [{"question": "Where does Ann live?", "answer": "Oslo", "evidence": ["D1:1"], "category": 4}],
-    }
     file = tmp_path / "own.json"
-    file.write_text(json.dumps([sample]), encoding="utf-8")
+    file.write_text(json.dumps([SAMPLE]), encoding="utf-8")
 
     shown = agentmem.run("demo", str(file)).stdout
     missing = agentmem.run("demo", str(file), "--conversation", "2", status=1)
 
     assert "Ann and Ben: 2 turns in 1 session, May 2023." in shown
+    assert "Nothing leaves this machine." in shown
     assert "I moved to Oslo. [shares a fjord]" in shown
     assert "1 of 1 questions" in shown
     assert "from agentmem import Memory" in shown
     assert "(input_invalid)" in missing.stderr
+
+
+def test_demonstration_says_what_it_sends_to_a_remote_model(agentmem: CommandLine, tmp_path: Path) -> None:
+    file = tmp_path / "own.json"
+    file.write_text(json.dumps([SAMPLE]), encoding="utf-8")
+    with embedding_vendor() as vendor:
+        remote = {
+            "AGENTMEM_EMBEDDING_MODEL": "openai:words",
+            "AGENTMEM_EMBEDDING_URL": vendor.url,
+            "AGENTMEM_EMBEDDING_DIMENSIONS": str(DIMENSIONS),
+        }
+        shown = CommandLine(directory=agentmem.directory, extra=remote).run("demo", str(file)).stdout
+
+    told = " ".join(shown.split())
+    assert f"Every text and every question is sent to the embedding model openai:words at {vendor.url}." in told
+    assert "Nothing leaves" not in told
+    assert any("I moved to Oslo" in text for batch in vendor.batches for text in batch)
+
+
+def test_demonstration_says_that_a_database_of_ones_own_is_used(
+    agentmem: CommandLine, tmp_path: Path, database_url: str
+) -> None:
+    file = tmp_path / "own.json"
+    file.write_text(json.dumps([SAMPLE]), encoding="utf-8")
+
+    shown = agentmem.run("--database-url", database_url, "demo", str(file)).stdout
+
+    assert "What is remembered goes to that database, its texts sealed" in " ".join(shown.split())

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
@@ -11,7 +10,6 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
@@ -22,7 +20,6 @@ from agentmem.foundation.database.tables import SCHEMA, metadata
 from tests.support.children import next_line, python_child
 from tests.support.embedded_server import is_down, wait_until
 from tests.support.operations import service_modules
-from tests.support.stores import Store
 
 OPEN = """
 import sys
@@ -33,17 +30,6 @@ with Memory(data_directory=sys.argv[1], linger=0.5) as memory:
     memory.add(sys.argv[2])
 print("done", flush=True)
 """
-
-
-@pytest.fixture
-def database_url(store: Store) -> Iterator[str]:
-    """An empty database of its own on the shared server."""
-    name = f"fresh_{uuid4().hex}"
-    with store.connect_as_owner() as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    yield make_conninfo(store.app.server.conninfo, dbname=name)
-    with store.connect_as_owner() as connection:
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def revision(url: str) -> str | None:

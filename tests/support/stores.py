@@ -9,6 +9,8 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from agentmem import AsyncMemory
 from agentmem.bootstrap import App
@@ -106,3 +108,14 @@ def owner(store: Store) -> Iterator[Owner]:
     """A connection to the shared store that sees the rows of every organization."""
     with store.connect_as_owner() as connection:
         yield connection
+
+
+@pytest.fixture
+def database_url(store: Store) -> Iterator[str]:
+    """An empty database of its own on the server of the shared store."""
+    name = f"fresh_{uuid4().hex}"
+    with store.connect_as_owner() as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    yield make_conninfo(store.app.server.conninfo, dbname=name)
+    with store.connect_as_owner() as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

@@ -56,7 +56,7 @@ def demo(
         talk = read_conversation(text, conversation)
         with _place(call, keep=keep) as (folder, settings), call.opened(**settings) as memory:
             if not as_json:
-                demo_views.introduce(talk, folder, kept=keep or not settings)
+                demo_views.introduce(talk, folder, memory.info(), kept=keep or not settings)
             seconds = _remember(memory, talk)
             answers = []
             for number, question in enumerate(talk.sample(questions), 1):

@@ -17,8 +17,10 @@ from rich.text import Text
 from agentmem.entrypoints.cli.conversation import CATEGORIES, Conversation, Question
 from agentmem.entrypoints.cli.output import QUIET, console, counted, on_one_line
 from agentmem.entrypoints.cli.views import reasons, speaker
+from agentmem.schemas.health import StoreInfo
 from agentmem.schemas.memories import SearchHit
 
+_REMOTE: Final = "openai:"
 _TOP: Final = 3
 _DEEP: Final = 10
 _WIDEST: Final = 110
@@ -49,16 +51,26 @@ class Answer:
         return any(rank <= most for rank in self.ranks)
 
 
-def introduce(talk: Conversation, folder: Path | None, *, kept: bool) -> None:
-    """Say what is going to be remembered, and where."""
+def introduce(talk: Conversation, folder: Path | None, store: StoreInfo, *, kept: bool) -> None:
+    """Say what is going to be remembered, where, and what leaves this machine."""
     months = " to ".join(dict.fromkeys(f"{turn.said_at:%B %Y}" for turn in (talk.turns[0], talk.turns[-1])))
     size = f"{counted(len(talk.turns), 'turn')} in {counted(talk.sessions, 'session')}"
     place = "in your database" if folder is None else f"in {folder}, {'kept' if kept else 'removed at the end'}"
     _print(
         Rule(Text("AgentMem", style="bold"), style=QUIET, align="left"),
         Text(f"\n{' and '.join(talk.speakers)}: {size}, {months}."),
-        Text(f"Remembered {place}.\nNothing leaves this machine.\n", style=QUIET),
+        Text(f"Remembered {place}.\n{_leaving(store)}\n", style=QUIET),
     )
+
+
+def _leaving(store: StoreInfo) -> str:
+    model = str(store.settings["embedding_model"])
+    if model.startswith(_REMOTE):
+        address = store.settings["embedding_url"] or "its vendor"
+        return f"Every text and every question is sent to the embedding model {model} at {address}."
+    if store.server == "external":
+        return "What is remembered goes to that database, its texts sealed; nothing else leaves this machine."
+    return "Nothing leaves this machine."
 
 
 def show_answer(number: int, answer: Answer) -> None:
