@@ -44,7 +44,8 @@ class Settings(BaseSettings):
         default=None, description="Master key file; by default `keys/master.json` in the data directory."
     )
     embedding_model: str = Field(
-        default="default", description="Model of a new store: a shipped name, a folder, or `openai:<model>`."
+        default="default",
+        description="Model of a new store: `default`, `multilingual-e5-small`, a folder, or `openai:<model>`.",
     )
     embedding_threads: int = Field(default=2, ge=1, le=64, description="Processor threads the local model may use.")
     embedding_url: str | None = Field(default=None, description="Base URL of an OpenAI-compatible endpoint.")

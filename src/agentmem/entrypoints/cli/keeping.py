@@ -56,7 +56,10 @@ def vacuum(
 def reembed(
     context: typer.Context,
     *,
-    model: Annotated[str, typer.Option("--model", metavar="NAME", help="A shipped name, a folder, or openai:<model>.")],
+    model: Annotated[
+        str,
+        typer.Option("--model", metavar="NAME", help="default, multilingual-e5-small, a folder, or openai:<model>."),
+    ],
     as_json: options.AsJson = False,
 ) -> None:
     """Embed every memory by another model; searches go on meanwhile."""
