@@ -45,6 +45,7 @@ from agentmem.foundation.inference.loaded import Models
 from agentmem.foundation.inference.multilingual import MULTILINGUAL_MODEL
 from agentmem.foundation.inference.open import DEFAULT_MODEL, open_embedder
 from agentmem.foundation.inference.port import Embedder
+from agentmem.foundation.inference.remote_reranker import RemoteReranker
 from agentmem.foundation.inference.shared import SharedQueries
 from agentmem.foundation.ledger.requests import IdempotentRequests
 from agentmem.foundation.state.open import open_state
@@ -64,6 +65,7 @@ from agentmem.pipelines.ingestion.transfer import Transfer
 from agentmem.pipelines.ingestion.upkeep import Upkeep
 from agentmem.pipelines.retrieval.embeddings import QueryEmbeddings
 from agentmem.pipelines.retrieval.pipeline import Retrieval
+from agentmem.pipelines.retrieval.rerank import Reranking
 from agentmem.settings import Settings
 
 Result = TypeVar("Result")
@@ -130,6 +132,7 @@ class _Opened:
     models: Models
     state: State
     embeddings: QueryEmbeddings
+    reranking: Reranking | None
     watchers: Watchers
 
     @property
@@ -146,6 +149,9 @@ async def open_app(
     ``background`` work keeps the settings' organization in shape; a server, which has many, runs ``App.sweeper``.
     """
     async with AsyncExitStack() as stack:
+        reranking = _open_reranking(settings)
+        if reranking is not None:
+            stack.push_async_callback(reranking.reranker.aclose)
         loading = asyncio.create_task(_open_embedder(settings, settings.embedding_model))
         stack.push_async_callback(_discard, loading)
         server = await asyncio.to_thread(_attach, settings)
@@ -173,6 +179,7 @@ async def open_app(
                 models=models,
                 state=state,
                 embeddings=embeddings,
+                reranking=reranking,
                 watchers=watchers,
             )
         )
@@ -248,6 +255,7 @@ def _retrieval(opened: _Opened) -> Retrieval:
         models=opened.models,
         clock=utc_now,
         embeddings=opened.embeddings,
+        reranking=opened.reranking,
     )
 
 
@@ -362,6 +370,16 @@ async def _open_named(settings: Settings, model: str) -> Embedder:
         base_url=settings.embedding_url,
         api_key=settings.embedding_key,
         dimensions=settings.embedding_dimensions,
+    )
+
+
+def _open_reranking(settings: Settings) -> Reranking | None:
+    if settings.reranker is None:
+        return None
+    return Reranking(
+        reranker=RemoteReranker.open(settings.reranker, base_url=settings.reranker_url, api_key=settings.reranker_key),
+        deadline=settings.reranker_deadline,
+        depth=settings.reranker_depth,
     )
 
 

@@ -31,6 +31,7 @@
     │   ├── DatabaseUnavailable      database_unavailable      503   retry
     │   ├── StorageFull              storage_full              507
     │   ├── EmbedderUnavailable      embedder_unavailable      503   retry
+    │   ├── RerankerUnavailable      reranker_unavailable      503   retry
     │   ├── StateUnavailable         state_unavailable         503   retry
     │   ├── Overloaded               overloaded                503   retry
     │   ├── DeadlineExceeded         deadline_exceeded         503   retry
@@ -272,6 +273,12 @@ class EmbedderUnavailable(Unavailable):
     """The embedding model failed or did not answer in time."""
 
     code = "embedder_unavailable"
+
+
+class RerankerUnavailable(Unavailable):
+    """The reranker failed or did not answer in time; a search goes on without it."""
+
+    code = "reranker_unavailable"
 
 
 class StateUnavailable(Unavailable):

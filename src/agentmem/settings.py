@@ -53,6 +53,15 @@ class Settings(BaseSettings):
     embedding_dimensions: int | None = Field(
         default=None, ge=1, le=4000, description="Length of that endpoint's vectors, for example 1536."
     )
+    reranker: str | None = Field(
+        default=None, min_length=1, description="Model that reorders the best of a search, at the next address."
+    )
+    reranker_url: str | None = Field(default=None, description="Base URL of an endpoint with `/rerank`.")
+    reranker_key: SecretStr | None = Field(default=None, description="API key of that endpoint.")
+    reranker_deadline: float = Field(
+        default=1.0, gt=0, le=30, description="Seconds a search waits for it; then its own order stands."
+    )
+    reranker_depth: int = Field(default=30, ge=2, le=100, description="How many of the best it reorders.")
     content_limit: int = Field(default=MEBIBYTE, ge=1, le=16 * MEBIBYTE, description="Bytes of one memory's content.")
     pool_size: int = Field(default=8, ge=1, le=100, description="Database connections of one process.")
     linger: float = Field(

@@ -75,6 +75,7 @@ async def app_over(app: App, database: Database) -> AsyncIterator[App]:
         models=app.models,
         state=app.state,
         embeddings=embeddings,
+        reranking=None,
         watchers=Watchers(),
     )
     made = _assemble(opened)

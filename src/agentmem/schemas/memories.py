@@ -255,6 +255,7 @@ class Timings(Schema):
     embed_ms: float
     database_ms: float
     rank_ms: float
+    rerank_ms: float = 0.0
     total_ms: float
 
 
@@ -264,7 +265,7 @@ class SearchResults(Schema):
     hits: list[SearchHit]
     timings: Timings
     degraded: str | None = None
-    """What was left out when a part failed (for instance ``embedder``); absent when the answer is whole."""
+    """What was left out since it failed: ``embedder``, ``reranker`` or both; absent when the answer is whole."""
 
 
 class Citation(Schema):
@@ -284,6 +285,8 @@ class PackedContext(Schema):
     budget: int
     citations: list[Citation]
     left_out: int
+    degraded: str | None = None
+    """What the search behind it had to leave out, as in the results of a search."""
 
 
 class Stats(Schema):

@@ -189,6 +189,7 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
         "budget": 500,
         "citations": [{"marker": 1, "memory_id": ID, "occurred_at": NOW, "score": 0.91}],
         "left_out": 0,
+        "degraded": None,
     },
     "Page_ApiKey_": _page(API_KEY),
     "Page_AuditEntry_": _page(ENTRY),
@@ -204,7 +205,7 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
     "SearchRequest": {"query": "What does Ada drink?", "scope": {"user_id": "ada"}, "limit": 5},
     "SearchResults": {
         "hits": [{"memory": MEMORY, "score": 0.91, "signals": None}],
-        "timings": {"embed_ms": 3.1, "database_ms": 2.4, "rank_ms": 0.8, "total_ms": 6.3},
+        "timings": {"embed_ms": 3.1, "database_ms": 2.4, "rank_ms": 0.8, "rerank_ms": 0.0, "total_ms": 6.3},
         "degraded": None,
     },
     "Stats": {

@@ -142,7 +142,7 @@ def duplicates(
 def _remark_on(results: SearchResults) -> None:
     """Tell a person how long it took, and anybody when a part of the answer is missing."""
     if results.degraded is not None:
-        remark(f"Without the {results.degraded}: found by words alone.")
+        remark(f"Answered without the {results.degraded}, which failed.")
     if sys.stdout.isatty() and results.hits:
         spent = results.timings
         remark(

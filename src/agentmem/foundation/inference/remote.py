@@ -8,17 +8,11 @@ from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import BaseModel, SecretStr
 
-from agentmem.errors import Closed, ConfigurationError, EmbedderUnavailable
+from agentmem.errors import EmbedderUnavailable
+from agentmem.foundation.inference.endpoint import PATIENCE, Endpoint, sendable
 from agentmem.foundation.inference.port import Embedding
-
-try:
-    import httpx
-
-    _INSTALLED = True
-except ModuleNotFoundError:  # the extra is not installed: said when a remote model is asked for
-    _INSTALLED = False
 
 OPENAI_URL: Final = "https://api.openai.com/v1"
 _TEXTS_PER_REQUEST: Final = 128
@@ -36,7 +30,7 @@ class RemoteModel:
     dimensions: int
     base_url: str = OPENAI_URL
     api_key: SecretStr | None = None
-    timeout: float = 30.0
+    timeout: float = PATIENCE
 
 
 class _Item(BaseModel):
@@ -55,9 +49,9 @@ class OpenAICompatibleEmbedder:
     message.
     """
 
-    def __init__(self, remote: RemoteModel, client: httpx.AsyncClient) -> None:
+    def __init__(self, remote: RemoteModel, endpoint: Endpoint) -> None:
         self._remote = remote
-        self._client = client
+        self._endpoint = endpoint
 
     @classmethod
     def open(cls, remote: RemoteModel) -> Self:
@@ -65,22 +59,14 @@ class OpenAICompatibleEmbedder:
 
         Raises :class:`ConfigurationError` without the extra, or if the address is not an HTTP one.
         """
-        if not _INSTALLED:
-            raise ConfigurationError(
-                "A remote embedding model needs the package httpx, which is not installed.",
-                hint='Install it with: pip install "agentmem[remote]"',
-            )
-        try:
-            address = httpx.URL(remote.base_url)
-        except httpx.InvalidURL:
-            address = httpx.URL()
-        if address.scheme not in {"http", "https"} or not address.host:
-            raise ConfigurationError(
-                f"The address of the embedding model {remote.name} is not an http(s) URL.",
-                hint=f"Write it like {OPENAI_URL}.",
-            )
-        headers = {} if remote.api_key is None else {"Authorization": f"Bearer {remote.api_key.get_secret_value()}"}
-        return cls(remote, httpx.AsyncClient(headers=headers, timeout=remote.timeout))
+        endpoint = Endpoint(
+            f"embedding model {remote.name}",
+            remote.base_url,
+            api_key=remote.api_key,
+            error=EmbedderUnavailable,
+            timeout=remote.timeout,
+        )
+        return cls(remote, endpoint)
 
     @property
     def model(self) -> str:
@@ -110,50 +96,36 @@ class OpenAICompatibleEmbedder:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        await self._endpoint.aclose()
 
     async def _request(self, texts: Sequence[str]) -> list[Embedding]:
-        if self._client.is_closed:
-            raise Closed("The embedder is closed.", hint="Open the store again.")
-        body = {
-            # JSON has no lone surrogates; an empty text is refused by some vendors
-            "input": [text.encode("utf-8", "replace").decode() or " " for text in texts],
-            "model": self._remote.name,
-            "dimensions": self._remote.dimensions,
-            "encoding_format": "float",
-        }
-        try:
-            response = await self._client.post(f"{self._remote.base_url.rstrip('/')}/embeddings", json=body)
-        except httpx.HTTPError as error:
-            raise self._unavailable(f"could not be reached ({type(error).__name__})") from None
-        if response.status_code != httpx.codes.OK:
-            raise self._unavailable(f"answered with HTTP status {response.status_code}")
-        try:
-            answer = _Answer.model_validate_json(response.content)
-        except ValidationError:
-            raise self._unavailable("gave an answer that is not a list of embeddings") from None
+        answer = await self._endpoint.post(
+            "/embeddings",
+            {
+                "input": [sendable(text) for text in texts],
+                "model": self._remote.name,
+                "dimensions": self._remote.dimensions,
+                "encoding_format": "float",
+            },
+            _Answer,
+        )
         return self._embeddings(answer, len(texts))
 
     def _embeddings(self, answer: _Answer, count: int) -> list[Embedding]:
         items = sorted(answer.data, key=lambda item: item.index)
         if [item.index for item in items] != list(range(count)):
-            raise self._unavailable(f"gave {len(items)} embeddings for {count} texts")
+            raise self._endpoint.unavailable(f"gave {len(items)} embeddings for {count} texts")
         return [self._embedding(np.array(item.embedding)) for item in items]
 
     def _embedding(self, vector: NDArray[np.float64]) -> Embedding:
         with np.errstate(over="ignore"):  # a length that is not finite is refused below
             length = float(np.linalg.norm(vector))
         if vector.shape != (self._remote.dimensions,):
-            raise self._unavailable(f"gave vectors of {vector.size} dimensions, not {self._remote.dimensions}")
+            raise self._endpoint.unavailable(f"gave vectors of {vector.size} dimensions, not {self._remote.dimensions}")
         if not np.isfinite(length) or length == 0:
-            raise self._unavailable("gave a vector without a direction")
+            raise self._endpoint.unavailable("gave a vector without a direction")
         return Embedding(
             pooled=(vector / length).astype(np.float32),
             tokens=np.zeros((0, 0), dtype=np.int8),
             spans=np.zeros((0, 2), dtype=np.int32),
         )
-
-    def _unavailable(self, what: str) -> EmbedderUnavailable:
-        # the host alone: an address may carry a name and a password
-        host = httpx.URL(self._remote.base_url).host
-        return EmbedderUnavailable(f"The embedding model {self._remote.name} at {host} {what}.")

@@ -11,16 +11,17 @@ class Reranker(Protocol):
 
     @property
     def model(self) -> str:
-        """The model's stable name, for the explanation of a result."""
+        """The model's name."""
         ...
 
     async def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
         """Score every text, in order; higher is better, and scores are comparable within one call only.
 
-        The caller sets the deadline: an adapter must stop when its task is cancelled.
+        Raises :class:`RerankerUnavailable` if the model fails. The caller sets the deadline: an adapter must stop when
+        its task is cancelled.
         """
         ...
 
     async def aclose(self) -> None:
-        """Free what the reranker holds."""
+        """Free what the reranker holds; later calls raise :class:`Closed`. Closing twice is allowed."""
         ...

@@ -1,4 +1,4 @@
-"""From a question to the memories that answer it: read the query, embed it, one read operation, results."""
+"""From a question to the memories that answer it: read the query, embed it, one read operation, rerank, results."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from agentmem.pipelines.retrieval.embeddings import QueryEmbeddings
 from agentmem.pipelines.retrieval.pack import pack
 from agentmem.pipelines.retrieval.query import parse_query
 from agentmem.pipelines.retrieval.ranking import QueryRanking
+from agentmem.pipelines.retrieval.rerank import Reranking
 from agentmem.schemas import filters
 from agentmem.schemas.memories import PackedContext, SearchHit, SearchMode, SearchResults, Timings
 from agentmem.schemas.requests import ContextRequest, ReadRequest, SearchRequest
@@ -47,17 +48,24 @@ class Retrieval:
     models: Models
     clock: Clock
     embeddings: QueryEmbeddings = field(default_factory=QueryEmbeddings)
+    reranking: Reranking | None = None
 
     async def search(self, caller: Caller, request: SearchRequest) -> SearchResults:
         """Find up to ``limit`` memories, best first.
 
         When the embedder fails, a hybrid search goes by words alone and says so in ``degraded``; a semantic one raises
-        :class:`EmbedderUnavailable`.
+        :class:`EmbedderUnavailable`. Where there is a reranker it gives the best of a hybrid search their order; when
+        it fails or is late they keep the one they have, and ``degraded`` says so too.
         """
+        reranking = self.reranking if request.mode is SearchMode.HYBRID else None
         with span("memory.search", mode=request.mode.value, limit=request.limit):
-            return await self._search(caller, request)
+            if reranking is None:
+                return await self._search(caller, request, request.limit)
+            found = await self._search(caller, request, max(request.limit, reranking.depth))
+            results = await reranking.apply(request.query, found)
+            return results.model_copy(update={"hits": results.hits[: request.limit]})
 
-    async def _search(self, caller: Caller, request: SearchRequest) -> SearchResults:
+    async def _search(self, caller: Caller, request: SearchRequest, limit: int) -> SearchResults:
         began = perf_counter()
         parsed = parse_query(request.query, request.as_of or request.known_at or self.clock())
         view, by_words = view_of(request), request.mode is not SearchMode.SEMANTIC
@@ -66,7 +74,7 @@ class Retrieval:
             embedded = await self._embed(caller, request)
             embed_seconds += embedded.seconds
             embedding = embedded.embedding
-            ranking = QueryRanking(parsed, embedding, limit=request.limit, by_words=by_words)
+            ranking = QueryRanking(parsed, embedding, limit=limit, by_words=by_words)
             query = Query(
                 terms=list(parsed.terms), model=embedded.model, pooled=None if embedding is None else embedding.pooled
             )
@@ -90,7 +98,8 @@ class Retrieval:
         """Pack the best memories for a query into a token budget, with citations."""
         values = {name: getattr(request, name) for name in ReadRequest.model_fields}
         results = await self.search(caller, SearchRequest(query=request.query, limit=CONTEXT_HITS, **values))
-        return pack([hit for hit in results.hits if hit.score > 0], request.budget)
+        packed = pack([hit for hit in results.hits if hit.score > 0], request.budget)
+        return packed.model_copy(update={"degraded": results.degraded})
 
     async def _embed(self, caller: Caller, request: SearchRequest) -> EmbeddedQuery:
         # Another search may exchange the model while this one embeds: what is embedded keeps the name of its model.
