@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import structlog
 
-from agentmem.errors import ConfigurationError
+from agentmem.errors import ConfigurationError, IntegrityError
 from agentmem.features.audit.service import AuditService
 from agentmem.features.identity.service import ApiKeyService
 from agentmem.features.identity.usage import KeyUsage
@@ -41,6 +41,7 @@ from agentmem.foundation.database.inspect import Caretaker
 from agentmem.foundation.database.migrate import bring_up_to_date
 from agentmem.foundation.database.probe import DatabaseProbe
 from agentmem.foundation.encryption.providers.file import FileKeyProvider
+from agentmem.foundation.inference.absent import AbsentEmbedder
 from agentmem.foundation.inference.loaded import Models
 from agentmem.foundation.inference.multilingual import MULTILINGUAL_MODEL
 from agentmem.foundation.inference.open import DEFAULT_MODEL, open_embedder
@@ -160,7 +161,10 @@ async def open_app(
         provider = await FileKeyProvider.open(settings.master_key_file)
         database = Database.open(server, provider, pool_size=settings.pool_size)
         stack.push_async_callback(database.close)
-        models = Models(await loading, partial(_open_embedder, settings))
+        caller = local_operator(organization_id_of(settings.organization))
+        await OrganizationService(database=database).register(caller, settings.organization)
+        first = await _first_model(loading, MemoryUpkeep(database=database), caller)
+        models = Models(first, partial(_open_embedder, settings))
         stack.push_async_callback(models.aclose)
         watchers = watchers or Watchers()
         state = open_state(settings, fell_back=watchers.fell_back)
@@ -168,8 +172,6 @@ async def open_app(
         shared = None if settings.redis_url is None else SharedQueries(state=state, keys=database.keys)
         embeddings = QueryEmbeddings(shared=shared, embedded=partial(watchers.embedded, "query"))
         stack.push_async_callback(embeddings.aclose)
-        caller = local_operator(organization_id_of(settings.organization))
-        await OrganizationService(database=database).register(caller, settings.organization)
         app = _assemble(
             _Opened(
                 settings=settings,
@@ -335,11 +337,23 @@ def _migrate(server: Server, *, migrate: bool) -> None:
         bring_up_to_date(connection, migrate=migrate)
 
 
+async def _first_model(loading: asyncio.Task[Embedder], upkeep: MemoryUpkeep, caller: Caller) -> Embedder:
+    """Give the model that the settings name; without it a store that records one opens all the same."""
+    try:
+        return await loading
+    except (ConfigurationError, IntegrityError) as error:
+        recorded = await upkeep.recorded_model(caller)
+        if recorded is None:
+            raise
+        return AbsentEmbedder(recorded, error)
+
+
 async def _open_embedder(settings: Settings, model: str) -> Embedder:
     """Open a model by the name that a setting may have, or by the id under which a store records it."""
     if "@" not in model or await asyncio.to_thread(Path(model).is_dir):
         return await _open_named(settings, model)
-    for name in _names_of(settings, model):
+    shipped = [name for name in (DEFAULT_MODEL, MULTILINGUAL_MODEL) if model.startswith(name)]
+    for name in dict.fromkeys([*shipped, settings.embedding_model]):
         try:
             embedder = await _open_named(settings, name)
         except ConfigurationError as error:
@@ -353,13 +367,6 @@ async def _open_embedder(settings: Settings, model: str) -> Embedder:
         f"one that the settings name ({settings.embedding_model}).",
         hint="Set AGENTMEM_EMBEDDING_MODEL to the name or folder of that model.",
     )
-
-
-def _names_of(settings: Settings, model: str) -> list[str]:
-    """Give the names under which a recorded model may be opened, the likeliest first."""
-    recorded = model.split("@", 1)[0]
-    known = [name for name in (DEFAULT_MODEL, MULTILINGUAL_MODEL) if recorded.startswith(name)]
-    return list(dict.fromkeys([*known, settings.embedding_model]))
 
 
 async def _open_named(settings: Settings, model: str) -> Embedder:

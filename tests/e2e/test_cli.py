@@ -225,7 +225,14 @@ def test_interrupted_command_ends_with_status_130(agentmem: CommandLine) -> None
 
 
 def test_secrets_of_the_environment_are_never_shown(agentmem: CommandLine) -> None:
-    secret = {"AGENTMEM_EMBEDDING_KEY": SECRET}
+    endpoint = f"http://name:{SECRET}@127.0.0.1:1/v1"
+    secret = {
+        "AGENTMEM_EMBEDDING_KEY": SECRET,
+        "AGENTMEM_EMBEDDING_URL": endpoint,
+        "AGENTMEM_RERANKER": "words",
+        "AGENTMEM_RERANKER_KEY": SECRET,
+        "AGENTMEM_RERANKER_URL": endpoint,
+    }
     unreachable = {**secret, "AGENTMEM_DATABASE_URL": f"postgresql://user:{SECRET}@127.0.0.1:1/none"}
 
     shown = CommandLine(directory=agentmem.directory, extra=secret).run("info", "--json")

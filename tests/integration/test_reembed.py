@@ -12,7 +12,7 @@ import pytest
 
 import agentmem.foundation.inference
 from agentmem import AsyncMemory
-from agentmem.errors import ConfigurationError, Conflict
+from agentmem.errors import Conflict
 from agentmem.foundation.inference.loaded import Models
 from agentmem.foundation.inference.open import DEFAULT_MODEL
 from agentmem.foundation.inference.port import Embedder, Embedding
@@ -284,19 +284,6 @@ async def test_other_processes_search_and_add_through_a_change_of_model(real: As
     report = await real.doctor()
     assert (report.findings, report.pending_vectors) == ([], 0)
     assert report.memories == 601 + len(answers) - 1
-
-
-async def test_store_whose_model_cannot_be_named_is_not_opened(store: Store, folder: Path) -> None:
-    organization = f"test-{uuid4().hex}"
-    places = {"data_directory": store.directory, "organization": organization, "linger": 0.5}
-    async with AsyncMemory(**places, embedding_model=str(folder)) as memory:
-        model = memory.app.models.current.model
-        await memory.add("kept by another model", user_id="bo")
-
-    with pytest.raises(ConfigurationError, match=model):
-        await AsyncMemory(**places).open()
-    async with AsyncMemory(**places, embedding_model=str(folder)) as memory:
-        assert await best(memory, "another model") == "kept by another model"
 
 
 async def test_store_of_the_shipped_model_opens_with_it_whatever_is_configured(store: Store, folder: Path) -> None:

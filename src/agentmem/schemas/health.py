@@ -134,6 +134,8 @@ class StoreInfo(Schema):
     socket_directory: str | None
     embedding_model: str
     embedding_dimensions: int
+    """0 when the model cannot be loaded."""
+
     memories: int
     deleted_memories: int
     memory_versions: int

@@ -134,7 +134,8 @@ def duplicates(found: Sequence[NearDuplicate]) -> Sheet:
 def info(found: StoreInfo) -> Facts:
     """Show what runs where."""
     versions = found.versions
-    model = f"{found.embedding_model}, {found.embedding_dimensions} dimensions"
+    length = f"{found.embedding_dimensions} dimensions" if found.embedding_dimensions else "cannot be loaded"
+    model = f"{found.embedding_model}, {length}"
     pairs = [
         ("AgentMem", versions.agentmem),
         ("Python", versions.python),

@@ -216,11 +216,11 @@ class _Reader:
         faults = [
             name
             for name, same in (
-                ("length", vector.dimensions == self.indexed.dimensions),
+                ("length", self.indexed.dimensions in {0, vector.dimensions}),
                 ("norm", abs(vector.norm - 1) < VECTOR_TOLERANCE),
                 ("user", vector.user_id == (text.row.user_id or NOBODY)),
                 ("visibility", vector.live == text.live),
-                ("graph", vector.graph in {None, self.indexed.dimensions}),
+                ("graph", vector.graph in {None, vector.dimensions}),
             )
             if not same
         ]

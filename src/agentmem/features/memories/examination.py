@@ -14,7 +14,7 @@ MOST_DAMAGE: Final = 10_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IndexedBy:
-    """The embedding model in force, and the lengths of its vectors."""
+    """The embedding model in force, and the lengths of its vectors, 0 where the model is not there to say."""
 
     model: str
     dimensions: int

@@ -51,10 +51,15 @@ class MemoryUpkeep:
 
     database: Database
 
+    @operation(Permission.MEMORY_READ, read_only=True)
+    async def recorded_model(self, tx: Transaction) -> str | None:
+        """Read the id of the embedding model in force; a new store has none."""
+        return (await tx.execute(_model_in_force(tx))).scalar_one_or_none()
+
     @operation(Permission.MEMORY_READ)
     async def active_model(self, tx: Transaction, default: str) -> str:
         """Read the id of the embedding model in force; in a new store that is ``default`` from now on."""
-        statement = select(index_settings.c.embedding_model).where(tx.own(index_settings))
+        statement = _model_in_force(tx)
         found = (await tx.execute(statement)).scalar_one_or_none()
         if found is not None:
             return str(found)
@@ -102,8 +107,7 @@ class MemoryUpkeep:
 
         Nothing is removed when the model is not in force any more.
         """
-        in_force = select(index_settings.c.embedding_model).where(tx.own(index_settings)).with_for_update()
-        if (await tx.execute(in_force)).scalar_one() != model:
+        if (await tx.execute(_model_in_force(tx).with_for_update())).scalar_one() != model:
             return 0
         gone = 0
         for table in (vectors, index_entries):
@@ -178,6 +182,10 @@ async def follow_memories(tx: Transaction, places: Sequence[Place]) -> None:
     )
     moved = and_(tx.own(vectors), is_any(vectors.c.place, places), vectors.c.live != present)
     await tx.execute(update(vectors).where(moved).values(live=~vectors.c.live))
+
+
+def _model_in_force(tx: Transaction) -> Select[tuple[str]]:
+    return select(index_settings.c.embedding_model).where(tx.own(index_settings))
 
 
 def _has_vector(tx: Transaction, model: str, place: ColumnElement[int]) -> ColumnElement[bool]:

@@ -5,9 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import structlog
+
+from agentmem.errors import ConfigurationError, IntegrityError
+from agentmem.foundation.inference.absent import AbsentEmbedder
 from agentmem.foundation.inference.port import Embedder
 
 Opener = Callable[[str], Awaitable[Embedder]]
+log = structlog.get_logger(__name__)
 
 
 class Models:
@@ -23,11 +28,23 @@ class Models:
         self._retired: Embedder | None = None
 
     async def require(self, model: str) -> Embedder:
-        """Give the embedder for a model id, loading it in place of the present one when they differ."""
+        """Give the embedder for a model id, loading it in place of the present one when they differ.
+
+        One that cannot be loaded is an absent one, which fails when it is used; the present one stays.
+        """
         async with self._changing:
-            if self.current.model != model:
-                await self._exchange(await self._opener(model))
-            return self.current
+            found = await self._find(model)
+            if found is not self.current and not isinstance(found, AbsentEmbedder):
+                await self._exchange(found)
+            return found
+
+    async def follow(self, model: str) -> Embedder:
+        """Do the same for the model of the store as a whole: an absent one takes the place of the present one too."""
+        async with self._changing:
+            found = await self._find(model)
+            if found is not self.current:
+                await self._exchange(found)
+            return found
 
     async def adopt(self, embedder: Embedder) -> None:
         """Use an embedder that :meth:`open` gave in place of the present one; it is closed here from now on."""
@@ -43,6 +60,15 @@ class Models:
         if self._retired is not None:
             await self._retired.aclose()
         await self.current.aclose()
+
+    async def _find(self, model: str) -> Embedder:
+        if self.current.model == model and not isinstance(self.current, AbsentEmbedder):
+            return self.current
+        try:
+            return await self._opener(model)
+        except (ConfigurationError, IntegrityError) as error:
+            log.warning("model_absent", model=model, reason=error.message)
+            return AbsentEmbedder(model, error)
 
     async def _exchange(self, embedder: Embedder) -> None:
         before, self._retired, self.current = self._retired, self.current, embedder

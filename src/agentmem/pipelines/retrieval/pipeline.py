@@ -12,7 +12,7 @@ from agentmem.features.memories.searching import Found, MemorySearch, Query
 from agentmem.features.memories.visibility import View
 from agentmem.foundation.authorization.caller import Caller
 from agentmem.foundation.inference.loaded import Models
-from agentmem.foundation.inference.port import Embedding
+from agentmem.foundation.inference.port import Embedder, Embedding
 from agentmem.foundation.telemetry.traces import span
 from agentmem.kit.clock import Clock
 from agentmem.pipelines.retrieval.embeddings import QueryEmbeddings
@@ -69,9 +69,9 @@ class Retrieval:
         began = perf_counter()
         parsed = parse_query(request.query, request.as_of or request.known_at or self.clock())
         view, by_words = view_of(request), request.mode is not SearchMode.SEMANTIC
-        embed_seconds = 0.0
+        embed_seconds, embedder = 0.0, self.models.current
         for _ in range(MODEL_CHANGES + 1):
-            embedded = await self._embed(caller, request)
+            embedded = await self._embed(caller, request, embedder)
             embed_seconds += embedded.seconds
             embedding = embedded.embedding
             ranking = QueryRanking(parsed, embedding, limit=limit, by_words=by_words)
@@ -82,10 +82,11 @@ class Retrieval:
                 with span("memory.search.find"):
                     found = await self.search_operation.search(caller, view, query, ranking)
             except Conflict:  # the model was changed during the search: the next one sees it
+                embedder = self.models.current
                 continue
-            if embedding is not None and embedded.model != found.model:
+            if request.mode is not SearchMode.LEXICAL and embedded.model != found.model:
                 # Another process has put another model in force.
-                await self.models.require(found.model)
+                embedder = await self.models.require(found.model)
                 continue
             return SearchResults(
                 hits=_hits(found, ranking, explain=request.explain),
@@ -101,10 +102,9 @@ class Retrieval:
         packed = pack([hit for hit in results.hits if hit.score > 0], request.budget)
         return packed.model_copy(update={"degraded": results.degraded})
 
-    async def _embed(self, caller: Caller, request: SearchRequest) -> EmbeddedQuery:
+    async def _embed(self, caller: Caller, request: SearchRequest, embedder: Embedder) -> EmbeddedQuery:
         # Another search may exchange the model while this one embeds: what is embedded keeps the name of its model.
-        embedder, began = self.models.current, perf_counter()
-        embedding = None
+        embedding, began = None, perf_counter()
         if request.mode is not SearchMode.LEXICAL:
             try:
                 with span("memory.search.embed"):
