@@ -18,6 +18,7 @@ from agentmem.foundation.database.embedded.server import Attachment, EmbeddedSer
 from tests.support.embedded_server import (
     UserProcess,
     ask,
+    guards,
     is_down,
     kill,
     postmaster,
@@ -49,20 +50,46 @@ def test_server_stops_when_its_last_user_was_killed(directory: Path) -> None:
     wait_until(lambda: is_down(directory))
 
 
-def test_killed_supervisor_disturbs_no_connection_and_the_last_user_still_stops_the_server(directory: Path) -> None:
-    attachment = EmbeddedServer.attach(directory, linger=0)
-    with psycopg.connect(attachment.conninfo) as connection:
-        kill(supervisors(directory)[0])
-        assert connection.execute("SELECT 1").fetchone() == (1,)
+def kill_supervisor_for_good(directory: Path) -> None:
+    for process in (*guards(directory), *supervisors(directory)):
+        kill(process)
     wait_until(lambda: not supervisors(directory))
+
+
+def test_server_stops_when_its_supervisor_and_all_users_were_killed_together(directory: Path) -> None:
+    with user_process(directory) as first, user_process(directory) as second:
+        server = server_processes(directory)
+        for process in supervisors(directory):
+            kill(process)
+        first.kill()
+        second.kill()
+        assert server
+    wait_until(lambda: is_down(directory))
+
+
+def test_killed_supervisor_is_replaced_at_once_and_disturbs_no_connection(
+    directory: Path, attachment: Attachment
+) -> None:
+    server = postmaster(directory)
+    with psycopg.connect(attachment.conninfo) as connection:
+        for _ in range(2):
+            (killed,) = supervisors(directory)
+            kill(killed)
+            wait_until(lambda: supervisors(directory) not in ([], [killed]))  # noqa: B023  # asked before the next turn
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+    assert postmaster(directory) == server
+
+
+def test_last_user_has_the_server_stopped_though_the_supervisor_was_killed_for_good(directory: Path) -> None:
+    attachment = EmbeddedServer.attach(directory, linger=0)
+    kill_supervisor_for_good(directory)
     attachment.detach()
     wait_until(lambda: is_down(directory))
 
 
-def test_next_user_replaces_a_killed_supervisor(directory: Path, attachment: Attachment) -> None:
+def test_next_user_replaces_a_supervisor_that_was_killed_for_good(directory: Path, attachment: Attachment) -> None:
     server = postmaster(directory)
-    kill(supervisors(directory)[0])
-    wait_until(lambda: not supervisors(directory))
+    kill_supervisor_for_good(directory)
     with user_process(directory):
         assert len(supervisors(directory)) == 1
         assert postmaster(directory) == server
@@ -92,7 +119,7 @@ def test_killed_server_is_brought_back_once_for_all_its_users(directory: Path, a
 
 def test_store_opens_after_everything_was_killed_at_once(directory: Path) -> None:
     with user_process(directory) as user:
-        kill(supervisors(directory)[0])
+        kill_supervisor_for_good(directory)
         user.kill()
         for process in server_processes(directory):
             kill(process)
@@ -105,7 +132,7 @@ def test_store_opens_after_everything_was_killed_at_once(directory: Path) -> Non
 def test_server_that_lost_its_users_and_supervisor_is_taken_over_by_the_next_user(directory: Path) -> None:
     with user_process(directory) as user:
         server = postmaster(directory)
-        kill(supervisors(directory)[0])
+        kill_supervisor_for_good(directory)
         user.kill()
     attachment = EmbeddedServer.attach(directory, linger=0)
     assert postmaster(directory) == server
@@ -218,7 +245,7 @@ def test_random_kills_lose_no_committed_row_and_leave_no_process(directory: Path
     ask(attachment, "CREATE TABLE kept (n int)")
     for n in range(40 if full else 8):
         ask(attachment, f"INSERT INTO kept VALUES ({n})")
-        victims = [*supervisors(directory), *server_processes(directory)]
+        victims = [*guards(directory), *supervisors(directory), *server_processes(directory)]
         for victim in chance.sample(victims, chance.randint(1, 2)):
             kill(victim)
         time.sleep(chance.choice([0, 0, 0.02, 0.2]))

@@ -81,12 +81,21 @@ def postmaster(directory: Path) -> int:
 
 def supervisors(directory: Path) -> list[int]:
     """Give the ids of the supervisors of a store."""
+    return [process for process, program in _supervising(directory) if program != "sh"]
+
+
+def guards(directory: Path) -> list[int]:
+    """Give the ids of the shells that replace a killed supervisor of a store."""
+    return [process for process, program in _supervising(directory) if program == "sh"]
+
+
+def _supervising(directory: Path) -> list[tuple[int, str]]:
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             line = (entry / "cmdline").read_bytes()
             if b"embedded.supervisor" in line and f'"{directory}"'.encode() in line:
-                found.append(int(entry.name))
+                found.append((int(entry.name), Path(line.split(b"\0")[0].decode()).name))
     return sorted(found)
 
 
@@ -100,7 +109,7 @@ def wait_until(condition: Callable[[], bool], *, seconds: float = 60.0) -> None:
 
 def is_down(directory: Path) -> bool:
     """Say whether neither a server nor a supervisor of the store runs."""
-    return not server_processes(directory) and not supervisors(directory)
+    return not server_processes(directory) and not _supervising(directory)
 
 
 def kill(process: int) -> None:

@@ -1,7 +1,8 @@
 """The process that watches over one server: starts it, and stops it a moment after its last user has gone.
 
 It ends when the server does, whatever the reason; whoever needs the server next starts both anew. Killed, it leaves the
-server running, and the next process that attaches or detaches starts another that takes over.
+server running, and the shell that guards it starts another that takes over. Should that be killed too, the next process
+that attaches or detaches starts both.
 """
 
 from __future__ import annotations
@@ -31,6 +32,14 @@ Nothing that was committed is lost by the others; the next start recovers it.
 """
 
 
+_GUARD = '(while "$@"; [ $? -gt 128 ]; do sleep 1; done) &'
+"""Run the arguments again and again, as long as a signal ends them, in a process that nobody has to wait for.
+
+A shell, since whoever kills all Python processes at once kills the users of the server and the supervisor: then nobody
+would be left to stop the server. It holds the supervisor's lock too, so that no second one is started meanwhile.
+"""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
     """What a supervisor is told: which store, how to start its server, and when to stop it."""
@@ -46,7 +55,7 @@ class Task:
 
 
 def spawn(task: Task) -> None:
-    """Start a supervisor that outlives this process and holds none of its files but the lock.
+    """Start a guarded supervisor that outlives this process and holds none of its files but the lock.
 
     It runs with nothing but the standard library and this package, and without this process's environment: what is in
     there is not the server's business.
@@ -57,7 +66,7 @@ def spawn(task: Task) -> None:
     rotate(layout.log)
     with os.fdopen(open_private(layout.log, os.O_WRONLY | os.O_APPEND), "ab") as log:
         starter = subprocess.Popen(  # noqa: S603  # this very program
-            [sys.executable, "-I", "-S", "-c", program, json.dumps(asdict(task))],
+            ["/bin/sh", "-c", _GUARD, "sh", sys.executable, "-I", "-S", "-c", program, json.dumps(asdict(task))],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -77,12 +86,12 @@ def rotate(log: Path) -> None:
 
 
 def main() -> None:
-    """Supervise as the first argument says, in a process that nobody has to wait for."""
+    """Supervise as the first argument says."""
     task = Task(**json.loads(sys.argv[1]))
-    if os.fork() == 0:
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        os.umask(0o077)
-        _Supervisor(task).run()
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # a shell's background processes ignore it, and so would the server
+    os.umask(0o077)
+    _Supervisor(task).run()
     os._exit(0)
 
 
