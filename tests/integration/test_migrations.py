@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from agentmem import AsyncMemory
 from agentmem.errors import ConfigurationError, DatabaseUnavailable, IncompatibleStore
-from agentmem.foundation.database.migrate import bring_up_to_date
+from agentmem.foundation.database.migrate import bring_up_to_date, newest_revision
 from agentmem.foundation.database.tables import SCHEMA, metadata
 from tests.support.children import next_line, python_child
 from tests.support.embedded_server import is_down, wait_until
@@ -30,6 +30,13 @@ with Memory(data_directory=sys.argv[1], linger=0.5) as memory:
     memory.add(sys.argv[2])
 print("done", flush=True)
 """
+
+OPEN_ELSEWHERE = """
+import sys
+from agentmem import Memory
+Memory(database_url=sys.argv[1], key_file=sys.argv[2]).open()
+"""
+pytestmark = pytest.mark.filterwarnings("ignore:Did not recognize type 'halfvec'")
 
 
 def revision(url: str) -> str | None:
@@ -73,11 +80,10 @@ def made_by_hand(_object: object, name: str | None, kind: str, _reflected: bool,
     return not (kind == "index" and described is None and str(name).startswith("vectors_graph_"))
 
 
-@pytest.mark.filterwarnings("ignore:Did not recognize type 'halfvec'")
-def test_migrated_schema_is_the_one_that_the_tables_describe(database_url: str) -> None:
+def differences(database_url: str) -> object:
+    """Compare the schema with what the tables describe."""
     # The tables of every feature are known once their modules are.
     assert list(service_modules())
-    migrate(database_url)
     options = {
         "include_schemas": True,
         "include_name": lambda name, kind, _parents: kind != "schema" or name == SCHEMA,
@@ -88,9 +94,13 @@ def test_migrated_schema_is_the_one_that_the_tables_describe(database_url: str) 
     connect = partial(psycopg.connect, database_url, options="-c search_path=public")
     engine = create_engine("postgresql+psycopg://", creator=connect, poolclass=NullPool)
     with engine.connect() as connection:
-        differences = compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
+        return compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
 
-    assert differences == []
+
+def test_migrated_schema_is_the_one_that_the_tables_describe(database_url: str) -> None:
+    migrate(database_url)
+
+    assert differences(database_url) == []
 
 
 def test_migrating_again_changes_nothing(database_url: str) -> None:
@@ -122,13 +132,41 @@ def test_old_schema_is_refused_where_migrations_are_off(database_url: str) -> No
     assert row == (0,)
 
 
-def test_migration_that_was_killed_is_done_by_the_next_process(database_url: str) -> None:
-    with psycopg.connect(database_url) as connection:
-        connection.execute("CREATE EXTENSION vector")
-        connection.execute("CREATE SCHEMA agentmem")
-    migrate(database_url)
+@pytest.mark.parametrize("begun_at", [None, "0001", "0002"])
+async def test_process_killed_in_the_middle_of_a_migration_leaves_a_store_that_the_next_start_finishes(
+    database_url: str, tmp_path: Path, begun_at: str | None
+) -> None:
+    if begun_at is not None:
+        with psycopg.connect(database_url) as connection:
+            bring_up_to_date(connection, migrate=True, to=begun_at)
+    key_file = tmp_path / "keys" / "master.json"
+    with psycopg.connect(database_url) as blocker:
+        # The migrations make tables, and then their policies: the process stops between the two.
+        blocker.execute("LOCK TABLE pg_catalog.pg_policy IN SHARE MODE")
+        with python_child(OPEN_ELSEWHERE, database_url, key_file) as child:
+            await asyncio.to_thread(wait_until, lambda: waits_for_a_lock(database_url))
+            child.kill()
+            child.wait()
+        assert (revision(database_url) if begun_at else None) == begun_at
+    async with AsyncMemory(database_url=database_url, key_file=key_file) as memory:
+        await memory.add("kept after all")
+        assert [hit.memory.content for hit in (await memory.search("kept")).hits] == ["kept after all"]
+        assert (await memory.doctor()).healthy
+    before = revision(database_url)
+    migrate(database_url, migrate=False)
 
-    assert revision(database_url) is not None
+    assert before == newest_revision()
+    assert differences(database_url) == []
+
+
+def waits_for_a_lock(url: str) -> bool:
+    """Say whether a process is in the middle of a migration."""
+    with psycopg.connect(url) as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_locks WHERE relation = 'pg_catalog.pg_policy'::regclass AND NOT granted "
+            "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        ).fetchone()
+    return row == (1,)
 
 
 async def test_store_can_be_on_a_server_of_somebody_else(database_url: str, tmp_path: Path) -> None:
