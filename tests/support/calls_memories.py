@@ -37,6 +37,7 @@ CALLS: dict[str, Call] = {
     "VectorGraph.grow": lambda s, c, f: s.grow(c, f.model, len(f.vector)),
     "VectorGraph.has_long_tail": lambda s, c, f: s.has_long_tail(c, f.model),
     "VectorGraph.fit_width": lambda s, c, f: s.fit_width(c, f.model, len(f.vector)),
+    "MemoryUpkeep.recorded_model": lambda s, c, f: s.recorded_model(c),
     "MemoryUpkeep.active_model": lambda s, c, f: s.active_model(c, f.model),
     "MemoryUpkeep.activate_model": lambda s, c, f: s.activate_model(c, "model of the attacker"),
     "MemoryUpkeep.lacking": lambda s, c, f: s.lacking(c, "no model", Place(-1), 100),
