@@ -146,6 +146,8 @@ class _Reader:
         for row, successor in pairwise(rows):
             if row.known_until is None or row.known_until != successor.updated_at:
                 self._found(FindingCode.HISTORY_BROKEN, row, "It does not end when the next version begins.")
+            elif row.updated_at >= successor.updated_at:
+                self._found(FindingCode.HISTORY_BROKEN, row, "It does not begin before the next version.")
         if rows[-1].known_until is not None:
             self._found(FindingCode.HISTORY_BROKEN, rows[-1], "The last version is not the current one.")
         if len({row.created_at for row in rows}) > 1:

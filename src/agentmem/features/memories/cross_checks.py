@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Select, and_, distinct, exists, func, literal, or_, select, union, union_all
+from sqlalchemy import Interval, Select, and_, distinct, exists, func, literal, or_, select, union, union_all
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.sql import ColumnElement
 
 from agentmem.features.memories.examination import MOST_DAMAGE, Damage, Examination
-from agentmem.features.memories.model import LAST_POSITION, POSITION_BITS
+from agentmem.features.memories.model import INSTANT, LAST_POSITION, POSITION_BITS
 from agentmem.features.memories.tables import index_entries, memories, scope_statistics, sessions, vectors
 from agentmem.foundation.database.transaction import Transaction
 from agentmem.foundation.ledger.audit import Outcome
@@ -44,15 +44,28 @@ async def cross_check(tx: Transaction, examination: Examination) -> None:
 
 
 def _unaudited(tx: Transaction) -> Select[tuple[object, int]]:
-    """Find versions that no entry of the audit accounts for: written at that moment, or imported."""
+    """Find versions that no entry of the audit accounts for: written at that moment, or imported.
+
+    A version that a slow clock wrote begins just after the one before it, and its entry has the clock's own time: then
+    there are as many entries up to that moment as versions.
+    """
     named = (
         select(func.unnest(audit_entries.c.targets).label("memory_id"), audit_entries.c.at, audit_entries.c.action)
         .where(tx.own(audit_entries), audit_entries.c.outcome == Outcome.DONE.value)
         .subquery()
     )
-    accounts = or_(named.c.at == memories.c.updated_at, named.c.action == "memory.imported")
-    accounted = exists().where(named.c.memory_id == memories.c.memory_id, accounts)
-    return select(memories.c.memory_id, memories.c.version).where(tx.own(memories), ~accounted)
+    own = named.c.memory_id == memories.c.memory_id
+    accounted = exists().where(own, or_(named.c.at == memories.c.updated_at, named.c.action == "memory.imported"))
+    before = memories.alias()
+    moved = exists().where(
+        tx.own(before),
+        before.c.memory_id == memories.c.memory_id,
+        before.c.version == memories.c.version - 1,
+        before.c.updated_at + literal(INSTANT, Interval) == memories.c.updated_at,
+    )
+    entries = select(func.count()).where(own, named.c.at <= memories.c.updated_at).scalar_subquery()
+    missing = and_(~accounted, ~and_(moved, entries >= memories.c.version))
+    return select(memories.c.memory_id, memories.c.version).where(tx.own(memories), missing)
 
 
 def _shared_places(tx: Transaction) -> Select[tuple[int, int]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 import numpy as np
@@ -22,6 +23,9 @@ FIRST_POSITION: Final = 16
 LAST_POSITION: Final = (1 << POSITION_BITS) - 1
 WINDOW: Final = 2
 """How many turns before and after a turn count as its neighbours."""
+
+INSTANT: Final = timedelta(microseconds=1)
+"""By how much the times of two versions of a memory differ at least: the smallest step of a stored time."""
 
 RUN_TURNS: Final = LAST_POSITION - FIRST_POSITION - WINDOW
 
@@ -52,6 +56,17 @@ class StoredVersion:
     place: Place
     change: str
     changed_by: str
+
+
+def rising(records: Iterable[MemoryRecord]) -> Iterator[MemoryRecord]:
+    """Give the versions of a memory, oldest first, each later than the one before it, whatever wrote them."""
+    earlier: MemoryRecord | None = None
+    for record in records:
+        if earlier is None or record.updated_at > earlier.updated_at:
+            earlier = record
+        else:
+            earlier = record.model_copy(update={"updated_at": earlier.updated_at + INSTANT})
+        yield earlier
 
 
 def make_place(session_no: int, position: int) -> Place:

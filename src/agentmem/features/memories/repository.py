@@ -13,12 +13,14 @@ from uuid import UUID
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Interval,
     LargeBinary,
     Row,
     Select,
     and_,
     bindparam,
     func,
+    literal,
     or_,
     select,
     update,
@@ -26,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.sql import ColumnElement
 
 from agentmem.errors import InvalidCursor, NotFound, VersionConflict
-from agentmem.features.memories.model import StoredVersion
+from agentmem.features.memories.model import INSTANT, StoredVersion
 from agentmem.features.memories.quota import Used, check_quota, usage_rows
 from agentmem.features.memories.tables import index_entries, memories
 from agentmem.features.memories.visibility import SHAPES, Shape, View, in_scope, scope_values, visible
@@ -197,18 +199,22 @@ def not_found(memory_id: UUID) -> NotFound:
     return NotFound(f"There is no memory {memory_id}.", hint="It may have been deleted: see its history.")
 
 
-async def close_versions(tx: Transaction, memory_ids: Sequence[UUID]) -> None:
-    """End the current versions of these memories at this moment.
+async def close_versions(tx: Transaction, memory_ids: Sequence[UUID]) -> dict[UUID, datetime]:
+    """End the current versions of these memories, and give the moment of each, which is when its successor begins.
 
-    Raises :class:`VersionConflict` when one has been ended meanwhile by a deletion of its scope.
+    That is now, or just after the version began if a clock that ran ahead wrote it. Raises :class:`VersionConflict`
+    when one has been ended meanwhile by a deletion of its scope.
     """
     ended = await tx.execute(
         update(memories)
         .where(tx.own(memories), memories.c.memory_id.in_(memory_ids), memories.c.known_until.is_(None))
-        .values(known_until=tx.now)
+        .values(known_until=func.greatest(tx.now, memories.c.updated_at + literal(INSTANT, Interval)))
+        .returning(memories.c.memory_id, memories.c.known_until)
     )
-    if ended.rowcount != len(memory_ids):
+    moments = {row.memory_id: row.known_until for row in ended}
+    if len(moments) != len(memory_ids):
         raise VersionConflict("The memory was changed by somebody else at the same time.", hint="Read it and retry.")
+    return moments
 
 
 async def fetch_visible(tx: Transaction, memory_id: MemoryId, view: View) -> StoredVersion:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 
 from agentmem.errors import Conflict, InvalidInput, VersionConflict
@@ -264,14 +265,15 @@ class Revision:
 async def succeed_with(tx: Transaction, revisions: Sequence[Revision]) -> list[MemoryRecord]:
     """Add a version to each memory with its patch applied; all are written in one statement."""
     ids = [revision.current.record.id for revision in revisions]
-    await repository.close_versions(tx, ids)
+    moments = await repository.close_versions(tx, ids)
     indexed = [revision.prepared for revision in revisions if revision.prepared is not None]
     places = iter(await allocate_places(tx, indexed))
     versions: list[StoredVersion] = []
     written: list[tuple[StoredVersion, PreparedMemory]] = []
     for revision in revisions:
         current, prepared = revision.current, revision.prepared
-        version = _revised(tx, revision, current.place if prepared is None else next(places))
+        place = current.place if prepared is None else next(places)
+        version = _revised(tx, revision, place, moments[current.record.id])
         versions.append(version)
         if prepared is not None:
             written.append((version, prepared))
@@ -285,10 +287,10 @@ async def succeed_with(tx: Transaction, revisions: Sequence[Revision]) -> list[M
     return [version.record for version in versions]
 
 
-def _revised(tx: Transaction, revision: Revision, place: Place) -> StoredVersion:
+def _revised(tx: Transaction, revision: Revision, place: Place, moment: datetime) -> StoredVersion:
     record = revision.current.record
     changes = revision.patch.model_dump(exclude_unset=True)
-    successor = record.model_copy(update={**changes, "version": record.version + 1, "updated_at": tx.now})
+    successor = record.model_copy(update={**changes, "version": record.version + 1, "updated_at": moment})
     return StoredVersion(
         record=successor, place=place, change=_name_of(changes, record), changed_by=tx.caller.principal_id
     )
@@ -311,19 +313,20 @@ async def _succeed(
     tx: Transaction, versions: Sequence[StoredVersion], change: str, values: dict[str, object]
 ) -> list[MemoryRecord]:
     """Add a version to each memory that differs from the present one by these values."""
-    successors = [
-        StoredVersion(
-            record=version.record.model_copy(
-                update={**values, "version": version.record.version + 1, "updated_at": tx.now}
-            ),
-            place=version.place,
-            change=change,
-            changed_by=tx.caller.principal_id,
-        )
-        for version in versions
-    ]
     ids = [version.record.id for version in versions]
-    await repository.close_versions(tx, ids)
+    moments = await repository.close_versions(tx, ids)
+    successors = []
+    for version in versions:
+        record = version.record
+        changed = {**values, "version": record.version + 1, "updated_at": moments[record.id]}
+        successors.append(
+            replace(
+                version,
+                record=record.model_copy(update=changed),
+                change=change,
+                changed_by=tx.caller.principal_id,
+            )
+        )
     await repository.insert_versions(tx, successors, live=len(ids) if change == "restored" else -len(ids))
     tx.touch(ids)
     return [version.record for version in successors]

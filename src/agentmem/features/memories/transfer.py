@@ -12,7 +12,7 @@ from sqlalchemy import select
 from agentmem.features.memories import repository
 from agentmem.features.memories.binding import bound_scope, require_unbound
 from agentmem.features.memories.index_writing import allocate_places, set_live, write_index
-from agentmem.features.memories.model import POSITION_BITS, PreparedMemory, StoredVersion, lowest_authority
+from agentmem.features.memories.model import POSITION_BITS, PreparedMemory, StoredVersion, lowest_authority, rising
 from agentmem.features.memories.tables import memories
 from agentmem.features.memories.visibility import in_scope, scope_values
 from agentmem.foundation.authorization.caller import Permission
@@ -78,14 +78,10 @@ class MemoryTransfer:
         every: list[StoredVersion] = []
         latest: list[tuple[StoredVersion, PreparedMemory]] = []
         for (exported, prepared), place in zip(imported, places, strict=True):
+            records = rising(_admitted(tx, version.memory) for version in exported.versions)
             versions = [
-                StoredVersion(
-                    record=_admitted(tx, version.memory),
-                    place=place,
-                    change=version.change,
-                    changed_by=version.changed_by,
-                )
-                for version in exported.versions
+                StoredVersion(record=record, place=place, change=version.change, changed_by=version.changed_by)
+                for record, version in zip(records, exported.versions, strict=True)
             ]
             every += versions
             latest.append((versions[-1], replace(prepared, memory_id=MemoryId(versions[-1].record.id))))
