@@ -58,6 +58,7 @@ from agentmem.pipelines.admission.admission import Admission
 from agentmem.pipelines.admission.issuing import Issuing
 from agentmem.pipelines.admission.metering import Meter
 from agentmem.pipelines.admission.quotas import RateLimits
+from agentmem.pipelines.consolidation.duplicates import Duplicates
 from agentmem.pipelines.health.doctor import Doctor
 from agentmem.pipelines.health.info import Information
 from agentmem.pipelines.ingestion.batches import Batches
@@ -112,7 +113,7 @@ class App:
     entities: Entities
     memories: MemoryService
     batches: Batches
-    near_duplicates: NearDuplicates
+    duplicates: Duplicates
     ingestion: Ingestion
     transfer: Transfer
     retrieval: Retrieval
@@ -230,7 +231,7 @@ def _assemble(opened: _Opened) -> App:
         entities=Entities(database=database),
         memories=memories,
         batches=Batches(stored=MemoryBatches(database=database), ingestion=ingestion),
-        near_duplicates=NearDuplicates(database=database),
+        duplicates=Duplicates(stored=NearDuplicates(database=database)),
         ingestion=ingestion,
         transfer=Transfer(stored=MemoryTransfer(database=database), ingestion=ingestion),
         retrieval=_retrieval(opened),

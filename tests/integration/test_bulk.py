@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from agentmem import AsyncMemory
-from agentmem.errors import InvalidInput
+from agentmem.errors import IntegrityError, InvalidInput
+from agentmem.features.memories.near_duplicates import AlikePair
 from agentmem.pipelines.ingestion.pipeline import BATCH
-from agentmem.schemas.memories import NewMemory
+from agentmem.schemas.memories import NewMemory, Scope
 from tests.support.embedders import HashEmbedder
-from tests.support.stores import Store
+from tests.support.stores import Owner, Store
 
 
 @pytest.fixture
@@ -136,3 +138,47 @@ async def test_deleted_memory_is_no_near_duplicate(memory: AsyncMemory) -> None:
 async def test_impossible_threshold_is_refused(memory: AsyncMemory, threshold: float) -> None:
     with pytest.raises(InvalidInput, match="threshold"):
         await memory.duplicates(threshold=threshold)
+
+
+async def test_memory_that_changes_while_vectors_are_compared_is_passed_over(memory: AsyncMemory) -> None:
+    turns = (await memory.add([{"role": "user", "content": "same words"}] * 4)).memories
+    stored, caller = memory.app.duplicates.stored, memory.app.caller
+    vectors = await stored.vectors(caller, Scope())
+    await memory.delete(turns[0].id)
+    await memory.update(turns[1].id, content="other words")
+    alike = [
+        AlikePair(first=vectors.at(first), second=vectors.at(second), similarity=1.0)
+        for first in range(4)
+        for second in range(first + 1, 4)
+    ]
+    (pair,) = await stored.pairs(caller, Scope(), alike)
+
+    assert {pair.first.id, pair.second.id} == {turns[2].id, turns[3].id}
+
+
+async def test_scope_of_nobody_has_no_near_duplicates(memory: AsyncMemory) -> None:
+    assert await memory.duplicates(user_id="nobody") == []
+
+
+async def test_vector_that_is_damaged_is_an_error_that_names_the_doctor(memory: AsyncMemory, owner: Owner) -> None:
+    await memory.add(["one", "two"])
+    owner.execute(
+        "UPDATE agentmem.vectors SET embedding = '[1,0,0]' WHERE organization_id = %s AND place = "
+        "(SELECT min(place) FROM agentmem.vectors WHERE organization_id = %s)",
+        [memory.app.caller.organization_id] * 2,
+    )
+
+    with pytest.raises(IntegrityError, match="differ in length"):
+        await memory.duplicates()
+
+
+async def test_many_equal_texts_do_not_fill_the_memory(store: Store) -> None:
+    memory = await store.with_embedder(HashEmbedder())
+    await memory.add_many(["ok"] * 3000, on_duplicate="keep", user_id="u")
+    tracemalloc.start()
+    found = await memory.duplicates(user_id="u")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert len(found) == 1000
+    assert peak < 128 * 2**20

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from agentmem import AsyncMemory
 from agentmem.features.memories.index_reading import Candidates, Nearest
 from agentmem.features.memories.model import PreparedMemory, StoredVersion
+from agentmem.features.memories.near_duplicates import AlikePair
 from agentmem.features.memories.searching import Query, Ranking, Words
 from agentmem.foundation.authorization.caller import Caller, Permission
 from agentmem.kit.ids import MemoryId, OrganizationId, Place
@@ -72,6 +73,11 @@ class Foreign:
     @property
     def seen(self) -> list[tuple[StoredVersion, PreparedMemory]]:
         return [(version, self.prepared) for version in self.versions]
+
+    @property
+    def alike(self) -> list[AlikePair]:
+        keys = [(version.record.id, version.record.version) for version in self.versions]
+        return [AlikePair(first=first, second=second, similarity=1.0) for first in keys for second in keys]
 
     @property
     def asked(self) -> Query:

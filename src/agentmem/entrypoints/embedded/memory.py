@@ -222,7 +222,7 @@ class AsyncMemory:
     async def duplicates(self, *, threshold: float = 0.95, **scope: Unpack[ScopeKeywords]) -> Sequence[NearDuplicate]:
         """Find pairs of memories in one scope whose vectors are at least this similar (cosine)."""
         request = parse(SimilarityRequest, {"threshold": threshold})
-        return await self.app.near_duplicates.find(self.app.caller, parse(Scope, scope), request.threshold)
+        return await self.app.duplicates.find(self.app.caller, parse(Scope, scope), request.threshold)
 
     async def doctor(self, *, repair: bool = False, progress: Progress | None = None) -> HealthReport:
         """Prove that every version opens and that the indexes say what the texts say; report what is wrong.

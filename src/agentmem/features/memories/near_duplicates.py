@@ -1,16 +1,17 @@
-"""Finding memories that say almost the same, by their vectors."""
+"""What finding near duplicates reads: the vectors of a scope, and the memories behind those that are alike."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import LargeBinary, and_, func, select, type_coerce
+from sqlalchemy import LargeBinary, and_, func, literal, select, tuple_, type_coerce
 
-from agentmem.errors import InvalidInput
+from agentmem.errors import IntegrityError, InvalidInput
 from agentmem.features.memories.binding import bound_scope
 from agentmem.features.memories.repository import RECORD_COLUMNS, to_record
 from agentmem.features.memories.tables import index_settings, memories, vectors
@@ -22,63 +23,82 @@ from agentmem.operations import operation
 from agentmem.schemas.memories import NearDuplicate, Scope
 
 MOST_MEMORIES: Final = 50_000
-MOST_PAIRS: Final = 1000
-_HEADER: Final = 4
-"""Bytes before the numbers in pgvector's binary form: dimensions and a reserved field, 16 bits each."""
+_HEAD: Final = [("id", "V16"), ("version", ">i4"), ("vector", "V4")]
+"""What stands before the numbers of a vector: whose it is, and the head of pgvector's binary form."""
 
-_ROWS: Final = 2048
+VersionKey = tuple[UUID, int]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScopeVectors:
+    """The vectors of a scope's memories, a row each, and the versions that say what they say."""
+
+    versions: NDArray[np.void]
+    embeddings: NDArray[np.float16]
+
+    def at(self, row: int) -> VersionKey:
+        """Give the memory and the version of a row."""
+        found = self.versions[row]
+        return UUID(bytes=found["id"].tobytes()), int(found["version"])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AlikePair:
+    """Two versions of memories whose vectors are alike."""
+
+    first: VersionKey
+    second: VersionKey
+    similarity: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class NearDuplicates:
-    """Compares the memories of a scope with each other."""
+    """Reads what is compared; the comparison itself is no operation, because it takes long."""
 
     database: Database
 
     @operation(Permission.MEMORY_READ, read_only=True)
-    async def find(self, tx: Transaction, scope: Scope, threshold: float) -> list[NearDuplicate]:
-        """Give up to ``MOST_PAIRS`` pairs with a cosine of at least ``threshold`` (0 to 1), the most alike first."""
-        scope = bound_scope(tx.caller, scope)
-        places, matrix = await _read_vectors(tx, scope)
-        pairs = sorted(_alike(matrix, threshold), reverse=True)[:MOST_PAIRS]
-        wanted = {int(places[row]) for _, first, second in pairs for row in (first, second)}
-        view = View(scope=scope)
-        statement = select(*RECORD_COLUMNS).where(visible(view.shape(tx)), memories.c.place.in_(wanted))
-        records = {row.place: to_record(tx, row) for row in await tx.execute(statement, view.values(tx))}
-        return [
-            NearDuplicate(first=records[int(places[first])], second=records[int(places[second])], similarity=similarity)
-            for similarity, first, second in pairs
-        ]
-
-
-async def _read_vectors(tx: Transaction, scope: Scope) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    model = select(index_settings.c.embedding_model).where(tx.own(index_settings)).scalar_subquery()
-    sent = type_coerce(func.halfvec_send(vectors.c.embedding), LargeBinary)
-    view = View(scope=scope)
-    statement = (
-        select(vectors.c.place, sent)
-        .join(
-            memories,
-            and_(memories.c.organization_id == vectors.c.organization_id, memories.c.place == vectors.c.place),
+    async def vectors(self, tx: Transaction, scope: Scope) -> ScopeVectors:
+        """Read the vectors of a scope, in the order of their places."""
+        view = View(scope=bound_scope(tx.caller, scope))
+        model = select(index_settings.c.embedding_model).where(tx.own(index_settings)).scalar_subquery()
+        same = and_(memories.c.organization_id == vectors.c.organization_id, memories.c.place == vectors.c.place)
+        parts = (
+            func.uuid_send(memories.c.memory_id),
+            func.int4send(memories.c.version),
+            func.halfvec_send(vectors.c.embedding),
         )
-        .where(tx.own(vectors), visible(view.shape(tx)), vectors.c.model == model)
-        .order_by(vectors.c.place)
-        .limit(MOST_MEMORIES + 1)
-    )
-    rows = (await tx.execute(statement, view.values(tx))).all()
-    if len(rows) > MOST_MEMORIES:
-        raise InvalidInput(f"The scope holds more than {MOST_MEMORIES} memories.", hint="Name a narrower scope.")
-    places = np.array([place for place, _ in rows], np.int64)
-    if not rows:
-        return places, np.zeros((0, 0), np.float32)
-    matrix = np.stack([np.frombuffer(packed, ">f2", offset=_HEADER) for _, packed in rows]).astype(np.float32)
-    return places, matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-9)
+        packed = type_coerce(parts[0].op("||")(parts[1]).op("||")(parts[2]), LargeBinary)
+        found = (
+            select(func.vector_dims(vectors.c.embedding).label("dimensions"), packed.label("packed"))
+            .join(memories, same)
+            .where(tx.own(vectors), visible(view.shape(tx)), vectors.c.model == model)
+            .order_by(vectors.c.place)
+            .limit(MOST_MEMORIES + 1)
+            .subquery()
+        )
+        # One value instead of a row for each: the event loop has no thousands of objects to make.
+        together = func.string_agg(found.c.packed, literal(b"", LargeBinary))
+        lengths = (func.min(found.c.dimensions), func.max(found.c.dimensions))
+        number, least, most, rows = (await tx.execute(select(func.count(), *lengths, together), view.values(tx))).one()
+        if number > MOST_MEMORIES:
+            raise InvalidInput(f"The scope holds more than {MOST_MEMORIES} memories.", hint="Name a narrower scope.")
+        if least != most:
+            raise IntegrityError("Vectors of the scope differ in length.", hint="Let the doctor repair the store.")
+        unpacked = np.frombuffer(rows or b"", [*_HEAD, ("embedding", ">f2", (most or 0,))])
+        return ScopeVectors(versions=unpacked, embeddings=unpacked["embedding"].astype(np.float16))
 
-
-def _alike(matrix: NDArray[np.float32], threshold: float) -> Iterator[tuple[float, int, int]]:
-    """Compare all rows with all later ones, a block at a time."""
-    for start in range(0, len(matrix), _ROWS):
-        block = matrix[start : start + _ROWS] @ matrix[start:].T
-        rows, columns = np.nonzero(np.triu(block >= threshold, 1))
-        for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
-            yield min(1.0, float(block[row, column])), start + row, start + column
+    @operation(Permission.MEMORY_READ, read_only=True)
+    async def pairs(self, tx: Transaction, scope: Scope, alike: Sequence[AlikePair]) -> list[NearDuplicate]:
+        """Read the memories of pairs; a pair of which one was changed or deleted meanwhile is passed over."""
+        view = View(scope=bound_scope(tx.caller, scope))
+        wanted = {key for pair in alike for key in (pair.first, pair.second)}
+        named = tuple_(memories.c.memory_id, memories.c.version).in_(sorted(wanted))
+        statement = select(*RECORD_COLUMNS).where(visible(view.shape(tx)), named)
+        rows = await tx.execute(statement, view.values(tx))
+        records = {(row.memory_id, row.version): to_record(tx, row) for row in rows}
+        return [
+            NearDuplicate(first=records[pair.first], second=records[pair.second], similarity=pair.similarity)
+            for pair in alike
+            if pair.first in records and pair.second in records
+        ]

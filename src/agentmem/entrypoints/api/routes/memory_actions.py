@@ -85,7 +85,7 @@ async def delete_many(request: Request, batch: BatchDelete) -> Response:
 )
 async def duplicates(request: Request, query: Annotated[DuplicatesQuery, Query()]) -> Response:
     """Find pairs of memories of one scope that say almost the same."""
-    pairs = await app_of(request).near_duplicates.find(caller_of(request), query.scope, query.threshold)
+    pairs = await app_of(request).duplicates.find(caller_of(request), query.scope, query.threshold)
     return answer(Items(items=list(pairs)))
 
 
