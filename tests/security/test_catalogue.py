@@ -99,10 +99,9 @@ async def test_system_transaction_sees_no_row_of_a_tenant_until_it_is_bound(stor
 async def test_transaction_after_a_system_transaction_is_no_system_transaction(store: Store) -> None:
     async with store.app.database.system(SystemPurpose.SWEEP):
         pass
-    link = await store.app.database.pool.take()
+    link, setting = await store.app.database.pool.begin(b"SELECT agentmem.acts_as_system()::text")
     try:
-        setting = await link.connection.exec_driver_sql("SELECT agentmem.acts_as_system()")
-        assert setting.scalar_one() is False
+        assert await setting.fetchone() == ("false",)
     finally:
         await store.app.database.pool.give_back(link)
 
@@ -211,10 +210,9 @@ async def test_pooled_connections_act_as_the_application_role(store: Store) -> N
 async def test_organization_of_a_transaction_does_not_outlive_it(store: Store) -> None:
     async with store.app.database.transaction(store.app.caller):
         pass
-    link = await store.app.database.pool.take()
+    link, setting = await store.app.database.pool.begin(b"SELECT agentmem.current_organization()")
     try:
-        setting = await link.connection.exec_driver_sql("SELECT agentmem.current_organization()")
-        assert setting.scalar_one() is None
+        assert await setting.fetchone() == (None,)
     finally:
         await store.app.database.pool.give_back(link)
 

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import psycopg
 from sqlalchemy import select
 
 from agentmem.errors import NotFound
@@ -106,34 +105,16 @@ class Database:
 
     @asynccontextmanager
     async def _connection(self, first: str, *, read_only: bool) -> AsyncIterator[Link]:
+        # One round trip: two statements in one text cannot have parameters.
+        level = "REPEATABLE READ" if self.snapshots else "READ COMMITTED"
+        mode = f"ISOLATION LEVEL {level} {'READ ONLY' if read_only else 'READ WRITE'}"
         with translated():
-            link = await self._begin(first, read_only=read_only)
+            link, _ = await self.pool.begin(f"BEGIN {mode}; {first}".encode())
             try:
                 yield link
                 await link.driver.commit()
             finally:
                 await self.pool.give_back(link)
-
-    async def _begin(self, first: str, *, read_only: bool) -> Link:
-        # One round trip: two statements in one text cannot have parameters.
-        level = "REPEATABLE READ" if self.snapshots else "READ COMMITTED"
-        mode = f"ISOLATION LEVEL {level} {'READ ONLY' if read_only else 'READ WRITE'}"
-        begin = f"BEGIN {mode}; {first}"
-        for attempt in (1, 2):
-            link = await self.pool.take()
-            try:
-                await psycopg.AsyncCursor(link.driver).execute(begin.encode())
-            except psycopg.OperationalError:
-                await self.pool.give_back(link)
-                # A pooled connection died with its server: nothing was done yet, so one new one is tried.
-                if attempt == 2:
-                    raise
-            except BaseException:
-                await self.pool.give_back(link)
-                raise
-            else:
-                return link
-        raise AssertionError("unreachable")
 
     async def _load_keys(self, organization_id: OrganizationId) -> OrganizationKeys:
         async with self._connection(set_organization(organization_id), read_only=True) as link:

@@ -41,8 +41,26 @@ class ConnectionPool:
         self._slots = asyncio.Semaphore(size)
         self._idle: list[Link] = []
 
-    async def take(self) -> Link:
-        """Give a connection to use; raises :class:`DatabaseUnavailable` when all are busy for 30 seconds."""
+    async def begin(self, first: bytes) -> tuple[Link, psycopg.AsyncCursor[TupleRow]]:
+        """Give a connection on which a first text has been run, and its result; the text changes nothing by itself.
+
+        When a kept connection turns out to be dead, its server has gone, and the others with it: all are dropped, and a
+        new one is opened. Raises :class:`DatabaseUnavailable` when all are busy for 30 seconds.
+        """
+        for new in (False, True):
+            link = await self._take(new=new)
+            try:
+                return link, await psycopg.AsyncCursor(link.driver).execute(first)
+            except psycopg.OperationalError:
+                await self.give_back(link)
+                if new:
+                    raise
+            except BaseException:
+                await self.give_back(link)
+                raise
+        raise AssertionError("unreachable")
+
+    async def _take(self, *, new: bool = False) -> Link:
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 await self._slots.acquire()
@@ -51,6 +69,8 @@ class ConnectionPool:
                 "All database connections of this process are busy.", hint="Retry, or raise AGENTMEM_POOL_SIZE."
             ) from None
         try:
+            if new:
+                await self._drop_idle()
             return self._idle.pop() if self._idle else await self._open()
         except BaseException:
             self._slots.release()
@@ -78,6 +98,12 @@ class ConnectionPool:
         while self._idle:
             await self._idle.pop().connection.close()
         await self._engine.dispose()
+
+    async def _drop_idle(self) -> None:
+        idle = self._idle.copy()
+        self._idle.clear()
+        for link in idle:
+            await link.connection.invalidate()
 
     async def _open(self) -> Link:
         connection = await self._engine.connect()

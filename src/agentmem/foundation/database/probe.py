@@ -27,9 +27,8 @@ class DatabaseProbe:
     async def revision(self) -> str:
         """Give the schema's revision; raises :class:`DatabaseUnavailable` if the database does not answer."""
         with translated():
-            link = await self.database.pool.take()
+            link, cursor = await self.database.pool.begin(_REVISION)
             try:
-                cursor = await link.driver.execute(_REVISION)
                 row = await cursor.fetchone()
             finally:
                 await self.database.pool.give_back(link)
