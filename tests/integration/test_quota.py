@@ -87,7 +87,7 @@ async def test_limit_of_memories_says_what_is_used_and_admits_changes_and_duplic
     with pytest.raises(QuotaExceeded, match="holds 1 of 1 memories; 1 more"):
         await memory.app.ingestion.add(caller, [draft("two")])
     again = await memory.app.ingestion.add(caller, [draft("one")])
-    await memory.app.memories.update(caller, MemoryId(stored.id), MemoryPatch(pinned=True))
+    await memory.app.batches.update_one(caller, MemoryId(stored.id), MemoryPatch(pinned=True))
 
     assert again.duplicates == [stored.id]
 
@@ -108,7 +108,7 @@ async def test_limit_of_bytes_counts_every_version(memory: AsyncMemory) -> None:
     used = (await usage_of(memory)).content_bytes
     caller = limited(memory, storage_bytes=used + used // 2)
     with pytest.raises(QuotaExceeded, match=f"stores {used} of {used + used // 2} bytes"):
-        await memory.app.memories.update(caller, MemoryId(first.id), MemoryPatch(pinned=True))
+        await memory.app.batches.update_one(caller, MemoryId(first.id), MemoryPatch(pinned=True))
     await memory.app.memories.delete(caller, MemoryId(first.id))
 
     assert (await memory.history(first.id))[-1].change == "deleted"

@@ -43,7 +43,7 @@ def clock_of(memory: AsyncMemory, later: timedelta) -> Iterator[None]:
         app,
         memories=replace(app.memories, database=database),
         batches=replace(app.batches, stored=replace(app.batches.stored, database=database)),
-        ingestion=replace(app.ingestion, memories=replace(app.ingestion.memories, database=database)),
+        ingestion=replace(app.ingestion, memories=replace(app.memories, database=database)),
     )
     try:
         yield

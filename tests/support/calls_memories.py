@@ -10,7 +10,7 @@ from agentmem.features.memories.visibility import View
 from agentmem.kit.ids import Place
 from agentmem.schemas.audit import AuditQuery
 from agentmem.schemas.entities import EntityKind
-from agentmem.schemas.memories import MemoryPatch, Order, Scope
+from agentmem.schemas.memories import Order, Scope
 from agentmem.schemas.requests import IdAtVersion, PatchOf
 from tests.support.foreign import Call, Foreign
 
@@ -25,14 +25,13 @@ CALLS: dict[str, Call] = {
     "MemoryService.page": lambda s, c, f: s.page(c, View(), Order.OLDEST, None, 100),
     "MemoryService.history": lambda s, c, f: s.history(c, f.deleted),
     "MemoryService.stats": lambda s, c, f: s.stats(c, Scope()),
-    "MemoryService.update": lambda s, c, f: s.update(c, f.live, MemoryPatch(pinned=True), None, None),
     "MemoryService.delete": lambda s, c, f: s.delete(c, f.live),
     "MemoryService.delete_some": lambda s, c, f: s.delete_some(c, f.scope),
     "MemoryService.restore": lambda s, c, f: s.restore(c, f.deleted),
     "MemorySearch.search": lambda s, c, f: s.search(c, View(), f.asked, f.ranking),
     "MemoryTransfer.read": lambda s, c, f: s.read(c, Scope(), -1, 100),
     "MemoryTransfer.unknown": lambda s, c, f: s.unknown(c, _ids(f)),
-    "MemoryTransfer.write": lambda s, c, f: s.write(c, [(f.exported(), f.prepared)]),
+    "MemoryTransfer.write": lambda s, c, f: s.write(c, [(f.exported(), [f.prepared])]),
     "NearDuplicates.vectors": lambda s, c, f: s.vectors(c, Scope()),
     "NearDuplicates.pairs": lambda s, c, f: s.pairs(c, Scope(), f.alike),
     "VectorGraph.grow": lambda s, c, f: s.grow(c, f.model, len(f.vector)),
@@ -75,7 +74,6 @@ NOT_FOUND = frozenset(
     {
         "MemoryService.get",
         "MemoryService.history",
-        "MemoryService.update",
         "MemoryService.delete",
         "MemoryService.restore",
         "MemoryBatches.present",

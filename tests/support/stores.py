@@ -75,6 +75,7 @@ def with_models(app: App, embedder: Embedder, opener: Opener | None = None) -> A
         app,
         models=models,
         ingestion=ingestion,
+        batches=replace(app.batches, ingestion=ingestion),
         transfer=replace(app.transfer, ingestion=ingestion),
         retrieval=replace(app.retrieval, models=models),
         upkeep=upkeep,

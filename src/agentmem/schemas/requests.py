@@ -99,6 +99,11 @@ class PatchOf(MemoryPatch):
     id: UUID
     if_version: Annotated[int, Field(ge=1, strict=True)] | None = None
 
+    @classmethod
+    def of(cls, memory_id: UUID, patch: MemoryPatch, if_version: int | None) -> Self:
+        """Make it of the changes alone."""
+        return cls.model_validate({**patch.model_dump(exclude_unset=True), "id": memory_id, "if_version": if_version})
+
     @property
     def patch(self) -> MemoryPatch:
         """The changes alone."""

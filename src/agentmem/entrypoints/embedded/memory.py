@@ -175,7 +175,7 @@ class AsyncMemory:
         """Change a memory by adding a version; raises :class:`VersionConflict` unless it is at ``if_version``."""
         patch = parse(MemoryPatch, changes)
         expected = parse(VersionRequest, {"if_version": if_version}).if_version
-        return await self.app.ingestion.update(self.app.caller, _memory_id(memory_id), patch, expected)
+        return await self.app.batches.update_one(self.app.caller, _memory_id(memory_id), patch, expected)
 
     async def pin(self, memory_id: UUID | str, *, pinned: bool = True) -> MemoryRecord:
         """Pin a memory, or unpin it."""

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from agentmem.errors import InvalidInput
 from agentmem.features.memories.model import PreparedMemory
-from agentmem.features.memories.service import Revision, end, fetch_to_change, succeed_with
+from agentmem.features.memories.revising import Revision, succeed_with
+from agentmem.features.memories.service import end, fetch_to_change
 from agentmem.foundation.authorization.caller import Permission
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.transaction import Transaction

@@ -7,7 +7,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.sql import ColumnElement
 
 from agentmem.features.memories.examination import MOST_DAMAGE, Damage, Examination
-from agentmem.features.memories.model import INSTANT, LAST_POSITION, POSITION_BITS
+from agentmem.features.memories.model import ALONE, INSTANT, LAST_POSITION, POSITION_BITS
 from agentmem.features.memories.tables import index_entries, memories, scope_statistics, sessions, vectors
 from agentmem.foundation.database.transaction import Transaction
 from agentmem.foundation.ledger.audit import Outcome
@@ -105,7 +105,7 @@ def lost_sessions(tx: Transaction) -> Select[tuple[int, int, str | None, str | N
             last.op("&", return_type=memories.c.place.type)(literal(LAST_POSITION)).label("furthest"),
             *scope,
         )
-        .where(tx.own(memories), memories.c.run_id.is_not(None), memories.c.change == "added", ~known)
+        .where(tx.own(memories), memories.c.run_id.is_not(None), POSITION != ALONE, ~known)
         .group_by(*scope)
     )
 

@@ -87,16 +87,23 @@ async def allocate_places(tx: Transaction, prepared: Sequence[PreparedMemory]) -
     first: dict[object, tuple[int, int]] = {}
     for run in runs:
         first[run] = await _extend_session(tx, prepared[groups[run][0]].new, len(groups[run]))
-    if threads:
-        drawn = await tx.run(DRAW_NUMBERS, {"count": len(threads)})
-        for thread, (number,) in zip(threads, drawn, strict=True):
-            first[thread] = number, ALONE if len(groups[thread]) == 1 else FIRST_POSITION
+    for thread, number in zip(threads, await _draw_numbers(tx, len(threads)), strict=True):
+        first[thread] = number, ALONE if len(groups[thread]) == 1 else FIRST_POSITION
     places: dict[int, Place] = {}
     for key, members in groups.items():
         session_no, position = first[key]
         for offset, number in enumerate(members):
             places[number] = make_place(session_no, position + offset)
     return [places[number] for number in range(len(prepared))]
+
+
+async def draw_lone_places(tx: Transaction, count: int) -> list[Place]:
+    """Give places that nothing is near to."""
+    return [make_place(number, ALONE) for number in await _draw_numbers(tx, count)]
+
+
+async def _draw_numbers(tx: Transaction, count: int) -> list[int]:
+    return [number for (number,) in await tx.run(DRAW_NUMBERS, {"count": count})] if count else []
 
 
 def _session_key(memory: PreparedMemory) -> object:

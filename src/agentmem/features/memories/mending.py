@@ -13,12 +13,8 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from agentmem.errors import DecryptionFailed
 from agentmem.features.memories.cross_checks import lost_sessions, orphans, short_sessions, statistics_errors
-from agentmem.features.memories.index_entry import build
 from agentmem.features.memories.index_writing import (
-    NOBODY,
     PENDING,
-    POSTING,
-    SHORT,
     TermHashes,
     change_statistics,
     insert_blocks,
@@ -28,8 +24,9 @@ from agentmem.features.memories.model import PreparedMemory, StoredVersion
 from agentmem.features.memories.packing import hold_rewriting, is_any, strip
 from agentmem.features.memories.quota import correct_usage
 from agentmem.features.memories.repository import RECORD_COLUMNS, content_digest, to_record
+from agentmem.features.memories.rewriting import postings_of, texts_at
 from agentmem.features.memories.tables import index_entries, memories, sessions, vectors
-from agentmem.features.memories.upkeep import follow_memories, lock_memories, texts_at
+from agentmem.features.memories.upkeep import follow_memories, lock_texts
 from agentmem.foundation.authorization.caller import Permission
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.transaction import Transaction
@@ -54,8 +51,7 @@ class MemoryMending:
         self, tx: Transaction, model: str, made: Sequence[tuple[StoredVersion, PreparedMemory]]
     ) -> None:
         """Write index entries and vectors anew, in place of whatever the model in force has there."""
-        there = await lock_memories(tx, {stored.record.id for stored, _ in made})
-        kept = [(stored, memory) for stored, memory in made if stored.record.id in there]
+        kept = await lock_texts(tx, made)
         places = [stored.place for stored, _ in kept]
         for table in (index_entries, vectors):
             old = and_(tx.own(table), table.c.model.in_([model, PENDING]), is_any(table.c.place, places))
@@ -74,7 +70,7 @@ class MemoryMending:
         damaged = await _unreadable(tx, places, texts)
         await strip(tx, np.array(sorted(set(places) - damaged), np.int64))
         for stored in texts:
-            await insert_blocks(tx, _posting_rows(tx, stored))
+            await insert_blocks(tx, postings_of(tx, stored, stored.place))
         tx.touch(stored.record.id for stored in texts)
 
     @operation(Permission.MEMORY_MAINTAIN, audit=REPAIRED)
@@ -134,16 +130,3 @@ async def _unreadable(tx: Transaction, places: Sequence[int], texts: Sequence[St
     """Give those places that a memory has whose text does not open."""
     owned = select(memories.c.place).where(tx.own(memories), is_any(memories.c.place, places))
     return set((await tx.execute(owned)).scalars()) - {stored.place for stored in texts}
-
-
-def _posting_rows(
-    tx: Transaction, stored: StoredVersion
-) -> list[tuple[int, str, np.ndarray[tuple[int], np.dtype[np.void]]]]:
-    record = stored.record
-    entry = build(record.content, record.actor, record.occurred_at, None)
-    hashes = tx.keys.index.term_hashes(entry.terms)
-    length = min(entry.length, SHORT)
-    return [
-        (term, record.user_id or NOBODY, np.array([(stored.place, min(number, SHORT), length)], POSTING))
-        for term, number in zip(hashes, entry.terms.values(), strict=True)
-    ]

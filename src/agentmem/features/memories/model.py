@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import groupby
 from typing import Final
 
 import numpy as np
@@ -58,6 +59,11 @@ class StoredVersion:
     changed_by: str
 
 
+def texts_of(versions: Iterable[MemoryRecord]) -> list[list[MemoryRecord]]:
+    """Group the versions of a memory, oldest first, by what is indexed of them: each group is one text at one place."""
+    return [list(same) for _, same in groupby(versions, lambda v: (v.content, v.actor, v.user_id, v.occurred_at))]
+
+
 def rising(records: Iterable[MemoryRecord]) -> Iterator[MemoryRecord]:
     """Give the versions of a memory, oldest first, each later than the one before it, whatever wrote them."""
     earlier: MemoryRecord | None = None
@@ -76,6 +82,11 @@ def make_place(session_no: int, position: int) -> Place:
             f"A run holds at most {RUN_TURNS} turns, and this one is full.", hint="Go on with a new run_id."
         )
     return Place(session_no << POSITION_BITS | position)
+
+
+def is_alone(place: Place) -> bool:
+    """Tell whether a place is one that nothing is near to."""
+    return place & LAST_POSITION == ALONE
 
 
 def can_hold(places: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Final
 
-from agentmem.errors import Conflict, InvalidInput, VersionConflict
+from agentmem.errors import Conflict, VersionConflict
 from agentmem.features.memories import repository
 from agentmem.features.memories.binding import admit_new, bound_scope, bound_view, request_key, require_reach
 from agentmem.features.memories.index_writing import allocate_places, set_live, write_index
@@ -27,7 +26,6 @@ from agentmem.operations import operation
 from agentmem.schemas.memories import (
     Added,
     Change,
-    MemoryPatch,
     MemoryRecord,
     OnDuplicate,
     Order,
@@ -138,23 +136,6 @@ class MemoryService:
         """Count the memories of a scope."""
         return await repository.count(tx, bound_scope(tx.caller, scope))
 
-    @operation(Permission.MEMORY_WRITE, audit="memory.updated")
-    async def update(
-        self,
-        tx: Transaction,
-        memory_id: MemoryId,
-        patch: MemoryPatch,
-        if_version: int | None = None,
-        prepared: PreparedMemory | None = None,
-    ) -> MemoryRecord:
-        """Add a version with the patch applied; ``prepared`` carries the index of new content.
-
-        Raises :class:`VersionConflict` unless the memory is at ``if_version``.
-        """
-        (current,) = await fetch_to_change(tx, [IdAtVersion(id=memory_id, if_version=if_version)])
-        (record,) = await succeed_with(tx, [Revision(current=current, patch=patch, prepared=prepared)])
-        return record
-
     @operation(Permission.MEMORY_DELETE, audit="memory.deleted")
     async def delete(self, tx: Transaction, memory_id: MemoryId, if_version: int | None = None) -> None:
         """Delete one memory; it can be restored until it is purged.
@@ -232,14 +213,6 @@ def _require_live(record: MemoryRecord) -> MemoryRecord:
     return record
 
 
-def _name_of(changes: dict[str, object], record: MemoryRecord) -> str:
-    if not changes:
-        raise InvalidInput("An update changes nothing: no field is given.", hint="Name at least one field.")
-    if set(changes) == {"pinned"} and changes["pinned"] != record.pinned:
-        return "pinned" if changes["pinned"] else "unpinned"
-    return "updated"
-
-
 async def fetch_to_change(tx: Transaction, wanted: Sequence[IdAtVersion], *, lock: bool = True) -> list[StoredVersion]:
     """Read live memories that the caller reaches, in the order given, and lock them until the transaction ends.
 
@@ -251,49 +224,6 @@ async def fetch_to_change(tx: Transaction, wanted: Sequence[IdAtVersion], *, loc
     for version, item in zip(found, wanted, strict=True):
         _require_version(_require_live(version.record), item.if_version)
     return found
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Revision:
-    """A change to a memory that is locked; ``prepared`` carries the index of new content."""
-
-    current: StoredVersion
-    patch: MemoryPatch
-    prepared: PreparedMemory | None
-
-
-async def succeed_with(tx: Transaction, revisions: Sequence[Revision]) -> list[MemoryRecord]:
-    """Add a version to each memory with its patch applied; all are written in one statement."""
-    ids = [revision.current.record.id for revision in revisions]
-    moments = await repository.close_versions(tx, ids)
-    indexed = [revision.prepared for revision in revisions if revision.prepared is not None]
-    places = iter(await allocate_places(tx, indexed))
-    versions: list[StoredVersion] = []
-    written: list[tuple[StoredVersion, PreparedMemory]] = []
-    for revision in revisions:
-        current, prepared = revision.current, revision.prepared
-        place = current.place if prepared is None else next(places)
-        version = _revised(tx, revision, place, moments[current.record.id])
-        versions.append(version)
-        if prepared is not None:
-            written.append((version, prepared))
-    if written:
-        left = [revision.current.place for revision in revisions if revision.prepared is not None]
-        await set_live(tx, left, live=False)
-        await write_index(tx, written, await repository.version_rows(tx, versions, live=0))
-    else:
-        await repository.insert_versions(tx, versions)
-    tx.touch(ids)
-    return [version.record for version in versions]
-
-
-def _revised(tx: Transaction, revision: Revision, place: Place, moment: datetime) -> StoredVersion:
-    record = revision.current.record
-    changes = revision.patch.model_dump(exclude_unset=True)
-    successor = record.model_copy(update={**changes, "version": record.version + 1, "updated_at": moment})
-    return StoredVersion(
-        record=successor, place=place, change=_name_of(changes, record), changed_by=tx.caller.principal_id
-    )
 
 
 def _require_version(record: MemoryRecord, if_version: int | None) -> None:

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import islice
 from uuid import UUID
 
 from sqlalchemy import select
 
 from agentmem.features.memories import repository
 from agentmem.features.memories.binding import bound_scope, require_unbound
-from agentmem.features.memories.index_writing import allocate_places, set_live, write_index
-from agentmem.features.memories.model import POSITION_BITS, PreparedMemory, StoredVersion, lowest_authority, rising
+from agentmem.features.memories.index_writing import allocate_places, draw_lone_places, set_live, write_index
+from agentmem.features.memories.model import (
+    POSITION_BITS,
+    PreparedMemory,
+    StoredVersion,
+    lowest_authority,
+    rising,
+    texts_of,
+)
 from agentmem.features.memories.tables import memories
 from agentmem.features.memories.visibility import in_scope, scope_values
 from agentmem.foundation.authorization.caller import Permission
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.transaction import Transaction
-from agentmem.kit.ids import MemoryId
+from agentmem.kit.ids import Place
 from agentmem.operations import operation
 from agentmem.schemas.memories import ExportedMemory, ExportedVersion, MemoryRecord, Origin, Scope
 
@@ -62,10 +70,12 @@ class MemoryTransfer:
         return await _unknown(tx, ids)
 
     @operation(Permission.MEMORY_WRITE, audit="memory.imported")
-    async def write(self, tx: Transaction, imported: Sequence[tuple[ExportedMemory, PreparedMemory]]) -> int:
+    async def write(self, tx: Transaction, imported: Sequence[tuple[ExportedMemory, Sequence[PreparedMemory]]]) -> int:
         """Store memories with their histories, and say how many; those that are there already are passed over.
 
-        Only who may maintain the store keeps the provenance that the export claims; for others it is an import.
+        Each comes with the index of its texts, as :func:`texts_of` gives them: the last one goes to its conversation,
+        those before it to places of their own. Only who may maintain the store keeps the provenance that the export
+        claims; for others it is an import.
         """
         require_unbound(tx.caller, "The import of whole memories")
         ids = [exported.versions[-1].memory.id for exported, _ in imported]
@@ -74,22 +84,33 @@ class MemoryTransfer:
         imported = [item for item, memory_id in zip(imported, ids, strict=True) if memory_id in unknown]
         if not imported:
             return 0
-        places = await allocate_places(tx, [prepared for _, prepared in imported])
+        places = await allocate_places(tx, [texts[-1] for _, texts in imported])
+        lone = iter(await draw_lone_places(tx, sum(len(texts) - 1 for _, texts in imported)))
         every: list[StoredVersion] = []
-        latest: list[tuple[StoredVersion, PreparedMemory]] = []
-        for (exported, prepared), place in zip(imported, places, strict=True):
-            records = rising(_admitted(tx, version.memory) for version in exported.versions)
-            versions = [
-                StoredVersion(record=record, place=place, change=version.change, changed_by=version.changed_by)
-                for record, version in zip(records, exported.versions, strict=True)
-            ]
+        indexed: list[tuple[StoredVersion, PreparedMemory]] = []
+        hidden: list[Place] = []
+        for (exported, texts), place in zip(imported, places, strict=True):
+            own = [*islice(lone, len(texts) - 1), place]
+            versions = _placed(tx, exported, own)
             every += versions
-            latest.append((versions[-1], replace(prepared, memory_id=MemoryId(versions[-1].record.id))))
-        deleted = [version.place for version, _ in latest if version.record.deleted_at is not None]
-        await write_index(tx, latest, await repository.version_rows(tx, every, live=len(latest) - len(deleted)))
-        await set_live(tx, deleted, live=False)
-        tx.touch(version.record.id for version, _ in latest)
-        return len(latest)
+            last = {version.place: version for version in versions}
+            indexed += [(last[at], text) for at, text in zip(own, texts, strict=True)]
+            hidden += own[:-1] if versions[-1].record.deleted_at is None else own
+        live = len(imported) - sum(exported.versions[-1].memory.deleted_at is not None for exported, _ in imported)
+        await write_index(tx, indexed, await repository.version_rows(tx, every, live=live))
+        await set_live(tx, hidden, live=False)
+        tx.touch(exported.versions[-1].memory.id for exported, _ in imported)
+        return len(imported)
+
+
+def _placed(tx: Transaction, exported: ExportedMemory, places: Sequence[Place]) -> list[StoredVersion]:
+    """Make the versions of a memory as they are stored, each at the place of its text."""
+    records = list(rising(_admitted(tx, version.memory) for version in exported.versions))
+    at = [place for text, place in zip(texts_of(records), places, strict=True) for _ in text]
+    return [
+        StoredVersion(record=record, place=place, change=version.change, changed_by=version.changed_by)
+        for record, place, version in zip(records, at, exported.versions, strict=True)
+    ]
 
 
 async def _unknown(tx: Transaction, ids: Sequence[UUID]) -> set[UUID]:

@@ -9,19 +9,15 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-import numpy as np
-from sqlalchemy import Select, and_, delete, exists, func, or_, select, update
-from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy import Select, and_, delete, exists, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.sql import ColumnElement
 
-from agentmem.errors import DecryptionFailed
-from agentmem.features.memories.index_entry import build
-from agentmem.features.memories.index_writing import NOBODY, PENDING, TermHashes, change_statistics, write_entries
+from agentmem.features.memories.index_writing import PENDING, TermHashes, change_statistics, write_entries
 from agentmem.features.memories.model import PreparedMemory, StoredVersion
-from agentmem.features.memories.packing import TermOfUser, hold_rewriting, is_any, pack_some, strip, try_rewriting
+from agentmem.features.memories.packing import TermOfUser, hold_rewriting, is_any, pack_some, try_rewriting
 from agentmem.features.memories.quota import Used, usage_rows
-from agentmem.features.memories.repository import RECORD_COLUMNS, to_version
+from agentmem.features.memories.rewriting import remove_postings, texts_at
 from agentmem.features.memories.tables import index_entries, index_settings, memories, vectors
 from agentmem.foundation.authorization.caller import Permission
 from agentmem.foundation.database.database import Database
@@ -92,9 +88,8 @@ class MemoryUpkeep:
 
     @operation(Permission.MEMORY_MAINTAIN)
     async def complete(self, tx: Transaction, seen: Sequence[tuple[StoredVersion, PreparedMemory]]) -> int:
-        """Write the vectors that memories lacked; those purged meanwhile are left out. Says how many were written."""
-        there = await lock_memories(tx, {stored.record.id for stored, _ in seen})
-        kept = [(stored, memory) for stored, memory in seen if stored.record.id in there]
+        """Write the vectors that texts lacked, and say how many; what was purged or moved meanwhile is left out."""
+        kept = await lock_texts(tx, seen)
         if kept:
             await write_entries(tx, kept, TermHashes(tx))
             await follow_memories(tx, [stored.place for stored, _ in kept])
@@ -157,8 +152,20 @@ class MemoryUpkeep:
         return removed.rowcount
 
 
-async def lock_memories(tx: Transaction, ids: Iterable[UUID]) -> set[UUID]:
-    """Keep these memories as they are until the transaction ends, and say which of them are there."""
+async def lock_texts(
+    tx: Transaction, seen: Sequence[tuple[StoredVersion, PreparedMemory]]
+) -> list[tuple[StoredVersion, PreparedMemory]]:
+    """Keep the memories of texts as they are until the transaction ends, and give those that are where they were."""
+    await _lock_memories(tx, {stored.record.id for stored, _ in seen})
+    known = tuple_(memories.c.memory_id, memories.c.version, memories.c.place)
+    asked = {(stored.record.id, stored.record.version, stored.place) for stored, _ in seen}
+    there = {tuple(row) for row in await tx.execute(select(*known).where(tx.own(memories), known.in_(sorted(asked))))}
+    return [
+        (stored, memory) for stored, memory in seen if (stored.record.id, stored.record.version, stored.place) in there
+    ]
+
+
+async def _lock_memories(tx: Transaction, ids: Iterable[UUID]) -> None:
     wanted, there = sorted(set(ids)), set[UUID]()
     current = select(memories.c.memory_id).where(tx.own(memories), memories.c.known_until.is_(None))
     fruitless = 0
@@ -169,7 +176,6 @@ async def lock_memories(tx: Transaction, ids: Iterable[UUID]) -> set[UUID]:
         found = set((await tx.execute(locking.with_for_update(read=True))).scalars())
         fruitless = 0 if found else fruitless + 1
         there |= found
-    return there
 
 
 async def follow_memories(tx: Transaction, places: Sequence[Place]) -> None:
@@ -202,23 +208,6 @@ async def _read_texts(
     return Lacking(versions=await texts_at(tx, chosen), last=Place(chosen[-1]))
 
 
-async def texts_at(tx: Transaction, places: Sequence[int]) -> list[StoredVersion]:
-    """Read the last version at each place, which says what is indexed there; those that do not open are left out."""
-    statement = (
-        select(*RECORD_COLUMNS)
-        .ext(distinct_on(memories.c.place))
-        .where(tx.own(memories), is_any(memories.c.place, places))
-        .order_by(memories.c.place, memories.c.version.desc())
-    )
-    found = []
-    for row in await tx.execute(statement):
-        try:
-            found.append(to_version(tx, row))
-        except DecryptionFailed:
-            continue
-    return found
-
-
 async def _end_pending(tx: Transaction, places: Sequence[Place]) -> None:
     await tx.execute(
         delete(index_entries).where(
@@ -236,25 +225,8 @@ async def _remove_index(tx: Transaction, ids: Sequence[UUID], used: Used) -> Non
         lengths[user_id].append(length)
     owned = select(memories.c.place).distinct().where(tx.own(memories), memories.c.memory_id.in_(ids))
     places = list((await tx.execute(owned)).scalars())
-    for start in range(0, len(places), PURGE_BATCH):
-        await _remove_postings(tx, places[start : start + PURGE_BATCH])
+    await remove_postings(tx, places)
     changes = {user: (-len(found), -sum(found)) for user, found in lengths.items()}
     await change_statistics(tx, changes, usage_rows(used))
     for table in (vectors, index_entries):
         await tx.execute(delete(table).where(tx.own(table), is_any(table.c.place, places)))
-
-
-async def _remove_postings(tx: Transaction, places: Sequence[int]) -> None:
-    """Take places out of the postings: by the terms of their texts, and by reading everything if that is not all."""
-    texts = await texts_at(tx, places)
-    hashes, expected = set[int](), 0
-    for text in texts:
-        record = text.record
-        terms = build(record.content, record.actor, record.occurred_at, None).terms
-        hashes.update(tx.keys.index.term_hashes(terms))
-        expected += len(terms)
-    gone = np.array(sorted(places), np.int64)
-    users = {text.record.user_id or NOBODY for text in texts}
-    removed = await strip(tx, gone, sorted(hashes), users) if hashes else 0
-    if removed != expected or len(texts) != len(places):
-        await strip(tx, gone)

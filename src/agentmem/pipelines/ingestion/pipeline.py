@@ -12,12 +12,11 @@ from typing import Final, Protocol, TypeVar
 
 import structlog
 
-from agentmem.errors import ContentTooLarge, EmbedderUnavailable, EmptyScope, InvalidInput, VersionConflict
+from agentmem.errors import ContentTooLarge, EmbedderUnavailable, EmptyScope, InvalidInput
 from agentmem.features.memories.index_entry import build, indexed_text
 from agentmem.features.memories.index_writing import PENDING
 from agentmem.features.memories.model import PreparedMemory
 from agentmem.features.memories.service import IdempotentRequest, MemoryService
-from agentmem.features.memories.visibility import View
 from agentmem.foundation.authorization.caller import Caller
 from agentmem.foundation.inference.loaded import Models
 from agentmem.foundation.inference.port import Embedder, Embedding
@@ -28,8 +27,6 @@ from agentmem.schemas.memories import (
     Added,
     AddedMany,
     Deleted,
-    MemoryPatch,
-    MemoryRecord,
     NewMemory,
     OnDuplicate,
     Scope,
@@ -45,8 +42,6 @@ EMBEDDED_CHARACTERS: Final = 8000
 
 INLINE_CHARACTERS: Final = 4000
 """Longer text is analysed in a thread, so that it does not hold up other callers."""
-
-UPDATE_ATTEMPTS: Final = 3
 
 Progress = Callable[[int], None]
 log = structlog.get_logger(__name__)
@@ -108,26 +103,6 @@ class Ingestion:
             if writing is not None:
                 counts.count(await writing)
         return AddedMany(added=counts.added, duplicates=counts.duplicates)
-
-    async def update(
-        self, caller: Caller, memory_id: MemoryId, patch: MemoryPatch, if_version: int | None = None
-    ) -> MemoryRecord:
-        """Change a memory; new content or a new time of occurrence is indexed anew."""
-        self.check_expiry(patch.expires_at)
-        if not changes_index(patch):
-            return await self.memories.update(caller, memory_id, patch, if_version)
-        for attempt in range(1, UPDATE_ATTEMPTS + 1):
-            record = await self.memories.get(caller, memory_id, View(as_of=None))
-            (prepared,) = await self.prepare_or_defer([patched(record, patch)])
-            try:
-                return await self.memories.update(
-                    caller, memory_id, patch, record.version if if_version is None else if_version, prepared
-                )
-            except VersionConflict:
-                # Somebody else changed it while its new text was embedded: read and embed again.
-                if if_version is not None or attempt == UPDATE_ATTEMPTS:
-                    raise
-        raise AssertionError("unreachable")
 
     async def delete_all(self, caller: Caller, scope: Scope) -> Deleted:
         """Delete the memories of a scope, batch by batch; raises :class:`EmptyScope` when it names no id."""
@@ -237,22 +212,6 @@ async def batches(items: AsyncIterator[Threaded]) -> AsyncIterator[list[Threaded
         characters += item.characters
     if batch:
         yield batch
-
-
-def changes_index(patch: MemoryPatch) -> bool:
-    """Tell whether a patch changes what a memory is found by, so that it must be analysed and embedded anew."""
-    return bool({"content", "occurred_at"} & patch.model_fields_set)
-
-
-def patched(record: MemoryRecord, patch: MemoryPatch) -> Draft:
-    """Make the draft of a memory as the patch leaves it: what its index needs."""
-    new = NewMemory(
-        content=patch.content if patch.content is not None else record.content,
-        actor=record.actor,
-        user_id=record.user_id,
-        occurred_at=patch.occurred_at or record.occurred_at,
-    )
-    return Draft(new=new, thread=0, on_duplicate=OnDuplicate.KEEP)
 
 
 def _digest(drafts: Sequence[Draft]) -> bytes:

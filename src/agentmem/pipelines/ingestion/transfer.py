@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final
 
 from agentmem.errors import ContentTooLarge, ImportFailed, InvalidInput
+from agentmem.features.memories.model import texts_of
 from agentmem.features.memories.transfer import MemoryTransfer
 from agentmem.foundation.authorization.caller import Caller
 from agentmem.pipelines.ingestion.drafts import DraftReader
@@ -69,9 +71,18 @@ class Transfer:
         by_id = {memory.versions[-1].memory.id: memory for memory in exported}
         unknown = await self.stored.unknown(caller, list(by_id))
         wanted = [memory for memory_id, memory in by_id.items() if memory_id in unknown]
-        drafts = [_draft(memory.versions[-1].memory, memory.thread) for memory in wanted]
-        prepared = await self.ingestion.prepare_or_defer(drafts) if drafts else []
-        return await self.stored.write(caller, list(zip(wanted, prepared, strict=True)))
+        texts = [_texts(memory) for memory in wanted]
+        drafts = [draft for some in texts for draft in some]
+        prepared = iter(await self.ingestion.prepare_or_defer(drafts) if drafts else [])
+        return await self.stored.write(
+            caller, [(memory, list(islice(prepared, len(some)))) for memory, some in zip(wanted, texts, strict=True)]
+        )
+
+
+def _texts(exported: ExportedMemory) -> list[Draft]:
+    """Make drafts of all that a memory has said, oldest first: what its index needs."""
+    texts = texts_of(version.memory for version in exported.versions)
+    return [_draft(versions[-1], exported.thread) for versions in texts]
 
     async def _parsed(self, lines: AsyncIterator[str], reader: DraftReader) -> AsyncIterator[Draft | ExportedMemory]:
         number = 0

@@ -80,7 +80,7 @@ async def get(request: Request, memory_id: UUID, query: Annotated[MomentQuery, Q
 )
 async def update(request: Request, memory_id: UUID, patch: MemoryPatch) -> Response:
     """Change a memory by adding a version; what is not given stays as it is."""
-    record = await app_of(request).ingestion.update(
+    record = await app_of(request).batches.update_one(
         caller_of(request), MemoryId(memory_id), patch, if_version_of(request)
     )
     return answer(record, version=record.version)

@@ -51,7 +51,7 @@ async def restore(request: Request, memory_id: UUID) -> Response:
 async def pin(request: Request, memory_id: UUID, pin: PinRequest) -> Response:
     """Pin a memory, or unpin it."""
     patch = MemoryPatch(pinned=pin.pinned)
-    record = await app_of(request).ingestion.update(
+    record = await app_of(request).batches.update_one(
         caller_of(request), MemoryId(memory_id), patch, if_version_of(request)
     )
     return answer(record, version=record.version)
