@@ -67,6 +67,15 @@ REPAIRABLE: list[tuple[str, Sequence[str], FindingCode]] = [
         FindingCode.VECTOR_WRONG,
     ),
     (
+        "vectors of two texts swapped",
+        [
+            ("UPDATE agentmem.vectors AS v SET embedding = o.embedding FROM agentmem.vectors AS o "
+            f"WHERE v.{OWN} AND o.organization_id = v.organization_id AND o.place <> v.place "
+            f"AND v.place BETWEEN {PLACE} AND {PLACE} + 1 AND o.place BETWEEN {PLACE} AND {PLACE} + 1")
+        ],
+        FindingCode.VECTOR_WRONG,
+    ),
+    (
         "hidden vector",
         [f"UPDATE agentmem.vectors SET live = NOT live WHERE {OWN} AND place = {PLACE}"],
         FindingCode.VECTOR_WRONG,
@@ -137,6 +146,12 @@ REPAIRABLE: list[tuple[str, Sequence[str], FindingCode]] = [
         FindingCode.STATISTICS_WRONG,
     ),
     (
+        "miscounted usage",
+        [f"UPDATE agentmem.organization_usage SET content_bytes = content_bytes + 1 WHERE {OWN}"],
+        FindingCode.USAGE_WRONG,
+    ),
+    ("lost usage", [f"DELETE FROM agentmem.organization_usage WHERE {OWN}"], FindingCode.USAGE_WRONG),
+    (
         "changed digest",
         [("UPDATE agentmem.memories SET content_digest = set_byte(content_digest, 0, get_byte(content_digest, 0) # 1) "
          "WHERE memory_id = %(turn)s")],
@@ -157,6 +172,7 @@ async def test_doctor_finds_nothing_wrong_with_a_store_that_was_used_in_every_wa
     assert report.findings == []
     assert report.healthy
     assert (report.memories, report.versions, report.places, report.pending_vectors) == (6, 9, 7, 0)
+    assert report.vectors_compared == 7
 
 
 async def test_doctor_finds_nothing_wrong_with_an_empty_store(memory: AsyncMemory) -> None:

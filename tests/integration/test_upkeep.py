@@ -2,14 +2,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from agentmem import AsyncMemory
+from agentmem.features.memories.index_writing import change_statistics
 from agentmem.features.memories.packing import read_rows
+from agentmem.features.memories.quota import Used, usage_rows
 from agentmem.features.memories.upkeep import MemoryUpkeep
+from agentmem.foundation.authorization.roles import ROLES
+from agentmem.schemas.access import Role
 from tests.support.children import next_line, python_child
 from tests.support.embedders import FlakyEmbedder, HashEmbedder
 from tests.support.stores import Owner, Store
@@ -271,3 +276,35 @@ async def test_vacuum_says_what_it_did(memory: AsyncMemory, store_directory: Pat
     assert (done.purged_memories, done.vectors_moved_to_graph) == (0, 0)
     assert done.bytes_before > 0
     assert done.bytes_after > 0
+
+
+async def test_vacuum_of_one_who_does_not_manage_the_platform_leaves_the_tables_of_others_alone(
+    memory: AsyncMemory, owner: Owner
+) -> None:
+    def vacuumed() -> object:
+        statement = "SELECT sum(vacuum_count) FROM pg_stat_user_tables WHERE schemaname = 'agentmem'"
+        return owner.execute(statement).fetchone()
+
+    admin = replace(memory.app.caller, permissions=ROLES[Role.ADMIN])
+    gone = (await memory.add("one thing")).memories[0]
+    await memory.delete(gone.id)
+    before = vacuumed()
+    done = await memory.app.upkeep.vacuum(admin, 0)
+
+    assert (done.purged_memories, done.bytes_before, done.bytes_after) == (1, 0, 0)
+    assert vacuumed() == before
+    await memory.vacuum()
+    assert vacuumed() != before
+
+
+async def test_counts_are_corrected_while_others_write(store: Store, memory: AsyncMemory, owner: Owner) -> None:
+    await memory.add("one thing", user_id="bo")
+    other = await store.organization()
+    for table, column in (("organization_usage", "content_bytes"), ("scope_statistics", "length")):
+        statement = f"UPDATE agentmem.{table} SET {column} = {column} + 1 WHERE organization_id = %s"
+        assert owner.execute(statement, [memory.app.caller.organization_id]).rowcount == 1
+    async with other.app.database.transaction(other.app.caller) as tx, asyncio.timeout(60):
+        await change_statistics(tx, {"bo": (0, 0)}, usage_rows(Used(memories=0, versions=0, content_bytes=0)))
+        await memory.app.doctor.mending.recount(memory.app.caller)
+
+    assert (await memory.doctor()).findings == []

@@ -50,6 +50,8 @@ CALLS: dict[str, Call] = {
     "MemoryChecking.examine": lambda s, c, f: s.examine(
         c, IndexedBy(model=f.model, dimensions=len(f.vector), token_dimensions=0)
     ),
+    "MemoryChecking.some_embedded": lambda s, c, f: s.some_embedded(c, f.model, 1000),
+    "MemoryChecking.embedded": lambda s, c, f: s.embedded(c, f.model, f.places),
     "MemoryChecking.keys": lambda s, c, f: s.keys(c),
     "MemoryMending.texts": lambda s, c, f: s.texts(c, f.places),
     "MemoryMending.rebuild_entries": lambda s, c, f: s.rebuild_entries(c, f.model, f.seen),

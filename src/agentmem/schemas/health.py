@@ -28,6 +28,7 @@ class FindingCode(StrEnum):
     POSTINGS_WRONG = "postings_wrong"
     INDEX_FOREIGN = "index_foreign"
     STATISTICS_WRONG = "statistics_wrong"
+    USAGE_WRONG = "usage_wrong"
     KEYS_UNUSABLE = "keys_unusable"
     SCHEMA_INCOMPATIBLE = "schema_incompatible"
     ROW_SECURITY_OFF = "row_security_off"
@@ -51,6 +52,7 @@ REPAIRABLE = frozenset(
         FindingCode.POSTINGS_WRONG,
         FindingCode.INDEX_FOREIGN,
         FindingCode.STATISTICS_WRONG,
+        FindingCode.USAGE_WRONG,
     }
 )
 """What can be made again from what is stored; nothing else is touched by a repair."""
@@ -71,7 +73,8 @@ class HealthReport(Schema):
     ``findings`` is what stands at the end, ``repaired`` what was found before and is not there any more. Both list up
     to 10,000; ``counts`` has the whole number of each code in ``findings``. ``places`` are the indexed texts: the
     present content of each memory and its earlier contents. ``pending_vectors`` of them are found by their words only,
-    until they are embedded in the background; that is no finding.
+    until they are embedded in the background; that is no finding. ``vectors_compared`` of the texts, chosen by chance,
+    were embedded again and their vectors compared.
     """
 
     healthy: bool
@@ -79,13 +82,17 @@ class HealthReport(Schema):
     versions: int
     places: int
     pending_vectors: int
+    vectors_compared: int
     findings: list[Finding]
     counts: dict[FindingCode, int]
     repaired: list[Finding]
 
 
 class Vacuumed(Schema):
-    """What ``vacuum`` did; sizes are of the whole database, in bytes."""
+    """What ``vacuum`` did.
+
+    Sizes are of the whole database, in bytes, and 0 for those who do not manage the platform.
+    """
 
     purged_memories: int
     removed_idempotency_keys: int

@@ -134,6 +134,7 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
         "versions": 15,
         "places": 13,
         "pending_vectors": 0,
+        "vectors_compared": 13,
         "findings": [],
         "counts": {},
         "repaired": [],
@@ -255,8 +256,8 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
         "removed_idempotency_keys": 12,
         "packed_terms": 0,
         "vectors_moved_to_graph": 0,
-        "bytes_before": 9_041_599,
-        "bytes_after": 8_672_383,
+        "bytes_before": 0,
+        "bytes_after": 0,
     },
 }
 

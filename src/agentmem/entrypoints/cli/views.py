@@ -165,6 +165,7 @@ def health(report: HealthReport) -> Facts:
         ("versions", f"{report.versions:,}"),
         ("indexed texts", f"{report.places:,}"),
         ("pending vectors", f"{report.pending_vectors:,}"),
+        ("vectors compared", f"{report.vectors_compared:,}"),
         *((f"repaired: {found.code}", _finding(found)) for found in report.repaired),
         *((f"wrong: {found.code}", _finding(found)) for found in report.findings),
     ]

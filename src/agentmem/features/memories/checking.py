@@ -1,5 +1,8 @@
 """Proving that what is stored is whole: every version opens, and the indexes say exactly what the texts say.
 
+Of vectors it sees whether they are there and of the right form; what they mean is told by embedding again, which the
+doctor does between operations.
+
 All of it is read in one snapshot, in batches, so that nothing that others do meanwhile is taken for damage and a store
 of any size fits.
 """
@@ -15,21 +18,24 @@ from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ARRAY, BigInteger, Float, Integer, and_, bindparam, func, select, type_coerce
+from sqlalchemy import ARRAY, BigInteger, Float, Integer, LargeBinary, and_, bindparam, func, select, type_coerce
 
 from agentmem.errors import Conflict, DecryptionFailed, IntegrityError
 from agentmem.features.memories.cross_checks import cross_check
 from agentmem.features.memories.examination import Damage, Examination, IndexedBy
 from agentmem.features.memories.index_entry import IndexEntry, SealedEntry, build, decode
 from agentmem.features.memories.index_writing import NOBODY, PENDING, SHORT
+from agentmem.features.memories.model import StoredVersion
 from agentmem.features.memories.packing import is_any, read_rows
 from agentmem.features.memories.posting_sums import PlaceSums
 from agentmem.features.memories.repository import RECORD_COLUMNS, RecordRow, content_digest, to_record
+from agentmem.features.memories.rewriting import texts_at
 from agentmem.features.memories.tables import index_entries, index_settings, memories, vectors
 from agentmem.foundation.authorization.caller import Permission
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.tables import encryption_keys
 from agentmem.foundation.database.transaction import Transaction
+from agentmem.kit.ids import Place
 from agentmem.operations import operation
 from agentmem.schemas.health import FindingCode, KeyInfo
 from agentmem.schemas.memories import MemoryRecord
@@ -42,6 +48,9 @@ SUMS_AT_ONCE: Final = 500_000
 PLACES_AT_ONCE: Final = 10_000
 VECTOR_TOLERANCE: Final = 0.02
 """How far the length of a vector may be from 1; half precision rounds each number to three digits."""
+
+VECTOR_HEAD: Final = 4
+"""Bytes before the numbers in pgvector's binary form."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +74,28 @@ class MemoryChecking:
         await _Reader(tx, indexed, examination).read(progress)
         await cross_check(tx, examination)
         return examination
+
+    @operation(Permission.MEMORY_MAINTAIN, read_only=True)
+    async def some_embedded(self, tx: Transaction, model: str, limit: int) -> list[Place]:
+        """Choose texts that have a vector of a model, by chance."""
+        own = and_(tx.own(vectors), vectors.c.model == model)
+        return list(
+            (await tx.execute(select(vectors.c.place).where(own).order_by(func.random()).limit(limit))).scalars()
+        )
+
+    @operation(Permission.MEMORY_MAINTAIN, read_only=True)
+    async def embedded(
+        self, tx: Transaction, model: str, places: Sequence[int]
+    ) -> list[tuple[StoredVersion, NDArray[np.float16]]]:
+        """Read the texts at places with their vectors; what does not open, or has no vector, is left out."""
+        packed = type_coerce(func.halfvec_send(vectors.c.embedding), LargeBinary).label("packed")
+        own = and_(tx.own(vectors), vectors.c.model == model, is_any(vectors.c.place, places))
+        stored = {row.place: row.packed for row in await tx.execute(select(vectors.c.place, packed).where(own))}
+        return [
+            (text, np.frombuffer(stored[text.place], ">f2", offset=VECTOR_HEAD).astype(np.float16))
+            for text in await texts_at(tx, places)
+            if text.place in stored
+        ]
 
     @operation(Permission.ORGANIZATION_READ, read_only=True)
     async def keys(self, tx: Transaction) -> list[KeyInfo]:

@@ -8,6 +8,7 @@ from sqlalchemy.sql import ColumnElement
 
 from agentmem.features.memories.examination import MOST_DAMAGE, Damage, Examination
 from agentmem.features.memories.model import ALONE, INSTANT, LAST_POSITION, POSITION_BITS
+from agentmem.features.memories.quota import usage_error
 from agentmem.features.memories.tables import index_entries, memories, scope_statistics, sessions, vectors
 from agentmem.foundation.database.transaction import Transaction
 from agentmem.foundation.ledger.audit import Outcome
@@ -38,6 +39,12 @@ async def cross_check(tx: Transaction, examination: Examination) -> None:
         who = "memories without a user" if not row.user_id else f"the user {row.user_id!r:.80}"
         what = f"The statistics of {who} are {row.documents:+} documents and {row.length:+} terms away from the truth."
         examination.found(Damage(code=FindingCode.STATISTICS_WRONG, what=what))
+    if error := await usage_error(tx):
+        what = (
+            f"The counts of what the organization stores are {error.memories:+} memories, {error.versions:+} versions "
+            f"and {error.content_bytes:+} bytes away from the truth."
+        )
+        examination.found(Damage(code=FindingCode.USAGE_WRONG, what=what))
     for row in await tx.execute(orphans(tx).limit(MOST_DAMAGE)):
         what = f"The indexes name the place {row.place}, which no memory has."
         examination.found(Damage(code=FindingCode.INDEX_FOREIGN, what=what, place=row.place))

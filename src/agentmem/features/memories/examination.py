@@ -40,6 +40,7 @@ class Examination:
     versions: int = 0
     places: int = 0
     pending: int = 0
+    compared: int = 0
     damage: list[Damage] = field(default_factory=list)
     counts: Counter[FindingCode] = field(default_factory=Counter)
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from sqlalchemy import (
     Integer,
     bindparam,
-    delete,
     func,
     select,
     update,
@@ -264,14 +263,3 @@ def _statistics_rows(changes: dict[str, tuple[int, int]]) -> Rows:
 async def set_live(tx: Transaction, places: Sequence[Place], *, live: bool) -> None:
     """Say whether vectors of these places may be found by a plain search."""
     await tx.execute(update(vectors).where(tx.own(vectors), vectors.c.place.in_(places)).values(live=live))
-
-
-async def complete_entries(tx: Transaction, written: Sequence[tuple[StoredVersion, PreparedMemory]]) -> None:
-    """Give memories the vectors of a model: because the embedder had failed, or the model is changing."""
-    await write_entries(tx, written, TermHashes(tx))
-    places = [stored.place for stored, _ in written]
-    await tx.execute(
-        delete(index_entries).where(
-            tx.own(index_entries), index_entries.c.model == PENDING, index_entries.c.place.in_(places)
-        )
-    )

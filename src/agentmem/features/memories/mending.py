@@ -8,7 +8,7 @@ from typing import Final
 from uuid import UUID
 
 import numpy as np
-from sqlalchemy import and_, delete, select, text, tuple_, update
+from sqlalchemy import and_, delete, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from agentmem.errors import DecryptionFailed
@@ -22,7 +22,7 @@ from agentmem.features.memories.index_writing import (
 )
 from agentmem.features.memories.model import PreparedMemory, StoredVersion
 from agentmem.features.memories.packing import hold_rewriting, is_any, strip
-from agentmem.features.memories.quota import correct_usage
+from agentmem.features.memories.quota import usage_error, usage_rows
 from agentmem.features.memories.repository import RECORD_COLUMNS, content_digest, to_record
 from agentmem.features.memories.rewriting import postings_of, texts_at
 from agentmem.features.memories.tables import index_entries, memories, sessions, vectors
@@ -88,14 +88,18 @@ class MemoryMending:
 
     @operation(Permission.MEMORY_MAINTAIN, audit=REPAIRED)
     async def recount(self, tx: Transaction) -> None:
-        """Correct the statistics by what is indexed; writers wait for as long as it takes to count."""
-        # In the order in which writers reach for them.
-        locked = "agentmem.organization_usage, agentmem.scope_statistics"
-        await tx.execute(text(f"LOCK TABLE {locked} IN SHARE ROW EXCLUSIVE MODE"))
-        errors = (await tx.execute(statistics_errors(tx))).all()
-        if errors:
-            await change_statistics(tx, {row.user_id: (-int(row.documents), -int(row.length)) for row in errors})
-        await correct_usage(tx)
+        """Correct the counts by what is stored and indexed.
+
+        Nobody waits: each count and what it counts are written together, so that what others do meanwhile changes both
+        and leaves the error as it is. Only two who correct must not do it twice.
+        """
+        await hold_rewriting(tx)
+        documents = {
+            row.user_id: (-int(row.documents), -int(row.length)) for row in await tx.execute(statistics_errors(tx))
+        }
+        stored = await usage_error(tx)
+        if documents or stored:
+            await change_statistics(tx, documents, usage_rows(-stored))
 
     @operation(Permission.MEMORY_MAINTAIN, audit=REPAIRED)
     async def mend_sessions(self, tx: Transaction) -> None:

@@ -10,13 +10,14 @@ import random
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import ARRAY, BigInteger, bindparam, cast, func, select
+from sqlalchemy import ARRAY, BigInteger, bindparam, cast, func, select, true
 from sqlalchemy.dialects.postgresql import Insert
+from sqlalchemy.sql import ColumnElement
 
 from agentmem.errors import QuotaExceeded
 from agentmem.features.memories.tables import memories, organization_usage
 from agentmem.foundation.authorization.caller import Permission
-from agentmem.foundation.database.bulk import Rows, as_arrays, insert_arrays, write_together
+from agentmem.foundation.database.bulk import Rows, as_arrays, insert_arrays
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.transaction import Transaction
 from agentmem.operations import operation
@@ -35,6 +36,12 @@ class Used:
     memories: int
     versions: int
     content_bytes: int
+
+    def __bool__(self) -> bool:
+        return bool(self.memories or self.versions or self.content_bytes)
+
+    def __neg__(self) -> Used:
+        return Used(memories=-self.memories, versions=-self.versions, content_bytes=-self.content_bytes)
 
 
 def _add_usage() -> Insert:
@@ -79,28 +86,30 @@ async def check_quota(tx: Transaction, more: Used) -> None:
 
 async def read_usage(tx: Transaction) -> StorageUsage:
     """Add up the shards."""
-    sums = [cast(func.coalesce(func.sum(organization_usage.c[name]), 0), BigInteger).label(name) for name in _COUNTED]
-    row = (await tx.execute(select(*sums).where(tx.own(organization_usage)))).one()
+    row = (await tx.execute(select(*_sums()).where(tx.own(organization_usage)))).one()
     return StorageUsage.model_validate(row._mapping)
 
 
-async def correct_usage(tx: Transaction) -> None:
-    """Correct the counts by what is stored; the caller has locked the table."""
+def _sums() -> list[ColumnElement[int]]:
+    return [cast(func.coalesce(func.sum(organization_usage.c[name]), 0), BigInteger).label(name) for name in _COUNTED]
+
+
+async def usage_error(tx: Transaction) -> Used:
+    """Say how far the counts are from what is stored; one statement, so that no write comes between the two."""
     live = memories.c.known_until.is_(None) & memories.c.deleted_at.is_(None)
-    stored = select(
-        func.count().filter(live).label("memories"),
-        func.count().label("versions"),
-        cast(func.coalesce(func.sum(func.octet_length(memories.c.content)), 0), BigInteger).label("content_bytes"),
+    truth = (
+        select(
+            func.count().filter(live).label("memories"),
+            func.count().label("versions"),
+            func.coalesce(func.sum(func.octet_length(memories.c.content)), 0).label("content_bytes"),
+        )
+        .where(tx.own(memories))
+        .subquery()
     )
-    row = (await tx.execute(stored.where(tx.own(memories)))).one()
-    counted = await read_usage(tx)
-    error = Used(
-        memories=row.memories - counted.memories,
-        versions=row.versions - counted.versions,
-        content_bytes=row.content_bytes - counted.content_bytes,
-    )
-    if error != Used(memories=0, versions=0, content_bytes=0):
-        await write_together(tx, [usage_rows(error)])
+    counted = select(*_sums()).where(tx.own(organization_usage)).subquery()
+    errors = [cast(counted.c[name] - truth.c[name], BigInteger).label(name) for name in _COUNTED]
+    row = (await tx.execute(select(*errors).select_from(counted.join(truth, true())))).one()
+    return Used(memories=row.memories, versions=row.versions, content_bytes=row.content_bytes)
 
 
 @dataclass(frozen=True, kw_only=True)

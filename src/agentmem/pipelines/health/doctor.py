@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
+import numpy as np
 import structlog
+from numpy.typing import NDArray
 
 from agentmem.errors import AgentMemError, EmbedderUnavailable
 from agentmem.features.memories.checking import MemoryChecking
@@ -30,6 +32,13 @@ POSTINGS_AT_ONCE: Final = 2000
 DIGESTS_AT_ONCE: Final = 500
 MOST_ROUNDS: Final = 20
 """How often a repair looks again: an examination lists so much damage at a time, and one repair can uncover more."""
+
+COMPARED: Final = 1000
+"""Texts that an examination embeds again; all of them in a smaller store."""
+
+COMPARED_AT_ONCE: Final = 100
+ALIKE: Final = 0.99
+TINY: Final = 1e-9
 
 _ENTRY_CODES: Final = frozenset(
     {
@@ -90,7 +99,36 @@ class Doctor:
         indexed = IndexedBy(
             model=embedder.model, dimensions=embedder.dimensions, token_dimensions=embedder.token_dimensions
         )
-        return await self.checking().examine(caller, indexed, progress)
+        checking = self.checking()
+        examination = await checking.examine(caller, indexed, progress)
+        try:
+            await self._compare_vectors(caller, checking, embedder, examination)
+        except EmbedderUnavailable as error:
+            log.warning("embedder_failed", comparing=COMPARED, reason=error.code)
+        return examination
+
+    async def _compare_vectors(
+        self, caller: Caller, checking: MemoryChecking, embedder: Embedder, examination: Examination
+    ) -> None:
+        """Embed some texts again, and note those whose vectors are not what comes of it."""
+        noted = set(_places(examination.damage, frozenset({FindingCode.VECTOR_WRONG})))
+        chosen = await checking.some_embedded(caller, embedder.model, COMPARED)
+        for some in _parts([place for place in chosen if place not in noted], COMPARED_AT_ONCE):
+            stored = await checking.embedded(caller, embedder.model, some)
+            made = await self.prepare([text for text, _ in stored], embedder)
+            for (text, there), (_, again) in zip(stored, made, strict=True):
+                examination.compared += 1
+                if again.vector is not None and not _are_alike(there, again.vector):
+                    what = f"Version {text.record.version}: Its vector is not that of its text."
+                    examination.found(
+                        Damage(
+                            code=FindingCode.VECTOR_WRONG,
+                            what=what,
+                            memory_id=text.record.id,
+                            version=text.record.version,
+                            place=text.place,
+                        )
+                    )
 
     async def _repair(self, caller: Caller, embedder: Embedder, found: Examination) -> None:
         """Do all that the damage asks for; what is counted is corrected last."""
@@ -138,6 +176,13 @@ class Doctor:
         return found
 
 
+def _are_alike(one: NDArray[np.float16], other: NDArray[np.float32]) -> bool:
+    """Tell whether two vectors mean the same: a model rounds differently when it reads a text beside others."""
+    one = one.astype(np.float32)
+    lengths = max(float(np.linalg.norm(one) * np.linalg.norm(other)), TINY)
+    return one.shape == other.shape and float(one @ other) / lengths >= ALIKE
+
+
 def _check_server(facts: ServerFacts) -> Iterator[Finding]:
     if facts.incompatible is not None:
         yield _finding(FindingCode.SCHEMA_INCOMPATIBLE, facts.incompatible)
@@ -177,6 +222,7 @@ def _report(surroundings: Sequence[Finding], first: Examination, last: Examinati
         versions=last.versions,
         places=last.places,
         pending_vectors=last.pending,
+        vectors_compared=last.compared,
         findings=findings,
         counts=counts,
         repaired=[_described(item) for item in first.damage if item not in standing],

@@ -32,7 +32,7 @@ async def doctor(request: Request, asked: DoctorRequest) -> Response:
     openapi_extra=access(Permission.MEMORY_MAINTAIN, cost=100, untimed=True),
 )
 async def vacuum(request: Request, asked: VacuumRequest) -> Response:
-    """Remove for good what was deleted so many days ago, tidy the indexes, and free space."""
+    """Remove for good what the organization deleted so many days ago, and tidy its indexes."""
     app = app_of(request)
     days = app.settings.purge_after_days if asked.purge_after_days is None else asked.purge_after_days
     return answer(await app.upkeep.vacuum(caller_of(request), days))
