@@ -9,12 +9,13 @@ from uuid import uuid4
 import pytest
 
 from agentmem import AsyncMemory
-from agentmem.errors import AgentMemError, Conflict, NotFound, PermissionDenied
+from agentmem.errors import AgentMemError, Conflict, KeyUnavailable, NotFound, PermissionDenied
 from agentmem.foundation.authorization.caller import BOUND_PERMISSIONS, Binding
 from agentmem.foundation.database.database import Database
 from agentmem.kit.ids import OrganizationId
 from agentmem.schemas.memories import Scope
 from tests.support import calls_identity, calls_memories, calls_tenants
+from tests.support.calls_repositories import DIRECT_CALLS, REGISTERING, called, functions
 from tests.support.operations import CALLS, Foreign, foreign_of, needed, operations, service_of
 from tests.support.stores import Owner, Store
 from tests.support.walls import row_security_off, rows_of, unfiltered_database
@@ -33,6 +34,9 @@ OWN = frozenset(
 NOT_FOUND = calls_memories.NOT_FOUND | calls_tenants.NOT_FOUND | calls_identity.NOT_FOUND
 # What the program itself writes of everybody: it may grow while somebody else is attacked.
 SHARED = frozenset({"audit_entries", "organization_usage", "scope_statistics"})
+
+
+ATTACKS = [*sorted(operations()), *sorted(DIRECT_CALLS)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,35 +59,45 @@ async def attack(neighbours: Neighbours, owner: Owner, name: str, database: Data
     """Call an operation as the attacker with the victim's ids: nothing is given away, and nothing is changed."""
     victim_id = neighbours.victim.app.caller.organization_id
     before = rows_of(owner, victim_id)
-    caller = neighbours.attacker.app.caller
-    error: AgentMemError | None = None
-    given: object = None
-    try:
-        given = await CALLS[name](service_of(name, database), caller, neighbours.foreign)
-    except AgentMemError as caught:
-        error = caught
+    given, error = await attempt(neighbours, name, database)
 
     assert rows_of(owner, victim_id) == before
     if name in NOT_FOUND:
         assert isinstance(error, NotFound)
     else:
-        assert error is None or (name in calls_tenants.CONFLICT and isinstance(error, Conflict))
+        refusals = (
+            (NotFound, Conflict) if name in DIRECT_CALLS else (Conflict,) if name in calls_tenants.CONFLICT else ()
+        )
+        assert error is None or isinstance(error, refusals)
     if name not in OWN:
         told = repr(given)
         assert CANARY not in told
         theirs = neighbours.foreign
-        for known in (theirs.live, theirs.deleted, *theirs.places, theirs.key_id, theirs.member_id, victim_id):
+        ids = (theirs.live, theirs.deleted, *theirs.places, *theirs.entries, theirs.key_id, theirs.member_id, victim_id)
+        for known in ids:
             assert name == "MemoryTransfer.unknown" or str(known) not in told
 
 
-@pytest.mark.parametrize("name", sorted(operations()))
+async def attempt(neighbours: Neighbours, name: str, database: Database) -> tuple[object, AgentMemError | None]:
+    """Call an operation, or a function below the operations, and give its answer or its error."""
+    caller = neighbours.attacker.app.caller
+    try:
+        if name in DIRECT_CALLS:
+            async with database.transaction(caller) as tx:
+                return await DIRECT_CALLS[name](tx, neighbours.foreign), None
+        return await CALLS[name](service_of(name, database), caller, neighbours.foreign), None
+    except AgentMemError as error:
+        return None, error
+
+
+@pytest.mark.parametrize("name", ATTACKS)
 async def test_no_operation_reaches_another_organization(
     store: Store, neighbours: Neighbours, owner: Owner, name: str
 ) -> None:
     await attack(neighbours, owner, name, store.app.database)
 
 
-@pytest.mark.parametrize("name", sorted(operations()))
+@pytest.mark.parametrize("name", ATTACKS)
 async def test_no_operation_reaches_another_organization_without_row_security(
     store: Store, neighbours: Neighbours, owner: Owner, name: str
 ) -> None:
@@ -91,7 +105,7 @@ async def test_no_operation_reaches_another_organization_without_row_security(
         await attack(neighbours, owner, name, store.app.database)
 
 
-@pytest.mark.parametrize("name", sorted(operations()))
+@pytest.mark.parametrize("name", ATTACKS)
 async def test_no_operation_reaches_another_organization_by_row_security_alone(
     store: Store, unfiltered: Database, neighbours: Neighbours, owner: Owner, name: str
 ) -> None:
@@ -104,12 +118,28 @@ async def unfiltered(store: Store) -> AsyncIterator[Database]:
         yield database
 
 
-@pytest.mark.parametrize("name", ["MemoryService.history", "MemoryService.delete_some", "MemoryUpkeep.purge"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "MemoryService.history",
+        "MemoryService.delete_some",
+        "MemoryUpkeep.purge",
+        "memories.index_writing.set_live",
+        "memories.repository.close_versions",
+        "memories.rewriting.move_texts",
+    ],
+)
 async def test_without_both_walls_the_attack_would_be_noticed(
-    unfiltered: Database, neighbours: Neighbours, owner: Owner, name: str
+    store: Store, unfiltered: Database, neighbours: Neighbours, owner: Owner, name: str
 ) -> None:
-    with row_security_off(owner), pytest.raises(AssertionError):
-        await attack(neighbours, owner, name, unfiltered)
+    # With its keys known: without walls they would not be found among those of everybody, and nothing would be tried.
+    bare = replace(unfiltered, _keys=store.app.database._keys)
+    with row_security_off(owner):
+        with pytest.raises(AssertionError):
+            await attack(neighbours, owner, name, bare)
+        _, error = await attempt(neighbours, name, bare)
+
+    assert not isinstance(error, KeyUnavailable)
 
 
 @pytest.mark.parametrize("bound", ["user_id", "agent_id", "run_id", "app_id"])
@@ -140,6 +170,17 @@ async def test_no_operation_of_a_bound_caller_reaches_the_rest_of_its_organizati
 
 def test_every_operation_has_an_attack_of_its_own() -> None:
     assert set(CALLS) == set(operations()), "say in tests/support/operations.py how the operation is called"
+
+
+async def test_every_function_that_takes_a_transaction_is_reached_by_an_attack(
+    store: Store, neighbours: Neighbours
+) -> None:
+    with called() as reached:
+        for name in ATTACKS:
+            await attempt(neighbours, name, store.app.database)
+
+    missed = set(functions().values()) - reached - REGISTERING
+    assert missed == set(), "say in tests/support/calls_repositories.py how the function is called"
 
 
 async def test_what_the_attacker_is_given_is_its_own(store: Store, neighbours: Neighbours) -> None:

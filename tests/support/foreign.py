@@ -21,7 +21,7 @@ from agentmem.pipelines.ingestion.pipeline import Draft
 from agentmem.pipelines.retrieval.query import parse_query
 from agentmem.schemas.keys import NewApiKey
 from agentmem.schemas.memories import ExportedMemory, ExportedVersion, NewMemory, OnDuplicate, Scope
-from agentmem.schemas.organizations import NewMember
+from agentmem.schemas.organizations import Member, NewMember
 
 Call = Callable[[Any, Caller, "Foreign"], Awaitable[object]]
 
@@ -56,15 +56,24 @@ class Foreign:
     run_id: str
     key: str
     organization_id: OrganizationId
-    member_id: UUID
+    member: Member
     key_id: str
     live: MemoryId
     deleted: MemoryId
     places: list[Place]
     versions: list[StoredVersion]
+    entries: list[UUID]
     prepared: PreparedMemory
     query: str
     vector: np.ndarray[Any, np.dtype[np.float32]]
+
+    @property
+    def member_id(self) -> UUID:
+        return self.member.id
+
+    @property
+    def latest(self) -> list[StoredVersion]:
+        return list({version.record.id: version for version in self.versions}.values())
 
     @property
     def scope(self) -> Scope:
@@ -120,12 +129,13 @@ async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: st
         run_id="secret-run",
         key=key,
         organization_id=app.caller.organization_id,
-        member_id=member.id,
+        member=member,
         key_id=issued.api_key.id,
         live=MemoryId(live.id),
         deleted=MemoryId(gone.id),
         places=sorted({version.place for version in versions}),
         versions=versions,
+        entries=[entry.id for entry in await app.audit.read(app.caller, None, 1000)],
         prepared=prepared,
         query=content,
         vector=prepared.vector,

@@ -118,14 +118,14 @@ async def descendants(tx: Transaction, key_id: str) -> list[str]:
     return [str(row.key_id) for row in await tx.execute(select(family.c.key_id))]
 
 
-async def find_organization(tx: Transaction | SystemTransaction, key_id: str) -> OrganizationId | None:
+async def find_organization(tx: SystemTransaction, key_id: str) -> OrganizationId | None:
     """Look up whose a key is; nobody's if it is unknown."""
     statement = select(api_key_directory.c.organization_id).where(api_key_directory.c.key_id == key_id)
     row = (await tx.execute(statement)).first()
     return None if row is None else OrganizationId(UUID(str(row.organization_id)))
 
 
-async def fetch_chain(tx: Transaction | SystemTransaction, key_id: str) -> list[StoredKey]:
+async def fetch_chain(tx: SystemTransaction, key_id: str) -> list[StoredKey]:
     """Read a key and the keys above it, in this order."""
     first = select(*CHECKED, literal(1).label("depth")).where(tx.own(api_keys), api_keys.c.key_id == key_id)
     chain = first.cte("chain", recursive=True)
