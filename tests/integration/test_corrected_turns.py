@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -202,3 +203,27 @@ async def test_new_content_is_not_indexed_from_an_older_version_than_it_was_mean
 
     assert await found(memory, "September 2025") == ["the fair closes"]
     assert (await memory.doctor()).findings == []
+
+
+async def test_turns_may_be_corrected_added_deleted_packed_and_purged_all_at_once(memory: AsyncMemory) -> None:
+    upkeep, caller = memory.app.upkeep.memories, memory.app.caller
+
+    async def converse(speaker: int) -> None:
+        for step in range(5):
+            said = [{"role": "user", "content": f"{speaker} says {step} of {part}"} for part in range(3)]
+            turns = (await memory.add(said, user_id=f"u{speaker % 2}", run_id="shared")).memories
+            await memory.update(turns[0].id, content=f"{speaker} corrects {step}")
+            await memory.update(turns[1].id, content=f"{speaker} takes back {step}")
+            await memory.delete(turns[1].id)
+
+    async def look_after() -> None:
+        for _ in range(10):
+            await upkeep.pack_postings(caller, loose_rows=1)
+            await upkeep.purge(caller, 0)
+            await memory.app.doctor.mending.recount(caller)
+
+    await asyncio.gather(*(converse(speaker) for speaker in range(5)), look_after(), look_after())
+    await upkeep.purge(caller, 0)
+
+    report = await memory.doctor()
+    assert (report.findings, report.memories) == ([], 50)

@@ -229,6 +229,7 @@ def export_line(*versions: dict[str, object], **changes: object) -> str:
         export_line(RECORD, RECORD),
         export_line(RECORD, {**RECORD, "version": 2, "id": "01a204c1-94fc-71ac-9548-a8c29b8da766"}),
         export_line({**RECORD, "content": ""}),
+        export_line({**RECORD, "updated_at": "9999-12-31T23:59:59.999999Z"}),
         export_line({**RECORD, "content": "nul\0"}),
         export_line({**RECORD, "id": "nobody"}),
         export_line({**RECORD, "organization_id": "x"}),

@@ -227,6 +227,7 @@ class AsyncMemory:
     async def doctor(self, *, repair: bool = False, progress: Progress | None = None) -> HealthReport:
         """Prove that every version opens and that the indexes say what the texts say; report what is wrong.
 
+        Of vectors, up to a thousand are compared with their texts, chosen by chance; of all, that they are there.
         ``repair`` makes again what can be made from what is stored (index entries, vectors, postings, statistics,
         digests, sessions) and checks again; a damaged content is reported and left alone. ``progress`` is called with
         the number of versions read, in each examination.

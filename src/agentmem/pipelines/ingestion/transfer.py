@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import MAXYEAR
 from itertools import islice
 from typing import Final
 
@@ -139,6 +140,8 @@ def _sound(exported: ExportedMemory) -> ExportedMemory:
         raise InvalidInput("its versions belong to several memories.")
     if [record.version for record in records] != list(range(1, len(records) + 1)):
         raise InvalidInput("its versions are not numbered from 1.")
+    if any(record.updated_at.year == MAXYEAR for record in records):
+        raise InvalidInput(f"its versions are of the year {MAXYEAR}: none could follow them.")
     for record in records:
         _draft(record, 0)
     return exported
