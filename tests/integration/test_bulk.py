@@ -182,3 +182,24 @@ async def test_many_equal_texts_do_not_fill_the_memory(store: Store) -> None:
 
     assert len(found) == 1000
     assert peak < 128 * 2**20
+
+
+async def test_scope_with_more_vectors_than_fit_is_refused(memory: AsyncMemory, owner: Owner) -> None:
+    """The vectors of 6,300 memories by a model of 4,000 dimensions, written as copies of one."""
+    (record,) = (await memory.add("one", user_id="u")).memories
+    names = {"id": record.id, "number": 6300, "organization": memory.app.caller.organization_id}
+    owner.execute(
+        "INSERT INTO agentmem.memories SELECT (jsonb_populate_record(m, jsonb_build_object("
+        "'memory_id', gen_random_uuid(), 'place', m.place + (n::bigint << 20)))).* "
+        "FROM agentmem.memories m, generate_series(1, %(number)s) n WHERE memory_id = %(id)s",
+        names,
+    )
+    owner.execute(
+        "INSERT INTO agentmem.vectors SELECT organization_id, model, place + (n::bigint << 20), user_id, live, graph, "
+        "array_fill(0.01::real, ARRAY[4000])::vector::halfvec FROM agentmem.vectors, generate_series(1, %(number)s) n "
+        "WHERE organization_id = %(organization)s",
+        names,
+    )
+
+    with pytest.raises(InvalidInput, match="too many memories"):
+        await memory.duplicates(user_id="u")

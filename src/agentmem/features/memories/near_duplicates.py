@@ -9,7 +9,7 @@ from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import LargeBinary, and_, func, literal, select, tuple_, type_coerce
+from sqlalchemy import LargeBinary, and_, case, func, literal, select, tuple_, type_coerce
 
 from agentmem.errors import IntegrityError, InvalidInput
 from agentmem.features.memories.binding import bound_scope
@@ -23,6 +23,9 @@ from agentmem.operations import operation
 from agentmem.schemas.memories import NearDuplicate, Scope
 
 MOST_MEMORIES: Final = 50_000
+MOST_NUMBERS: Final = 25_000_000
+"""Numbers of all vectors that are compared: 50 MB."""
+
 _HEAD: Final = [("id", "V16"), ("version", ">i4"), ("vector", "V4")]
 """What stands before the numbers of a vector: whose it is, and the head of pgvector's binary form."""
 
@@ -77,12 +80,18 @@ class NearDuplicates:
             .limit(MOST_MEMORIES + 1)
             .subquery()
         )
+        number, dimensions = func.count(), func.max(found.c.dimensions)
         # One value instead of a row for each: the event loop has no thousands of objects to make.
         together = func.string_agg(found.c.packed, literal(b"", LargeBinary))
-        lengths = (func.min(found.c.dimensions), func.max(found.c.dimensions))
-        number, least, most, rows = (await tx.execute(select(func.count(), *lengths, together), view.values(tx))).one()
-        if number > MOST_MEMORIES:
-            raise InvalidInput(f"The scope holds more than {MOST_MEMORIES} memories.", hint="Name a narrower scope.")
+        fits = and_(number <= MOST_MEMORIES, number * dimensions <= MOST_NUMBERS)
+        read = select(number, func.min(found.c.dimensions), dimensions, case((fits, together)))
+        held, least, most, rows = (await tx.execute(read, view.values(tx))).one()
+        if held > MOST_MEMORIES or held * (most or 0) > MOST_NUMBERS:
+            raise InvalidInput(
+                f"The scope holds too many memories to compare them all: more than {MOST_MEMORIES}, or {MOST_NUMBERS} "
+                "numbers of their vectors.",
+                hint="Name a narrower scope.",
+            )
         if least != most:
             raise IntegrityError("Vectors of the scope differ in length.", hint="Let the doctor repair the store.")
         unpacked = np.frombuffer(rows or b"", [*_HEAD, ("embedding", ">f2", (most or 0,))])
