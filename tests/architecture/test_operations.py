@@ -37,6 +37,7 @@ SYSTEM = {
     "MemberService.standing": SystemPurpose.AUTHENTICATE,
     "PlatformService.all_ids": SystemPurpose.SWEEP,
     "PlatformService.due": SystemPurpose.SWEEP,
+    "PlatformService.erased": SystemPurpose.SWEEP,
     "PlatformService.several": SystemPurpose.SWEEP,
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
@@ -71,7 +72,7 @@ async def test_erased_organization_leaves_its_id_and_nothing_else(
     filled = counts(owner, caller.organization_id)
     operator = await operator_of(store.app)
     await store.app.platform.delete(operator, caller.organization_id, 0)
-    erased = await store.app.platform.erase_due()
+    erased = await store.app.sweeper.erase_due()
 
     assert [name for name, count in filled.items() if count == 0] == []
     assert erased == 1
@@ -86,17 +87,27 @@ async def test_erased_organization_leaves_its_id_and_nothing_else(
 async def test_erasing_again_finds_nothing_to_do(store: Store, memory: AsyncMemory) -> None:
     organization_id = memory.app.caller.organization_id
     await memory.add("soon gone")
+    await store.app.organizations.schedule_deletion(memory.app.caller, 0)
 
-    assert await store.app.caretaker.erase_organization(organization_id) > 0
-    assert await store.app.caretaker.erase_organization(organization_id) == 0
+    assert await store.app.platform.erase(organization_id)
+    assert not await store.app.platform.erase(organization_id)
     assert organization_id not in await store.app.platform.service.due()
+
+
+async def test_organization_that_is_not_being_deleted_is_not_erased(
+    store: Store, memory: AsyncMemory, owner: Owner
+) -> None:
+    await memory.add("to stay")
+
+    assert not await store.app.platform.erase(memory.app.caller.organization_id)
+    assert counts(owner, memory.app.caller.organization_id)["memories"] == 1
 
 
 async def test_name_of_an_erased_organization_can_be_used_again(store: Store, memory: AsyncMemory) -> None:
     caller = memory.app.caller
     await memory.add("of the first life")
-    await store.app.caretaker.erase_organization(caller.organization_id)
-    store.app.database.forget_keys(caller.organization_id)
+    await store.app.organizations.schedule_deletion(caller, 0)
+    await store.app.platform.erase(caller.organization_id)
     await store.app.organizations.register(caller, "second life")
     await store.app.upkeep.memories.active_model(caller, store.app.models.current.model)
     await memory.add("of the second life")
@@ -137,11 +148,14 @@ async def test_step_that_fails_in_one_organization_spares_the_others(store: Stor
     async def fail(_caller: Caller) -> None:
         raise NotFound("a step that fails")
 
+    async def break_down(_caller: Caller) -> None:
+        raise ZeroDivisionError("a step that nobody thought of")
+
     async def note(caller: Caller) -> None:
         assert caller == service_caller(caller.organization_id)
         seen.append(caller.organization_id)
 
-    sweeper = type(store.app.sweeper)(steps=(fail, note), platform=store.app.platform, seconds=1.0)
+    sweeper = replace(store.app.sweeper, steps=(fail, break_down, note))
     visited = await sweeper.sweep()
 
     assert visited == len(seen)

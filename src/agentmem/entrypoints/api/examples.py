@@ -228,7 +228,7 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
             "python": "3.11.7",
             "postgresql": "18.6",
             "pgvector": "0.8.1",
-            "schema_revision": "0003",
+            "schema_revision": "0004",
         },
         "organization": "Acme",
         "organization_id": OTHER_ID,

@@ -43,6 +43,7 @@ api_keys = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("expires_at", DateTime(timezone=True), nullable=False),
     Column("rotated_from", Text(collation="C")),
+    Column("made_with", Text(collation="C")),
     Column("revoked_at", DateTime(timezone=True)),
     Column("revoke_reason", Text),
     Column("last_used_at", DateTime(timezone=True)),

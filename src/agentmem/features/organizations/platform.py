@@ -6,11 +6,11 @@ that whoever asks is an operator; the gate checks it again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
-from agentmem.errors import Conflict, NotFound
-from agentmem.features.organizations import repository
+from agentmem.errors import NotFound
+from agentmem.features.organizations import lifecycle, repository
 from agentmem.features.organizations.model import BY_OPERATOR
 from agentmem.foundation.authorization.caller import Permission
 from agentmem.foundation.database.database import Database
@@ -18,7 +18,7 @@ from agentmem.foundation.database.system import SystemPurpose, SystemTransaction
 from agentmem.foundation.database.transaction import Transaction
 from agentmem.kit.ids import OrganizationId, uuid7
 from agentmem.operations import operation, system_operation
-from agentmem.schemas.organizations import Organization, OrganizationLimits, OrganizationStatus
+from agentmem.schemas.organizations import Organization, OrganizationLimits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,33 +55,22 @@ class PlatformService:
     @operation(Permission.PLATFORM_MANAGE, audit="organization.suspended")
     async def suspend(self, tx: Transaction, reason: str) -> Organization:
         """Take the organization out of use; its keys are refused within a second."""
-        await self._require(tx, OrganizationStatus.ACTIVE, OrganizationStatus.SUSPENDED)
-        values = {"status": OrganizationStatus.SUSPENDED.value, "status_reason": reason}
-        return await repository.change_settings(tx, values, None)
+        return await lifecycle.suspend(tx, reason)
 
     @operation(Permission.PLATFORM_MANAGE, audit="organization.resumed")
     async def resume(self, tx: Transaction) -> Organization:
         """Put a suspended organization back into use."""
-        await self._require(tx, OrganizationStatus.ACTIVE, OrganizationStatus.SUSPENDED)
-        values = {"status": OrganizationStatus.ACTIVE.value, "status_reason": None}
-        return await repository.change_settings(tx, values, None)
+        return await lifecycle.resume(tx)
 
     @operation(Permission.PLATFORM_MANAGE, audit="organization.deletion_scheduled")
     async def schedule_deletion(self, tx: Transaction, grace_days: int) -> Organization:
         """Take the organization out of use now, and have it erased after the grace; only an operator can restore it."""
-        tx.touch([tx.organization_id])
-        moment = tx.now + timedelta(days=grace_days)
-        await repository.set_purge(tx, moment)
-        values = {"status": OrganizationStatus.DELETING.value, "purge_after": moment, "status_reason": BY_OPERATOR}
-        return await repository.change_settings(tx, values, None)
+        return await lifecycle.delete(tx, await lifecycle.held(tx), grace_days, BY_OPERATOR)
 
     @operation(Permission.PLATFORM_MANAGE, audit="organization.deletion_cancelled")
     async def cancel_deletion(self, tx: Transaction) -> Organization:
-        """Take back a deletion, whoever asked for it, while its grace lasts."""
-        await self._require(tx, OrganizationStatus.DELETING)
-        await repository.set_purge(tx, None)
-        values = {"status": OrganizationStatus.ACTIVE.value, "purge_after": None, "status_reason": None}
-        return await repository.change_settings(tx, values, None)
+        """Take back a deletion, whoever asked for it, while its grace lasts; one that was suspended is so again."""
+        return await lifecycle.restore(tx, await lifecycle.held(tx))
 
     @system_operation(SystemPurpose.SWEEP, read_only=True)
     async def all_ids(self, tx: SystemTransaction, after: OrganizationId | None, limit: int) -> list[OrganizationId]:
@@ -94,6 +83,11 @@ class PlatformService:
         return await repository.fetch_due(tx)
 
     @system_operation(SystemPurpose.SWEEP, read_only=True)
+    async def erased(self, tx: SystemTransaction, ids: Sequence[OrganizationId]) -> list[OrganizationId]:
+        """Read which of these organizations are no more."""
+        return await repository.fetch_erased(tx, ids)
+
+    @system_operation(SystemPurpose.SWEEP, read_only=True)
     async def several(self, tx: SystemTransaction, after: OrganizationId | None, limit: int) -> list[Organization]:
         """Read up to ``limit`` organizations in the order of their ids."""
         found: list[Organization] = []
@@ -104,12 +98,3 @@ class PlatformService:
             except NotFound:  # erased in this moment
                 continue
         return found
-
-    async def _require(self, tx: Transaction, *expected: OrganizationStatus) -> None:
-        tx.touch([tx.organization_id])
-        found = await repository.fetch_organization(tx, tx.organization_id)
-        if found.status not in expected:
-            raise Conflict(
-                f"The organization is {found.status.value}.",
-                hint=f"This can be done while it is {' or '.join(item.value for item in expected)}.",
-            )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Any, Final
@@ -45,13 +45,16 @@ async def insert_organization(tx: Transaction, name: str, limits: Limits) -> boo
     # An id that is made of a name can come again after its organization was erased: the registry then begins anew.
     anew = {"created_at": tx.now, "purge_after": None, "erased_at": None}
     entry = upsert(DIRECTORY)
-    await tx.execute(
+    entered = await tx.execute(
         entry.on_conflict_do_update(
-            index_elements=["organization_id"], set_={name: entry.excluded[name] for name in anew}
-        ),
+            index_elements=["organization_id"],
+            set_={name: entry.excluded[name] for name in anew},
+            where=DIRECTORY.c.erased_at.is_not(None),
+        ).returning(DIRECTORY.c.organization_id),
         {**own, **anew},
     )
-    return True
+    # While the one before is being erased there is no other: its rows would be erased with the old ones.
+    return entered.first() is not None
 
 
 async def insert_keys(tx: Transaction, wrapped: list[WrappedKey]) -> None:
@@ -65,17 +68,25 @@ async def fetch_name(tx: Transaction) -> str:
     return str((await tx.execute(select(organizations.c.name).where(tx.own(organizations)))).scalar_one())
 
 
-async def fetch_organization(tx: AnyTransaction, organization_id: OrganizationId) -> Organization:
-    """Read the organization as it stands, or raise :class:`NotFound`."""
+async def fetch_organization(
+    tx: AnyTransaction, organization_id: OrganizationId, *, lock: bool = False
+) -> Organization:
+    """Read the organization as it stands, or raise :class:`NotFound`; with a lock it stays so until the end."""
     statement = (
         select(SETTINGS, organizations.c.created_at)
         .join(organizations, organizations.c.organization_id == SETTINGS.c.organization_id)
         .where(tx.own(SETTINGS), tx.own(organizations))
     )
-    row = (await tx.execute(statement)).first()
+    row = (await tx.execute(statement.with_for_update(of=SETTINGS) if lock else statement)).first()
     if row is None:
         raise NotFound(f"There is no organization {organization_id}.")
     return _to_organization(row)
+
+
+async def fetch_suspended_for(tx: Transaction) -> str | None:
+    """Read for what an organization that is being deleted was suspended before, if it was."""
+    row = (await tx.execute(select(SETTINGS.c.suspended_for).where(tx.own(SETTINGS)))).first()
+    return None if row is None else row.suspended_for
 
 
 async def change_settings(tx: Transaction, values: Mapping[str, object], if_version: int | None) -> Organization:
@@ -112,7 +123,15 @@ async def fetch_ids(tx: SystemTransaction, after: OrganizationId | None, limit: 
 async def fetch_due(tx: SystemTransaction) -> list[OrganizationId]:
     """Read the ids of the organizations whose grace has ended, and which are not erased yet."""
     statement = select(DIRECTORY.c.organization_id).where(
-        DIRECTORY.c.erased_at.is_(None), DIRECTORY.c.purge_after < tx.now
+        DIRECTORY.c.erased_at.is_(None), DIRECTORY.c.purge_after <= tx.now
+    )
+    return [OrganizationId(found) for found in (await tx.execute(statement)).scalars()]
+
+
+async def fetch_erased(tx: SystemTransaction, ids: Sequence[OrganizationId]) -> list[OrganizationId]:
+    """Read which of these organizations are erased."""
+    statement = select(DIRECTORY.c.organization_id).where(
+        DIRECTORY.c.organization_id.in_(ids), DIRECTORY.c.erased_at.is_not(None)
     )
     return [OrganizationId(found) for found in (await tx.execute(statement)).scalars()]
 

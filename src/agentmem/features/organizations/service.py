@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
 
 from agentmem.errors import Conflict, NotFound, PermissionDenied
-from agentmem.features.organizations import repository
+from agentmem.features.organizations import lifecycle, repository
 from agentmem.features.organizations.model import BY_OPERATOR, organization_id_of
 from agentmem.foundation.authorization.caller import Caller, Limits, Permission
 from agentmem.foundation.database.database import Database
@@ -67,24 +66,16 @@ class OrganizationService:
     @operation(Permission.ORGANIZATION_DELETE, audit="organization.deletion_scheduled")
     async def schedule_deletion(self, tx: Transaction, grace_days: int) -> Organization:
         """Take the organization out of use now and have it erased after the grace; the first call's date holds."""
-        found = await repository.fetch_organization(tx, tx.organization_id)
-        tx.touch([tx.organization_id])
+        found = await lifecycle.held(tx)
         if found.status is OrganizationStatus.DELETING:
             return found
-        moment = tx.now + timedelta(days=grace_days)
-        await repository.set_purge(tx, moment)
-        values = {"status": OrganizationStatus.DELETING.value, "purge_after": moment, "status_reason": None}
-        return await repository.change_settings(tx, values, None)
+        lifecycle.require_status(found, OrganizationStatus.ACTIVE)
+        return await lifecycle.delete(tx, found, grace_days, None)
 
     @operation(Permission.ORGANIZATION_DELETE, audit="organization.deletion_cancelled")
     async def cancel_deletion(self, tx: Transaction) -> Organization:
-        """Take back the organization's deletion while its grace lasts; raises :class:`Conflict` if there is none."""
-        found = await repository.fetch_organization(tx, tx.organization_id)
-        if found.status is not OrganizationStatus.DELETING:
-            raise Conflict("The organization is not being deleted.", hint="There is nothing to take back.")
+        """Take back the organization's deletion while its grace lasts; raises :class:`Conflict` if it cannot be."""
+        found = await lifecycle.held(tx)
         if found.status_reason == BY_OPERATOR:
             raise PermissionDenied("The operator deleted the organization.", hint="Ask the operator to restore it.")
-        tx.touch([tx.organization_id])
-        await repository.set_purge(tx, None)
-        values = {"status": OrganizationStatus.ACTIVE.value, "purge_after": None, "status_reason": None}
-        return await repository.change_settings(tx, values, None)
+        return await lifecycle.restore(tx, found)

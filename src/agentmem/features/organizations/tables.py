@@ -22,6 +22,7 @@ organization_settings = Table(
     Column("status", Text, nullable=False, server_default="active"),
     Column("status_reason", Text),
     Column("purge_after", DateTime(timezone=True)),
+    Column("suspended_for", Text),
     Column("max_memories", BigInteger),
     Column("max_storage_bytes", BigInteger),
     Column("requests_per_minute", Integer),

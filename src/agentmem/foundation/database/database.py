@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -20,6 +20,7 @@ from agentmem.foundation.database.transaction import (
     TenantFilter,
     Transaction,
     by_organization,
+    enter,
     set_organization,
 )
 from agentmem.foundation.encryption.keyring import OrganizationKeys, WrappedKey, unwrap_organization_keys
@@ -60,15 +61,22 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self, caller: Caller, *, read_only: bool = False) -> AsyncIterator[Transaction]:
-        """Open a transaction bound to the caller's organization; it commits when the block ends, unless it raises."""
+        """Open a transaction bound to the caller's organization; it commits when the block ends, unless it raises.
+
+        One that writes holds the organization, which is not erased meanwhile; raises :class:`NotFound` if it was.
+        """
         keys = await self.keys(caller.organization_id)
-        async with self._connection(set_organization(caller.organization_id), read_only=read_only) as link:
+        bind = set_organization(caller.organization_id) if read_only else enter(keys)
+        async with self._connection(bind, read_only=read_only) as (link, bound):
+            if bound is False:
+                self.forget_keys([caller.organization_id])
+                raise NotFound(f"The organization {caller.organization_id} was erased.")
             yield self._bound(link, caller, keys)
 
     @asynccontextmanager
     async def system(self, purpose: SystemPurpose, *, read_only: bool = False) -> AsyncIterator[SystemTransaction]:
         """Open a transaction of the system itself, bound to no organization; it commits as any other does."""
-        async with self._connection(ACT_AS_SYSTEM, read_only=read_only) as link:
+        async with self._connection(ACT_AS_SYSTEM, read_only=read_only) as (link, _):
             yield SystemTransaction(
                 connection=link.connection,
                 driver=link.driver,
@@ -81,15 +89,20 @@ class Database:
         """Give the organization's keys, unwrapped once; raises :class:`NotFound` if there is no such organization."""
         return self._keys.get(organization_id) or await self._load_keys(organization_id)
 
-    def forget_keys(self, organization_id: OrganizationId) -> None:
-        """Drop the unwrapped keys of an organization that is no more."""
-        self._keys.pop(organization_id, None)
+    def known(self) -> list[OrganizationId]:
+        """Name the organizations whose unwrapped keys are at hand."""
+        return list(self._keys)
+
+    def forget_keys(self, organization_ids: Iterable[OrganizationId]) -> None:
+        """Drop the unwrapped keys of organizations that are no more."""
+        for organization_id in organization_ids:
+            self._keys.pop(organization_id, None)
 
     @asynccontextmanager
     async def registration(self, caller: Caller, wrapped: list[WrappedKey]) -> AsyncIterator[Transaction]:
         """Open the transaction that registers a new organization: its first rows are its keys."""
         keys = await unwrap_organization_keys(self.provider, caller.organization_id, wrapped)
-        async with self._connection(set_organization(caller.organization_id), read_only=False) as link:
+        async with self._connection(set_organization(caller.organization_id), read_only=False) as (link, _):
             yield self._bound(link, caller, keys)
         self._keys[caller.organization_id] = keys
 
@@ -104,20 +117,23 @@ class Database:
         )
 
     @asynccontextmanager
-    async def _connection(self, first: str, *, read_only: bool) -> AsyncIterator[Link]:
+    async def _connection(self, first: str, *, read_only: bool) -> AsyncIterator[tuple[Link, object]]:
+        """Begin a transaction with a first statement, and give the connection with the value of that statement."""
         # One round trip: two statements in one text cannot have parameters.
         level = "REPEATABLE READ" if self.snapshots else "READ COMMITTED"
         mode = f"ISOLATION LEVEL {level} {'READ ONLY' if read_only else 'READ WRITE'}"
         with translated():
-            link, _ = await self.pool.begin(f"BEGIN {mode}; {first}".encode())
+            link, cursor = await self.pool.begin(f"BEGIN {mode}; {first}".encode())
             try:
-                yield link
+                cursor.nextset()
+                (value,) = await cursor.fetchone() or (None,)
+                yield link, value
                 await link.driver.commit()
             finally:
                 await self.pool.give_back(link)
 
     async def _load_keys(self, organization_id: OrganizationId) -> OrganizationKeys:
-        async with self._connection(set_organization(organization_id), read_only=True) as link:
+        async with self._connection(set_organization(organization_id), read_only=True) as (link, _):
             rows = await link.connection.execute(
                 select(encryption_keys).where(self.tenant_filter(encryption_keys)),
                 {OWN_ORGANIZATION: organization_id},

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import psycopg
@@ -26,6 +27,7 @@ ERASED_AT_ONCE: Final = 10_000
 _SERVING_LOCK: Final = 0x73657276  # "serv" in ASCII
 _SOLE_LOCK: Final = 0x736F6C65  # "sole" in ASCII
 _GRAPH_LOCK: Final = 0x67726170  # "grap" in ASCII
+_ERASING_LOCK: Final = 0x65726173  # "eras" in ASCII; agentmem.enter has it too
 
 _FACTS: Final = """
 SELECT current_setting('server_version'),
@@ -119,24 +121,28 @@ class Caretaker:
                 with suppress(psycopg.OperationalError):
                     connection.execute("SELECT pg_advisory_unlock_all()")
 
-    async def erase_organization(self, organization_id: OrganizationId) -> int:
+    async def erase_organization(self, organization_id: OrganizationId, now: datetime) -> int | None:
         """Remove every row of an organization for good, and say how many; the registry keeps its id and the time.
 
-        Resumable: what is removed stays removed, and the keys, without which nothing sealed opens, go last.
+        ``None`` if it is not to be erased now: nothing is believed but what its own row says while it is locked. The
+        first transaction removes what makes it an organization: its settings, its API keys and, without which nothing
+        sealed opens, its encryption keys. The rest is resumable: what is removed stays removed.
         """
-        return await asyncio.to_thread(self._erase, organization_id)
+        return await asyncio.to_thread(self._erase, organization_id, now)
 
-    def _erase(self, organization_id: OrganizationId) -> int:
-        tables = [table for table in reversed(metadata.sorted_tables) if table.name not in _ERASED_LAST]
-        removed = 0
+    def _erase(self, organization_id: OrganizationId, now: datetime) -> int | None:
         with translated(), self._connect() as connection:
             # Forced row security binds an owner that is no superuser too.
             connection.execute("SELECT set_config('agentmem.organization_id', %s, false)", (str(organization_id),))
-            for table in [*(table.name for table in tables), "encryption_keys"]:
-                removed += _empty(connection, table, organization_id)
+            with connection.transaction():
+                if not _is_due(connection, organization_id, now):
+                    return None
+                removed = sum(_remove(connection, table, organization_id) for table in _ERASED_FIRST)
+            for table in reversed(metadata.sorted_tables):
+                if table.name != "organization_directory":
+                    removed += _empty(connection, table.name, organization_id)
             connection.execute(
-                "UPDATE agentmem.organization_directory SET erased_at = now() "
-                "WHERE organization_id = %s AND erased_at IS NULL",
+                "UPDATE agentmem.organization_directory SET erased_at = now() WHERE organization_id = %s",
                 (organization_id,),
             )
         return removed
@@ -209,19 +215,41 @@ class Caretaker:
             )
 
 
-_ERASED_LAST: Final = frozenset({"encryption_keys", "organization_directory"})
+_ERASED_FIRST: Final = ("api_keys", "encryption_keys", "organization_settings", "organizations")
+
+
+def _is_due(connection: Connection[TupleRow], organization_id: OrganizationId, now: datetime) -> bool:
+    """Tell whether an organization is to be erased, or its erasure was cut off; wait for those who write in it.
+
+    They hold the same lock, shared, until their transactions end (``agentmem.enter``), so that none of them commits
+    what is not seen here.
+    """
+    connection.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (_ERASING_LOCK, str(organization_id)))
+    found = connection.execute(
+        "SELECT status = 'deleting' AND purge_after <= %s FROM agentmem.organization_settings "
+        "WHERE organization_id = %s FOR UPDATE",
+        (now, organization_id),
+    ).fetchone()
+    if found is None:
+        found = connection.execute(
+            "SELECT purge_after <= %s FROM agentmem.organization_directory "
+            "WHERE organization_id = %s AND erased_at IS NULL",
+            (now, organization_id),
+        ).fetchone()
+    return found is not None and bool(found[0])
+
+
+def _remove(connection: Connection[TupleRow], table: str, organization_id: OrganizationId) -> int:
+    statement = sql.SQL("DELETE FROM {} WHERE organization_id = %s").format(sql.Identifier(SCHEMA, table))
+    return connection.execute(statement, (organization_id,)).rowcount
 
 
 def _empty(connection: Connection[TupleRow], table: str, organization_id: OrganizationId) -> int:
-    """Remove an organization's rows of one table in small transactions; a key goes with those it was made for."""
-    name = sql.Identifier(SCHEMA, table)
-    if table == "api_keys":
-        statement = sql.SQL("DELETE FROM {} WHERE organization_id = %s").format(name)
-        return connection.execute(statement, (organization_id,)).rowcount
+    """Remove an organization's rows of one table in small transactions."""
     statement = sql.SQL(
         "DELETE FROM {name} WHERE organization_id = %s AND ctid = ANY (ARRAY("
         "SELECT ctid FROM {name} WHERE organization_id = %s LIMIT {limit}))"
-    ).format(name=name, limit=sql.Literal(ERASED_AT_ONCE))
+    ).format(name=sql.Identifier(SCHEMA, table), limit=sql.Literal(ERASED_AT_ONCE))
     removed = 0
     while step := connection.execute(statement, (organization_id, organization_id)).rowcount:
         removed += step

@@ -34,6 +34,11 @@ def set_organization(organization_id: OrganizationId) -> str:
     return f"SELECT set_config('agentmem.organization_id', '{organization_id!s}', true)"
 
 
+def enter(keys: OrganizationKeys) -> str:
+    """Write the statement that binds a transaction that writes; false unless the organization still has these keys."""
+    return f"SELECT agentmem.enter('{keys.organization_id!s}', '{keys.keyring.active.key_id!s}')"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Statements:
     """What every transaction runs statements with."""

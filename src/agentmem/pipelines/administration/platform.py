@@ -79,13 +79,16 @@ class Platform:
         """Take back a deletion while its grace lasts; raises :class:`Conflict` if there is none."""
         return await self.service.cancel_deletion(_acting_on(caller, organization_id, changing=True))
 
-    async def erase_due(self) -> int:
-        """Erase the organizations whose grace has ended, and say how many; the sweeper calls it."""
-        due = await self.service.due()
-        for organization_id in due:
-            await self.caretaker.erase_organization(organization_id)
-            self.database.forget_keys(organization_id)
-        return len(due)
+    async def erase(self, organization_id: OrganizationId) -> bool:
+        """Erase an organization if its grace has ended, and tell whether it had; the sweeper calls it."""
+        removed = await self.caretaker.erase_organization(organization_id, self.database.clock())
+        if removed is not None:
+            self.database.forget_keys([organization_id])
+        return removed is not None
+
+    async def forget_erased(self) -> None:
+        """Drop the keys of organizations that another process has erased."""
+        self.database.forget_keys(await self.service.erased(self.database.known()))
 
 
 def _acting_on(caller: Caller, organization_id: OrganizationId, *, changing: bool = False) -> Caller:

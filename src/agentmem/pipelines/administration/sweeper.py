@@ -6,7 +6,8 @@ It works from state, as all upkeep does: what is to be done is what the tables s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,13 +37,11 @@ class Sweeper:
         """Sweep again and again until cancelled; of several servers on one database one sweeps at a time."""
         while True:
             await asyncio.sleep(self.seconds)
-            try:
+            with _survived("forgetting the keys of erased organizations"):
+                await self.platform.forget_erased()
+            with _survived(SWEEPING), suppress(Conflict):
                 async with self.platform.caretaker.sole(platform_id(), SWEEPING):
                     await self.sweep()
-            except Conflict:
-                continue
-            except AgentMemError as error:
-                log.warning("sweep_failed", reason=error.code)
 
     async def sweep(self) -> int:
         """Visit every organization once, then erase those that are due, and say how many were visited."""
@@ -53,12 +52,32 @@ class Sweeper:
                 await self._visit(service_caller(organization_id))
             visited += len(found)
             after = found[-1]
-        await self.platform.erase_due()
+        await self.erase_due()
         return visited
+
+    async def erase_due(self) -> int:
+        """Erase the organizations whose grace has ended, and say how many.
+
+        Each is looked at again when its turn comes: erasing those before it may have taken hours.
+        """
+        erased = 0
+        for organization_id in await self.platform.service.due():
+            with _survived("erasing an organization", organization=str(organization_id)):
+                erased += await self.platform.erase(organization_id)
+        return erased
 
     async def _visit(self, caller: Caller) -> None:
         for step in self.steps:
-            try:
+            with _survived(step.__qualname__, organization=str(caller.organization_id)):
                 await step(caller)
-            except AgentMemError as error:
-                log.warning("sweep_step_failed", organization=str(caller.organization_id), reason=error.code)
+
+
+@contextmanager
+def _survived(work: str, **told: str) -> Iterator[None]:
+    """Log whatever goes wrong inside: the next round may do better, and the other work goes on."""
+    try:
+        yield
+    except AgentMemError as error:
+        log.warning("sweep_failed", work=work, reason=error.code, **told)
+    except Exception as fault:  # noqa: BLE001  # a duty that ends unseen is never done again
+        log.error("sweep_failed", work=work, error=type(fault).__name__, **told)  # noqa: TRY400  # no content in logs
