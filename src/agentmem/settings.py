@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from agentmem.errors import ConfigurationError
+from agentmem.kit.networks import parse_network
 from agentmem.kit.validation import faults_of
 
 MEBIBYTE = 1024 * 1024
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 
 def default_data_directory() -> Path:
@@ -139,6 +142,40 @@ class Settings(BaseSettings):
             raise ValueError("cors_origins: '*' is not for production; name origins")
         return self
 
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        if self.metrics_port == self.port != 0:
+            raise ValueError(f"metrics_port: {self.metrics_port} is the port of the server itself; choose another")
+        return self
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            try:
+                parse_network(text)
+            except ValueError as error:
+                raise ValueError(f"{text!r} {error}") from None
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            if text != "*" and not _ORIGIN.fullmatch(text):
+                raise ValueError(
+                    f"{text!r} is no origin as browsers send it: scheme://host or scheme://host:port in lower case, "
+                    "without a path or a slash at its end"
+                )
+        return value
+
+    @field_validator("public_url", "embedding_url", "otlp_endpoint")
+    @classmethod
+    def _web_addresses(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("it does not begin with http:// or https://")
+        return value
+
     @field_validator("data_directory", "key_file", "leak_report_key")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
@@ -153,9 +190,12 @@ class Settings(BaseSettings):
         try:
             return cls(**given)  # type: ignore[arg-type]  # pydantic checks what the caller gave
         except ValidationError as error:
-            raise ConfigurationError(
-                f"Settings are not valid: {faults_of(error)}.", hint="See the settings reference for names and values."
-            ) from None
+            wrong = faults_of(error)
+        except SettingsError as error:
+            wrong = f"{error}: lists are written as JSON"
+        raise ConfigurationError(
+            f"Settings are not valid: {wrong}.", hint="See the settings reference for names and values."
+        )
 
     @property
     def master_key_file(self) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import httpx
 
 from tests.support.command_line import CommandLine
 from tests.support.embedded_server import is_down, wait_until
-from tests.support.servers import KEY, servers
+from tests.support.servers import KEY, ServerProcess, servers
 
 CURL = re.compile(r"  curl .*?(?=\n\n)", re.DOTALL)
 
@@ -63,3 +64,48 @@ def test_address_that_is_taken_is_said_and_nothing_is_opened(tmp_path: Path) -> 
         assert "AGENTMEM_PORT" in done.stderr
         assert not (tmp_path / "other").exists()
     wait_until(lambda: is_down(tmp_path / "data"))
+
+
+def test_start_that_fails_costs_nobody_the_first_key(tmp_path: Path) -> None:
+    directory = tmp_path / "data"
+    for settings, said in (
+        ({"trusted_proxies": '["10.0.0.1/8"]'}, "trusted_proxies"),
+        ({"trusted_proxies": "10.0.0.0/8"}, "trusted_proxies"),
+        ({"cors_origins": '["https://console.example/"]'}, "cors_origins"),
+        ({"metrics_port": "1", "host": "192.0.2.1"}, "192.0.2.1"),
+    ):
+        failing = ServerProcess(directory, settings)
+        try:
+            failing.start(wait=False)
+            assert failing.ends() != 0
+        finally:
+            failing.close()
+        assert said in failing.said
+        assert "Something went wrong inside" not in failing.said
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        failing = ServerProcess(directory, {"metrics_port": str(taken.getsockname()[1])})
+        try:
+            failing.start(wait=False)
+            assert failing.ends() != 0
+        finally:
+            failing.close()
+        assert "AGENTMEM_METRICS_PORT" in failing.said
+    with servers(directory, 1) as (server,):
+        assert httpx.get(f"{server.url}/v1/me", headers={"Authorization": f"Bearer {server.key}"}).status_code == 200
+    wait_until(lambda: is_down(directory))
+
+
+def test_lost_key_is_replaced_on_the_machine(tmp_path: Path) -> None:
+    directory = tmp_path / "data"
+    with servers(directory, 1) as (server,):
+        assert server.key
+        assert server.stop() == 0
+    with servers(directory, 1) as (server,):
+        wait_until(lambda: "agentmem keys create" in server.printed)
+        made = CommandLine(directory=directory).json("keys", "create", "another")
+        assert isinstance(made, dict)
+        me = httpx.get(f"{server.url}/v1/me", headers={"Authorization": f"Bearer {made['key']}"}).json()
+        assert me["role"] == "owner"
+    wait_until(lambda: is_down(directory))

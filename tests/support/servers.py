@@ -43,7 +43,8 @@ class ServerProcess:
 
     @property
     def key(self) -> str:
-        """The API key that this server printed at its first start."""
+        """The API key that this server prints at its first start, once it listens."""
+        wait_until(lambda: KEY.search(self.printed) is not None or self.has_ended())
         found = KEY.search(self.printed)
         assert found is not None, self.printed + self.said
         return found.group()

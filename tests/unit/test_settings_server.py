@@ -28,3 +28,54 @@ def test_named_origins_may_send_credentials_in_production() -> None:
 def test_secrets_of_the_server_are_not_shown() -> None:
     settings = Settings.load(redis_url="redis://:hunter2@127.0.0.1:6379/0")
     assert "hunter2" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://console.example/",
+        "https://console.example/app",
+        "console.example",
+        "https://",
+        "HTTPS://Console.example",
+        "https://user@console.example",
+        "https://console.example:",
+        "https://*.example",
+    ],
+)
+def test_origins_that_no_browser_sends_are_refused_with_the_form_that_one_does(origin: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"cors_origins.*scheme://host") as caught:
+        Settings.load(cors_origins=("https://good.example", origin))
+    assert repr(origin) in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://localhost:5173", "https://a.b-c.example", "http://[::1]:8080", "chrome-extension://abc"]
+)
+def test_origins_as_browsers_send_them_are_taken(origin: str) -> None:
+    assert Settings.load(cors_origins=(origin,)).cors_origins == (origin,)
+
+
+@pytest.mark.parametrize("network", ["10.0.0.1/8", "somewhere", "10.0.0.0/33", "fe80::1%eth0", ""])
+def test_trusted_proxies_that_are_no_networks_are_named(network: str) -> None:
+    with pytest.raises(ConfigurationError, match="trusted_proxies") as caught:
+        Settings.load(trusted_proxies=("192.0.2.0/24", network))
+    assert repr(network) in caught.value.message
+
+
+def test_list_that_is_not_json_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENTMEM_TRUSTED_PROXIES", "10.0.0.0/8")
+    with pytest.raises(ConfigurationError, match=r"trusted_proxies.*JSON"):
+        Settings.load()
+
+
+def test_metrics_have_a_port_of_their_own() -> None:
+    with pytest.raises(ConfigurationError, match="metrics_port"):
+        Settings.load(port=8080, metrics_port=8080)
+    assert Settings.load(port=0, metrics_port=0).metrics_port == 0
+
+
+@pytest.mark.parametrize("name", ["public_url", "embedding_url", "otlp_endpoint"])
+def test_addresses_of_the_web_begin_as_such(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=name):
+        Settings.load(**{name: "collector:4318"})

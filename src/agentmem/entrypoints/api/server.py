@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from types import FrameType
@@ -47,7 +47,12 @@ class DrainingServer(uvicorn.Server):
     """
 
     def __init__(
-        self, config: uvicorn.Config, *, draining: Draining, drain_seconds: float, listening: Callable[[], None]
+        self,
+        config: uvicorn.Config,
+        *,
+        draining: Draining,
+        drain_seconds: float,
+        listening: Callable[[], Awaitable[None]],
     ) -> None:
         super().__init__(config)
         self._draining = draining
@@ -58,7 +63,7 @@ class DrainingServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start listening, and say so."""
         await super().startup(sockets)
-        self._listening()
+        await self._listening()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  # the signature is Python's
         """Begin to stop; not noted in uvicorn's list of signals, so that the process ends with status 0."""
@@ -94,16 +99,16 @@ async def serve(settings: Settings, announce: Callable[[Announcement], None]) ->
         await stack.enter_async_context(app.platform.caretaker.serving(shared=settings.redis_url is not None))
         _work_behind(stack, app)
         if settings.metrics_port is not None:
-            end = metrics.listen(settings.host, settings.metrics_port)
-            stack.push_async_callback(asyncio.to_thread, end)
+            stack.push_async_callback(asyncio.to_thread, _listen(metrics, settings.host, settings.metrics_port))
         served = serving(app, metrics, draining)
-        issued = await first_key(app.issuing, app.caller)
-        announcement = Announcement(url=_url(listener), key=None if issued is None else issued.key)
+
+        async def listening() -> None:
+            # Made last, and shown at once: what fails after it would lose it, for it is made once.
+            issued = await first_key(app.issuing, app.caller)
+            announce(Announcement(url=_url(listener), key=None if issued is None else issued.key))
+
         server = DrainingServer(
-            _configured(served),
-            draining=draining,
-            drain_seconds=settings.drain_seconds,
-            listening=lambda: announce(announcement),
+            _configured(served), draining=draining, drain_seconds=settings.drain_seconds, listening=listening
         )
         await server.serve(sockets=[listener])
 
@@ -153,6 +158,16 @@ def _bind(settings: Settings) -> socket.socket:
             hint="Another server may run there; set AGENTMEM_PORT to a free one.",
         ) from None
     return listener
+
+
+def _listen(metrics: Metrics, host: str, port: int) -> Callable[[], None]:
+    try:
+        return metrics.listen(host, port)
+    except OSError as error:
+        raise ConfigurationError(
+            f"The metrics cannot be had on {host}, port {port}: {error.args[-1]}.",
+            hint="Set AGENTMEM_METRICS_PORT to a free port.",
+        ) from None
 
 
 def _url(listener: socket.socket) -> str:

@@ -55,7 +55,9 @@ def _announce(settings: Settings, announcement: Announcement) -> None:
     lines = [f"AgentMem serves {url}", f"  memories are kept in {where}; Ctrl+C stops the server"]
     if settings.docs:
         lines.append(f"  the API is described at {url}/docs")
-    if announcement.key is not None:
+    if announcement.key is None:
+        lines.append("  the owner's key was shown at the first start; `agentmem keys create NAME` makes another")
+    else:
         lines += _first_steps(settings, url, announcement.key)
     sys.stdout.write("\n".join([*lines, ""]))
     sys.stdout.flush()
@@ -66,6 +68,7 @@ def _first_steps(settings: Settings, url: str, key: str) -> list[str]:
     return [
         "",
         f"The owner's API key of the organization {settings.organization!r}. It is shown only now: keep it.",
+        "If it is lost, `agentmem keys create NAME` on this machine makes another.",
         "",
         f"  {key}",
         "",
