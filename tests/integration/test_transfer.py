@@ -11,6 +11,7 @@ from agentmem import AsyncMemory
 from agentmem.errors import ContentTooLarge, ImportFailed
 from agentmem.foundation.authorization.caller import Permission
 from agentmem.kit.clock import utc_now
+from agentmem.kit.ids import PrincipalId
 from agentmem.schemas.memories import Change, SearchMode
 from tests.support.stores import Store
 
@@ -287,12 +288,18 @@ async def test_what_is_imported_without_a_history_has_the_origin_import(memory: 
 
 
 async def test_import_by_one_who_may_not_maintain_claims_no_higher_trust(store: Store, memory: AsyncMemory) -> None:
-    await memory.add("trust me")
+    added = await memory.add("trust me")
+    await memory.update(added.memories[0].id, importance=1.0)
     lines = await exported(memory)
     other = await store.organization()
-    caller = replace(other.app.caller, permissions=frozenset({Permission.MEMORY_READ, Permission.MEMORY_WRITE}))
+    caller = replace(
+        other.app.caller,
+        principal_id=PrincipalId("member:1"),
+        permissions=frozenset({Permission.MEMORY_READ, Permission.MEMORY_WRITE}),
+    )
     other._opened = replace(other.app, caller=caller)
     await other.import_(lines)
     (record,) = (await other.list()).items
 
     assert (record.origin, record.authority) == ("import", "import")
+    assert [change.changed_by for change in await other.history(record.id)] == ["member:1", "member:1"]

@@ -75,7 +75,8 @@ class MemoryTransfer:
 
         Each comes with the index of its texts, as :func:`texts_of` gives them: the last one goes to its conversation,
         those before it to places of their own. Only who may maintain the store keeps the provenance that the export
-        claims; for others it is an import.
+        claims: who changed what, and how far it is trusted. For others it is an import, and every version is theirs.
+        Times are kept for all: the audit entry says when it was imported, and by whom.
         """
         require_unbound(tx.caller, "The import of whole memories")
         ids = [exported.versions[-1].memory.id for exported, _ in imported]
@@ -107,8 +108,14 @@ def _placed(tx: Transaction, exported: ExportedMemory, places: Sequence[Place]) 
     """Make the versions of a memory as they are stored, each at the place of its text."""
     records = list(rising(_admitted(tx, version.memory) for version in exported.versions))
     at = [place for text, place in zip(texts_of(records), places, strict=True) for _ in text]
+    keeps = Permission.MEMORY_MAINTAIN in tx.caller.permissions
     return [
-        StoredVersion(record=record, place=place, change=version.change, changed_by=version.changed_by)
+        StoredVersion(
+            record=record,
+            place=place,
+            change=version.change,
+            changed_by=version.changed_by if keeps else tx.caller.principal_id,
+        )
         for record, place, version in zip(records, at, exported.versions, strict=True)
     ]
 
