@@ -34,6 +34,7 @@ READS = frozenset(
 SYSTEM = {
     "ApiKeyService.find": SystemPurpose.AUTHENTICATE,
     "KeyUsage.record": SystemPurpose.SWEEP,
+    "MemberService.owners": SystemPurpose.SWEEP,
     "MemberService.standing": SystemPurpose.AUTHENTICATE,
     "PlatformService.all_ids": SystemPurpose.SWEEP,
     "PlatformService.due": SystemPurpose.SWEEP,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from zlib import crc32
 
 import pytest
 
@@ -17,11 +18,14 @@ from agentmem.errors import (
     Unauthenticated,
     VersionConflict,
 )
+from agentmem.features.identity.credential import CHECKSUM_LENGTH, SECRET_LENGTH
 from agentmem.features.identity.model import key_number
 from agentmem.foundation.authorization.caller import service_caller
+from agentmem.kit.base62 import encode_base62
 from agentmem.schemas.access import Permission, Role
 from agentmem.schemas.base import parse
 from agentmem.schemas.keys import ApiKeyPatch, IssuedKey, NewApiKey
+from agentmem.schemas.organizations import MemberPatch
 from tests.support.credentials import Desk, desk_of, moved
 from tests.support.stores import Owner, Store
 
@@ -227,8 +231,75 @@ async def test_report_without_the_whole_key_ends_nothing(memory: AsyncMemory, de
     assert not await desk.issuing.report_leak(issued.api_key.id)
     assert not await desk.issuing.report_leak("")
     assert await works(desk, issued)
-    await desk.issuing.revoke(memory.app.caller, other.api_key.id, "gone")
-    assert not await desk.issuing.report_leak(other.key)
+    assert not await desk.issuing.report_leak(_with_another_secret(issued.key, other.key))
+    assert await works(desk, issued)
+
+
+def _with_another_secret(text: str, other: str) -> str:
+    """Give a key with the id of one and the secret of another, and a checksum that is right."""
+    body = "_".join([*text.split("_")[:3], other.split("_")[3][:SECRET_LENGTH]])
+    return body + encode_base62(crc32(body.encode()), CHECKSUM_LENGTH)
+
+
+@pytest.mark.parametrize("ended", ["revoked", "expired"])
+async def test_report_of_a_key_that_has_ended_ends_what_the_thief_made_with_it(
+    memory: AsyncMemory, desk: Desk, owner: Owner, ended: str
+) -> None:
+    leaked = await desk.make(memory.app.caller)
+    child = await desk.make(await desk.caller(leaked))
+    beside = await desk.make(memory.app.caller)
+    assert leaked.key is not None
+    if ended == "revoked":
+        await desk.issuing.revoke(memory.app.caller, leaked.api_key.id, "not wanted any more")
+    else:
+        owner.execute(
+            "UPDATE agentmem.api_keys SET expires_at = now() WHERE organization_id = %s AND key_id = %s",
+            [memory.app.caller.organization_id, leaked.api_key.id],
+        )
+    assert await works(desk, child)
+
+    assert await desk.issuing.report_leak(leaked.key)
+    assert (await works(desk, child), await works(desk, beside)) == (False, True)
+
+
+async def test_report_of_a_disabled_members_key_outlasts_the_disabling(memory: AsyncMemory, desk: Desk) -> None:
+    member = await desk.member(memory.app.caller, Role.ADMIN)
+    leaked = await desk.make(memory.app.caller, member_id=member)
+    assert leaked.key is not None
+    await desk.members.update(memory.app.caller, member, MemberPatch(disabled=True))
+
+    assert await desk.issuing.report_leak(leaked.key)
+    await desk.members.update(memory.app.caller, member, MemberPatch(disabled=False))
+    assert not await works(desk, leaked)
+
+
+async def test_key_that_a_thief_rotated_goes_with_the_one_it_was_rotated_with(memory: AsyncMemory, desk: Desk) -> None:
+    beside = await desk.make(memory.app.caller)
+    leaked = await desk.make(memory.app.caller)
+    theirs = await desk.issuing.rotate(await desk.caller(leaked), beside.api_key.id, 3600)
+    ours = await desk.issuing.rotate(memory.app.caller, leaked.api_key.id, 3600)
+    assert leaked.key is not None
+
+    assert await desk.issuing.report_leak(leaked.key)
+    assert [await works(desk, key) for key in (leaked, theirs, ours)] == [False, False, True]
+
+
+async def test_last_key_of_the_owners_is_never_ended_for_being_unused(
+    memory: AsyncMemory, desk: Desk, owner: Owner
+) -> None:
+    caller = service_caller(memory.app.caller.organization_id)
+    admin = await desk.make(memory.app.caller, member_id=await desk.member(memory.app.caller, Role.ADMIN))
+    reading = await desk.make(memory.app.caller, scopes=["memory:read"])
+    older, newer = await desk.make(memory.app.caller), await desk.make(memory.app.caller)
+    owner.execute(
+        "UPDATE agentmem.organization_settings SET unused_key_days = 30 WHERE organization_id = %s",
+        [memory.app.caller.organization_id],
+    )
+    later = desk_of(memory.app, database=moved(memory.app, days=31))
+
+    assert await later.issuing.expire_unused(caller) == 3
+    assert [await works(desk, key) for key in (admin, reading, older, newer)] == [False, False, False, True]
+    assert await later.issuing.expire_unused(caller) == 0
 
 
 async def test_unused_keys_end_when_the_organization_says_so(memory: AsyncMemory, desk: Desk, owner: Owner) -> None:

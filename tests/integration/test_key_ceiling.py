@@ -77,7 +77,7 @@ async def test_nobody_gains_scopes_by_rotating_a_stronger_key(memory: AsyncMemor
 
 async def test_nobody_adds_scopes_that_they_lack(memory: AsyncMemory, desk: Desk) -> None:
     target = await desk.make(memory.app.caller, scopes=["memory:read"])
-    weak = await desk.caller(await desk.make(memory.app.caller, scopes=MANAGING))
+    weak = await desk.caller(await desk.make(memory.app.caller, scopes=[*MANAGING, "memory:read"]))
 
     with pytest.raises(PermissionDenied, match="memory:write"):
         await desk.issuing.update(
@@ -182,3 +182,65 @@ async def test_member_of_another_organization_is_no_creator_here(
 
     with pytest.raises(Unauthenticated):
         await desk.present(key)
+
+
+async def test_nobody_manages_a_key_that_may_more(memory: AsyncMemory, desk: Desk) -> None:
+    caller = memory.app.caller
+    strong = await desk.make(caller, networks=["192.0.2.0/24"], requests_per_minute=10)
+    weak = await desk.make(caller, scopes=["memory:read"])
+    admin = await desk.caller(await desk.make(caller, member_id=await desk.member(caller, Role.ADMIN)))
+    managing = await desk.caller(await desk.make(caller, scopes=["key:write", "memory:read"]))
+
+    for manager in (admin, managing):
+        for name, value in (("networks", []), ("requests_per_minute", None), ("name", "mine")):
+            with pytest.raises(PermissionDenied):
+                await desk.issuing.update(manager, strong.api_key.id, parse(ApiKeyPatch, {name: value}))
+        for descendants in (False, True):
+            with pytest.raises(PermissionDenied):
+                await desk.issuing.revoke(manager, strong.api_key.id, "attack", descendants=descendants)
+        with pytest.raises(PermissionDenied):
+            await desk.issuing.rotate(manager, strong.api_key.id, 0)
+    stands = await desk.keys.get(caller, strong.api_key.id)
+    assert stands == strong.api_key
+    with pytest.raises(PermissionDenied, match="admin neither makes nor manages"):
+        await desk.issuing.revoke(admin, weak.api_key.id, "an owner's key, however little it may do")
+    assert (await desk.issuing.revoke(managing, weak.api_key.id, "not needed")).revoked_at is not None
+
+
+async def test_key_manages_what_it_made_after_it_was_narrowed_itself(memory: AsyncMemory, desk: Desk) -> None:
+    parent = await desk.make(memory.app.caller, scopes=["key:write", "memory:read", "memory:write"])
+    child = await desk.make(await desk.caller(parent))
+    await desk.issuing.update(
+        memory.app.caller, parent.api_key.id, parse(ApiKeyPatch, {"scopes": ["key:write", "memory:read"]})
+    )
+
+    narrowed = await desk.caller(parent)
+    assert (await desk.issuing.revoke(narrowed, child.api_key.id, "done")).revoked_at is not None
+
+
+async def test_keys_of_a_disabled_member_can_be_ended(memory: AsyncMemory, desk: Desk) -> None:
+    caller = memory.app.caller
+    member = await desk.member(caller, Role.MEMBER)
+    key = await desk.make(caller, member_id=member)
+    admin = await desk.caller(await desk.make(caller, member_id=await desk.member(caller, Role.ADMIN)))
+    await desk.members.update(caller, member, MemberPatch(disabled=True))
+
+    assert (await desk.issuing.revoke(admin, key.api_key.id, "left")).revoked_at is not None
+    with pytest.raises(PermissionDenied, match="disabled"):
+        await desk.issuing.rotate(admin, key.api_key.id, 0)
+
+
+async def test_refused_management_of_a_key_is_in_the_audit_trail(memory: AsyncMemory, desk: Desk, owner: Owner) -> None:
+    strong = await desk.make(memory.app.caller)
+    admin = await desk.caller(
+        await desk.make(memory.app.caller, member_id=await desk.member(memory.app.caller, Role.ADMIN))
+    )
+    with pytest.raises(PermissionDenied):
+        await desk.issuing.revoke(admin, strong.api_key.id, "attack")
+
+    entry = owner.execute(
+        "SELECT action, actor, outcome FROM agentmem.audit_entries WHERE organization_id = %s "
+        "ORDER BY entry_id DESC LIMIT 1",
+        [memory.app.caller.organization_id],
+    ).fetchone()
+    assert entry == ("key.revoked", admin.principal_id, "denied")

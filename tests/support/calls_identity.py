@@ -15,6 +15,7 @@ def _ceiling(foreign: Foreign) -> Ceiling:
     """The ceiling of somebody who may do everything, in the name of a member of somebody else."""
     return Ceiling(
         creator=foreign.member_id,
+        rank=Role.OWNER,
         acts_as=foreign.member_id,
         role=Role.OWNER,
         permissions=frozenset(Permission),
@@ -38,9 +39,9 @@ CALLS: dict[str, Call] = {
     "ApiKeyService.get": lambda s, c, f: s.get(c, f.key_id),
     "ApiKeyService.update": lambda s, c, f: s.update(c, f.key_id, ApiKeyPatch(name="renamed"), None, _ceiling(f)),
     "ApiKeyService.rotate": lambda s, c, f: s.rotate(c, f.key_id, 60, _ceiling(f)),
-    "ApiKeyService.revoke": lambda s, c, f: s.revoke(c, f.key_id, "a test", descendants=True),
-    "ApiKeyService.unused": lambda s, c, f: s.unused(c, 0),
-    "ApiKeyService.revoke_unused": lambda s, c, f: s.revoke_unused(c, 0),
+    "ApiKeyService.revoke": lambda s, c, f: s.revoke(c, f.key_id, "a test", descendants=True, ceiling=_ceiling(f)),
+    "ApiKeyService.unused": lambda s, c, f: s.unused(c, 0, []),
+    "ApiKeyService.revoke_unused": lambda s, c, f: s.revoke_unused(c, 0, []),
     "KeyUsage.of_key": lambda s, c, f: s.of_key(c, f.key_id, _SINCE, _UNTIL),
     "KeyUsage.of_organization": lambda s, c, f: s.of_organization(c, _SINCE, _UNTIL),
 }

@@ -21,6 +21,7 @@ from agentmem.features.identity.model import (
     member_of,
     permissions_of,
     principal_of,
+    require_managed,
     require_rank,
     terms_of_new,
 )
@@ -63,6 +64,7 @@ def key(number: int, *, parent: int | None = None, member: UUID = OWNER, by: UUI
 def ceiling(**fields: object) -> Ceiling:
     plain = Ceiling(
         creator=OWNER,
+        rank=Role.OWNER,
         acts_as=OWNER,
         role=Role.OWNER,
         permissions=EVERYTHING,
@@ -185,11 +187,23 @@ def test_row_of_keys_that_make_each_other_comes_to_an_end() -> None:
         terms_of_new(new(), ceiling(depth=LONGEST_CHAIN))
 
 
-def test_nobody_makes_keys_that_act_as_somebody_who_may_more() -> None:
-    require_rank(Role.OWNER, Role.OWNER)
-    require_rank(Role.SERVICE, Role.ADMIN)
-    with pytest.raises(PermissionDenied, match="admin cannot make keys that act as owner"):
-        require_rank(Role.OWNER, Role.ADMIN)
+def test_nobody_makes_or_manages_keys_that_act_as_somebody_who_may_more() -> None:
+    require_rank(ceiling(role=Role.OWNER, rank=Role.OWNER))
+    require_rank(ceiling(role=Role.SERVICE, rank=Role.ADMIN))
+    above = ceiling(role=Role.OWNER, rank=Role.ADMIN)
+    for refused in (lambda: terms_of_new(new(), above), lambda: require_managed([key(1)], above)):
+        with pytest.raises(PermissionDenied, match="admin neither makes nor manages keys that act as owner"):
+            refused()
+
+
+def test_key_is_managed_by_who_may_all_that_it_can_do() -> None:
+    reading = replace(key(1), scopes=frozenset({Permission.MEMORY_READ}))
+    managing = ceiling(permissions=frozenset({Permission.KEY_WRITE, Permission.MEMORY_READ}))
+    require_managed([reading], managing)
+    require_managed([key(2, parent=1), reading], managing)
+    require_managed([replace(key(1), binding=Binding(user_id="alice"))], ceiling(permissions=BOUND_PERMISSIONS))
+    with pytest.raises(PermissionDenied, match="memory:delete"):
+        require_managed([key(1)], managing)
 
 
 def test_members_and_keys_have_names_for_the_audit_trail() -> None:

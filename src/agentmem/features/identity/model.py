@@ -51,12 +51,13 @@ class StoredKey:
 class Ceiling:
     """The most that a new or changed key may be: what the one who makes it is.
 
-    ``creator`` is the member who makes it and ``parent_key_id`` the key it uses; ``depth`` counts the keys from that
-    one up. ``acts_as`` is the member for whom the key will act, with its role. Days are the default and the maximum of
-    the organization.
+    ``creator`` is the member who makes it, of the role ``rank``, and ``parent_key_id`` the key it uses; ``depth``
+    counts the keys from that one up. ``acts_as`` is the member for whom the key acts, with its ``role``. Days are the
+    default and the maximum of the organization.
     """
 
     creator: UUID
+    rank: Role
     acts_as: UUID
     role: Role
     permissions: frozenset[Permission]
@@ -77,6 +78,8 @@ class Terms:
     member_id: UUID
     created_by: UUID
     parent_key_id: str | None
+    made_with: str | None
+    """The key that was used to make it: for a successor whoever rotated, and not its parent."""
     rotated_from: str | None
     scopes: frozenset[Permission]
     binding: Binding
@@ -131,6 +134,7 @@ def terms_of_new(new: NewApiKey, ceiling: Ceiling) -> Terms:
 
     Raises :class:`PermissionDenied` for more than its creator is, :class:`InvalidInput` for what makes no sense.
     """
+    require_rank(ceiling)
     if ceiling.depth >= LONGEST_CHAIN:
         raise Conflict(
             f"The key is the {LONGEST_CHAIN}th in a row of keys that made each other.",
@@ -144,6 +148,7 @@ def terms_of_new(new: NewApiKey, ceiling: Ceiling) -> Terms:
         member_id=ceiling.acts_as,
         created_by=ceiling.creator,
         parent_key_id=ceiling.parent_key_id,
+        made_with=ceiling.parent_key_id,
         rotated_from=None,
         scopes=choose_scopes(new.scopes, binding, ceiling),
         binding=binding,
@@ -158,6 +163,7 @@ def terms_of_successor(key: ApiKey, ceiling: Ceiling) -> Terms:
 
     Raises :class:`PermissionDenied` for a key that may more than the one who rotates it, and so would gain by it.
     """
+    require_rank(ceiling)
     binding = binding_of(key.binding)
     require_held(key.scopes, ceiling)
     if not binding.within(ceiling.binding):
@@ -167,6 +173,7 @@ def terms_of_successor(key: ApiKey, ceiling: Ceiling) -> Terms:
         member_id=key.member_id,
         created_by=key.created_by,
         parent_key_id=key.parent_key_id,
+        made_with=ceiling.parent_key_id,
         rotated_from=key.id,
         scopes=frozenset(key.scopes),
         binding=binding,
@@ -241,10 +248,27 @@ def choose_days(wanted: int | None, ceiling: Ceiling) -> int:
     return wanted
 
 
-def require_rank(acts_as: Role, creator: Role) -> None:
-    """Raise :class:`PermissionDenied` when a key would act as somebody who may more than its creator."""
-    if not ROLES[acts_as] <= ROLES[creator]:
-        raise PermissionDenied(f"The role {creator.value} cannot make keys that act as {acts_as.value}.")
+def require_rank(ceiling: Ceiling) -> None:
+    """Raise :class:`PermissionDenied` when a key acts as somebody who may more than whoever makes or manages it."""
+    if not ROLES[ceiling.role] <= ROLES[ceiling.rank]:
+        raise PermissionDenied(
+            f"The role {ceiling.rank.value} neither makes nor manages keys that act as {ceiling.role.value}.",
+            hint=f"Ask somebody of the role {ceiling.role.value}.",
+        )
+
+
+def require_managed(chain: Sequence[StoredKey], ceiling: Ceiling) -> None:
+    """Raise :class:`PermissionDenied` for a key that may more than whoever changes or ends it.
+
+    ``chain`` is the key and its parents: what it may do by their scopes counts, and not what is written in its own.
+    """
+    require_rank(ceiling)
+    reach = frozenset.intersection(ROLES[ceiling.role], *(key.scopes for key in chain))
+    if beyond := (reach if chain[0].binding.is_empty else reach & BOUND_PERMISSIONS) - ceiling.permissions:
+        raise PermissionDenied(
+            f"The key may do more than whoever manages it: {_names(beyond)}.",
+            hint="Ask somebody who has these permissions.",
+        )
 
 
 def _of_role(roles: Mapping[UUID, Role], member_id: UUID) -> frozenset[Permission]:

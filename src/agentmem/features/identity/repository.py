@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Row, Select, and_, any_, func, insert, literal, or_, select, update
+from sqlalchemy import Row, and_, any_, func, insert, literal, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from agentmem.errors import Conflict, InvalidCursor, NotFound
@@ -26,7 +26,7 @@ from agentmem.schemas.memories import Scope
 KeyRow = Row[Any]  # SQLAlchemy types a row by its statement; the mappers below check it by use
 _FOREIGN_KEY_VIOLATION: Final = "23503"
 PERMISSIONS = {item.value: item for item in Permission}
-SHOWN = tuple(column for column in api_keys.c if column.name not in {"secret_mac", "mac_version"})
+SHOWN = tuple(column for column in api_keys.c if column.name not in {"secret_mac", "mac_version", "made_with"})
 CHECKED = tuple(
     api_keys.c[name]
     for name in (
@@ -106,15 +106,11 @@ async def revoke_keys(tx: Transaction, key_ids: Sequence[str], reason: str) -> l
 
 
 async def descendants(tx: Transaction, key_id: str) -> list[str]:
-    """Name a key and all that it can have made, directly or not: keys below it, and successors if it could rotate."""
-    of_key = select(api_keys.c.key_id, api_keys.c.scopes).where(tx.own(api_keys), api_keys.c.key_id == key_id)
+    """Name a key and all that stands below it or was made with it, directly or not, its successors too."""
+    of_key = select(api_keys.c.key_id).where(tx.own(api_keys), api_keys.c.key_id == key_id)
     found = of_key.cte("found", recursive=True)
-    could_rotate = literal(Permission.KEY_WRITE.value) == any_(found.c.scopes)
-    made = or_(
-        api_keys.c.parent_key_id == found.c.key_id, and_(api_keys.c.rotated_from == found.c.key_id, could_rotate)
-    )
-    below = select(api_keys.c.key_id, api_keys.c.scopes).select_from(api_keys.join(found, made))
-    family = found.union(below.where(tx.own(api_keys)))
+    made = or_(api_keys.c.parent_key_id == found.c.key_id, api_keys.c.made_with == found.c.key_id)
+    family = found.union(select(api_keys.c.key_id).select_from(api_keys.join(found, made)).where(tx.own(api_keys)))
     return [str(row.key_id) for row in await tx.execute(select(family.c.key_id))]
 
 
@@ -139,16 +135,24 @@ async def fetch_chain(tx: SystemTransaction, key_id: str) -> list[StoredKey]:
     return [to_stored(row) for row in rows]
 
 
-async def fetch_unused(tx: Transaction, since: datetime, limit: int) -> list[str]:
-    """Name keys that work and were last used, or made, before a moment."""
-    statement: Select[Any] = (
+async def fetch_unused(tx: Transaction, since: datetime, owners: Sequence[UUID], limit: int) -> list[str]:
+    """Name keys that work and were last used, or made, before a moment, but for the last key by which owners rule."""
+    used = func.coalesce(api_keys.c.last_used_at, api_keys.c.created_at)
+    works = and_(tx.own(api_keys), api_keys.c.revoked_at.is_(None), api_keys.c.expires_at > tx.now)
+    ruling = (
         select(api_keys.c.key_id)
         .where(
-            tx.own(api_keys),
-            api_keys.c.revoked_at.is_(None),
-            api_keys.c.expires_at > tx.now,
-            func.coalesce(api_keys.c.last_used_at, api_keys.c.created_at) < since,
+            works,
+            api_keys.c.member_id.in_(owners),
+            api_keys.c.created_by.in_(owners),
+            literal(Permission.KEY_WRITE.value) == any_(api_keys.c.scopes),
         )
+        .order_by(used.desc(), api_keys.c.key_id)
+        .limit(1)
+    )
+    statement = (
+        select(api_keys.c.key_id)
+        .where(works, used < since, api_keys.c.key_id.not_in(ruling))
         .order_by(api_keys.c.key_id)
         .limit(limit)
     )

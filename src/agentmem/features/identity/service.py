@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
+from uuid import UUID
 
 from agentmem.errors import Conflict, VersionConflict
 from agentmem.features.identity import repository
@@ -18,6 +20,7 @@ from agentmem.features.identity.model import (
     choose_rate,
     key_number,
     require_held,
+    require_managed,
     terms_of_new,
     terms_of_successor,
 )
@@ -73,8 +76,12 @@ class ApiKeyService:
     async def update(
         self, tx: Transaction, key_id: str, patch: ApiKeyPatch, if_version: int | None, ceiling: Ceiling
     ) -> ApiKey:
-        """Change a key: scopes may be taken away, and added as far as the ceiling goes; networks stay within it."""
+        """Change a key: scopes may be taken away, and added as far as the ceiling goes; networks stay within it.
+
+        Raises :class:`PermissionDenied` for a key beyond the ceiling.
+        """
         key = await repository.fetch_key(tx, key_id, lock=True)
+        require_managed(await repository.fetch_chain(tx, key_id), ceiling)
         _require_version(key, if_version)
         changes: dict[str, object] = {}
         if patch.name is not None:
@@ -107,25 +114,33 @@ class ApiKeyService:
         return await _write(tx, key.environment, terms)
 
     @operation(Permission.KEY_WRITE, audit="key.revoked")
-    async def revoke(self, tx: Transaction, key_id: str, reason: str, *, descendants: bool) -> tuple[ApiKey, list[str]]:
+    async def revoke(
+        self, tx: Transaction, key_id: str, reason: str, *, descendants: bool, ceiling: Ceiling | None
+    ) -> tuple[ApiKey, list[str]]:
         """Revoke a key, if asked with all that it can have made; give it, and name all that are revoked then.
 
-        What was revoked before stays as it is. Raises :class:`NotFound`.
+        What was revoked before stays as it is. Raises :class:`NotFound`, and :class:`PermissionDenied` for a key beyond
+        the ceiling; a leaked key has none, for the installation itself ends it.
         """
         await repository.fetch_key(tx, key_id)
+        if ceiling is not None:
+            require_managed(await repository.fetch_chain(tx, key_id), ceiling)
         named = await repository.descendants(tx, key_id) if descendants else [key_id]
         tx.touch(map(key_number, await repository.revoke_keys(tx, named, reason)))
         return await repository.fetch_key(tx, key_id), named
 
     @operation(Permission.KEY_READ, read_only=True)
-    async def unused(self, tx: Transaction, days: int) -> list[str]:
-        """Name up to 1,000 keys that work and were not used for so many days."""
-        return await repository.fetch_unused(tx, tx.now - timedelta(days=days), _SWEPT)
+    async def unused(self, tx: Transaction, days: int, owners: Sequence[UUID]) -> list[str]:
+        """Name up to 1,000 keys that work and were not used for so many days.
+
+        Of the keys by which the owners can make others, the one used last is never among them.
+        """
+        return await repository.fetch_unused(tx, tx.now - timedelta(days=days), owners, _SWEPT)
 
     @operation(Permission.KEY_WRITE, audit="key.revoked")
-    async def revoke_unused(self, tx: Transaction, days: int) -> list[str]:
-        """Revoke up to 1,000 keys that were not used for so many days, and name them."""
-        unused = await repository.fetch_unused(tx, tx.now - timedelta(days=days), _SWEPT)
+    async def revoke_unused(self, tx: Transaction, days: int, owners: Sequence[UUID]) -> list[str]:
+        """Revoke the keys that :meth:`unused` names, and name them."""
+        unused = await repository.fetch_unused(tx, tx.now - timedelta(days=days), owners, _SWEPT)
         ended = await repository.revoke_keys(tx, unused, f"not used for {days} days")
         tx.touch(map(key_number, ended))
         return ended
@@ -164,6 +179,7 @@ async def _write(tx: Transaction, environment: KeyEnvironment, terms: Terms) -> 
             "created_at": tx.now,
             "expires_at": tx.now + terms.life,
             "rotated_from": terms.rotated_from,
+            "made_with": terms.made_with,
             "version": 1,
         },
     )

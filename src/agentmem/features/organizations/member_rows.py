@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -85,6 +85,14 @@ async def count_enabled(tx: Transaction, role: Role) -> int:
         .where(tx.own(members), members.c.role == role.value, members.c.disabled_at.is_(None))
     )
     return int((await tx.execute(statement)).scalar_one())
+
+
+async def fetch_enabled(tx: SystemTransaction, roles: Iterable[Role]) -> list[UUID]:
+    """Read the ids of the enabled members of these roles."""
+    statement = select(members.c.member_id).where(
+        tx.own(members), members.c.role.in_([role.value for role in roles]), members.c.disabled_at.is_(None)
+    )
+    return list((await tx.execute(statement)).scalars())
 
 
 async def fetch_standings(tx: SystemTransaction, member_ids: Sequence[UUID]) -> dict[UUID, MemberStanding]:

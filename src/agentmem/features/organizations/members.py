@@ -95,6 +95,12 @@ class MemberService:
         await _keep_one(tx, member)
         return await member_rows.change_member(tx, member, {"disabled_at": tx.now}, if_version)
 
+    @system_operation(SystemPurpose.SWEEP, read_only=True)
+    async def owners(self, tx: SystemTransaction, organization_id: OrganizationId) -> list[UUID]:
+        """Name the enabled members who rule an organization: its owners, or the platform's operators."""
+        await tx.bind(organization_id)
+        return await member_rows.fetch_enabled(tx, TOP_ROLES)
+
     @system_operation(SystemPurpose.AUTHENTICATE, read_only=True)
     async def standing(
         self, tx: SystemTransaction, organization_id: OrganizationId, member_ids: Sequence[UUID]

@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 
 from agentmem.errors import NotFound, Unauthenticated
 from agentmem.features.identity.credential import Credential, read_credential
+from agentmem.features.identity.model import StoredKey
 from agentmem.features.identity.service import ApiKeyService
 from agentmem.features.organizations.members import MemberService
 from agentmem.foundation.authorization.caller import Caller, Permission
@@ -138,6 +139,15 @@ class Admission:
             expires_at=key.expires_at,
         )
 
+    async def readmit(self, presented: Presented) -> Caller:
+        """Give the caller of a request that was admitted as it stands now, and charge nothing; raises as :meth:`admit`.
+
+        Long requests ask this before each of their operations, so that they end within a second of their key.
+        """
+        holder = await self._authenticate(presented)
+        holder.require_active()
+        return replace(holder.caller, request_id=presented.request_id)
+
     async def admit_stranger(self, address: Address, cost: int) -> port.Admission:
         """Charge a request that needs no key as a failure of its address would be; raises :class:`RateLimited`."""
         return await self._charge(PUBLIC, self._limits.of_failure(address), cost)
@@ -153,10 +163,17 @@ class Admission:
             async with self._database.transaction(caller) as tx:
                 await write_audit_entry(tx, "request.refused", Outcome.DENIED, detail)
 
-    async def holder_of(self, text: str) -> Holder | None:
-        """Find whose key a text is, whole and right, whether the key is good or not."""
+    async def recognize(self, text: str) -> StoredKey | None:
+        """Find the key that a text is, whole and right, whether it can be used or not."""
         credential = read_credential(text)
-        return None if credential is None else await self._check(credential)
+        chain = [] if credential is None else await self._keys.find(credential.key_id)
+        if not chain:
+            return None
+        try:
+            index = (await self._database.keys(chain[0].organization_id)).index
+        except NotFound:
+            return None
+        return chain[0] if hmac.compare_digest(index.credential_mac(text), chain[0].secret_mac) else None
 
     async def follow_revocations(self) -> None:
         """Drop what others revoke, until the state is closed; a gap in the messages drops all."""

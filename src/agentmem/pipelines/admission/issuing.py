@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 from uuid import UUID
 
 import structlog
 
 from agentmem.errors import NotFound, PermissionDenied, StateUnavailable
-from agentmem.features.identity.model import Ceiling, StoredKey, member_of, require_rank
+from agentmem.features.identity.model import Ceiling, StoredKey, member_of
 from agentmem.features.identity.service import ApiKeyService
 from agentmem.features.organizations.members import MemberService
 from agentmem.features.organizations.model import Standing
@@ -27,6 +28,7 @@ FIRST_MEMBER: Final = "owner"
 _NOBODY: Final = UUID(int=0)
 _NOTHING: Final = Ceiling(
     creator=_NOBODY,
+    rank=Role.VIEWER,
     acts_as=_NOBODY,
     role=Role.VIEWER,
     permissions=frozenset(),
@@ -63,49 +65,63 @@ class Issuing:
 
     async def update(self, caller: Caller, key_id: str, patch: ApiKeyPatch, if_version: int | None = None) -> ApiKey:
         """Change a key, within what the caller may; every server sees it within a second."""
-        changed = await self.keys.update(caller, key_id, patch, if_version, await self._ceiling(caller, None))
+        ceiling = await self._ceiling(caller, await self._acting(caller, key_id), managing=True)
+        changed = await self.keys.update(caller, key_id, patch, if_version, ceiling)
         await self._tell([key_id])
         return changed
 
     async def rotate(self, caller: Caller, key_id: str, overlap_seconds: int) -> IssuedKey:
         """Make the successor of a key, which ends after the overlap."""
-        chain = await self.keys.find(key_id)
-        own = bool(chain) and chain[0].organization_id == caller.organization_id
-        ceiling = await self._ceiling(caller, chain[0].member_id if own else None)
+        ceiling = await self._ceiling(caller, await self._acting(caller, key_id))
         issued = await self.keys.rotate(caller, key_id, overlap_seconds, ceiling)
         await self._tell([key_id])
         return issued
 
     async def revoke(self, caller: Caller, key_id: str, reason: str, *, descendants: bool = False) -> ApiKey:
         """End a key, if asked with all that were made with it; repeating it changes nothing."""
-        key, ended = await self.keys.revoke(caller, key_id, reason, descendants=descendants)
+        ceiling = await self._ceiling(caller, await self._acting(caller, key_id), managing=True)
+        key, ended = await self.keys.revoke(caller, key_id, reason, descendants=descendants, ceiling=ceiling)
         await self._tell(ended)
         return key
 
     async def report_leak(self, text: str) -> bool:
         """End a key that was found where it should not be, with all that it can have made; says if it was one of ours.
 
-        Only the whole key is believed. One that works no more is left as it is: its successors are not leaked.
+        Only the whole key is believed. It may have ended before: what whoever found it made with it has not.
         """
-        holder = await self.admission.holder_of(text)
-        if holder is None or not holder.key.is_good_at(self.clock()):
+        key = await self.admission.recognize(text)
+        if key is None:
             return False
-        caller = service_caller(holder.key.organization_id)
-        _, ended = await self.keys.revoke(caller, holder.key.key_id, LEAKED, descendants=True)
+        caller = service_caller(key.organization_id)
+        _, ended = await self.keys.revoke(caller, key.key_id, LEAKED, descendants=True, ceiling=None)
         await self._tell(ended)
         return True
 
     async def expire_unused(self, caller: Caller) -> int:
-        """Revoke the keys that were not used for as long as the organization says, and count them."""
+        """Revoke the keys that were not used for as long as the organization says, and count them.
+
+        The key with which an owner could make others stays, if it is the last: nobody is locked out by being away.
+        """
         days = (await self.members.standing(caller.organization_id, ())).unused_key_days
-        if days is None or not await self.keys.unused(caller, days):
+        if days is None:
             return 0
-        ended = await self.keys.revoke_unused(caller, days)
+        owners = await self.members.owners(caller.organization_id)
+        if not await self.keys.unused(caller, days, owners):
+            return 0
+        ended = await self.keys.revoke_unused(caller, days, owners)
         await self._tell(ended)
         return len(ended)
 
-    async def _ceiling(self, caller: Caller, acts_as: UUID | None) -> Ceiling:
-        """Work out the most that a key may be which this caller makes for a member, by default itself."""
+    async def _acting(self, caller: Caller, key_id: str) -> UUID | None:
+        """Give the member that a key of the caller's organization acts as."""
+        chain = await self.keys.find(key_id)
+        return chain[0].member_id if chain and chain[0].organization_id == caller.organization_id else None
+
+    async def _ceiling(self, caller: Caller, acts_as: UUID | None, *, managing: bool = False) -> Ceiling:
+        """Work out the most that a key may be which this caller makes or manages for a member, by default itself.
+
+        Keys of disabled members can be managed; none is made for them.
+        """
         if Permission.KEY_WRITE not in caller.permissions:
             return _NOTHING  # The gate refuses this caller, and writes it down.
         chain: Sequence[StoredKey] = () if caller.api_key_id is None else await self.keys.find(caller.api_key_id)
@@ -114,12 +130,12 @@ class Issuing:
             # The local operator is no member: what it makes is made in the name of the first owner or operator.
             creator = await self.members.ensure_owner(caller, FIRST_MEMBER)
         standing = await self.members.standing(caller.organization_id, sorted({creator, acts_as or creator}))
-        role = _role_for(standing, acts_as or creator)
-        require_rank(role, _role_for(standing, creator))
+        role_of = partial(_role_of if managing else _enabled_role_of, standing)
         return Ceiling(
             creator=creator,
+            rank=role_of(creator),
             acts_as=acts_as or creator,
-            role=role,
+            role=role_of(acts_as or creator),
             permissions=caller.permissions,
             binding=caller.binding,
             networks=chain[0].networks if chain else (),
@@ -142,10 +158,15 @@ class Issuing:
             log.warning("revocation_not_told", code=error.code)
 
 
-def _role_for(standing: Standing, member_id: UUID) -> Role:
+def _enabled_role_of(standing: Standing, member_id: UUID) -> Role:
     role = roles_of(standing).get(member_id)
-    if role is not None:
-        return role
-    if member_id in standing.members:
+    if role is None and member_id in standing.members:
         raise PermissionDenied(f"The member {member_id} is disabled.", hint="Enable it, or choose another one.")
-    raise NotFound(f"There is no member {member_id}.")
+    return role or _role_of(standing, member_id)
+
+
+def _role_of(standing: Standing, member_id: UUID) -> Role:
+    member = standing.members.get(member_id)
+    if member is None:
+        raise NotFound(f"There is no member {member_id}.")
+    return member.role
