@@ -41,12 +41,14 @@ def operation(
 ) -> Callable[[Body[S, P, R]], Gated[S, P, R]]:
     """Declare an operation: the permission it needs and, when it changes something, the name of its audit entry.
 
-    A caller without the permission never opens the operation's transaction. Denied and failed calls of audited
+    A caller whose call takes long is authenticated again before each operation. One without the permission never opens
+    the operation's transaction. Denied and failed calls of audited
     operations leave an entry too, in a transaction of their own.
     """
 
     def declare(body: Body[S, P, R]) -> Gated[S, P, R]:
         async def gated(service: S, caller: Caller, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            caller = await caller.now()
             try:
                 caller.require(permission)
                 async with service.database.transaction(caller, read_only=read_only) as tx:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from asyncio import to_thread
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -202,3 +203,67 @@ async def test_a_revoked_key_is_refused_by_the_other_server_without_redis_too(
         await eventually(is_refused, seconds=1)
     finally:
         redis.start()
+
+
+async def test_an_import_through_one_server_ends_when_the_other_revokes_its_key(
+    pair: list[ServerProcess], key: str
+) -> None:
+    one, other = pair
+    made = new_key(other, key)
+
+    def stored() -> int:
+        found = httpx.get(f"{one.url}/v1/stats", params={"user_id": "import"}, headers=bearer(key), timeout=30).json()
+        return int(found["memories"])
+
+    async def refused() -> bool:
+        return (await to_thread(me, one, made["key"])).status_code == 401
+
+    async def arrived() -> bool:
+        return await to_thread(stored) > 0
+
+    async def body() -> AsyncIterator[bytes]:
+        for number in range(300):
+            yield json.dumps({"content": f"memory {number}", "user_id": "import"}).encode() + b"\n"
+        await eventually(arrived)
+        await to_thread(revoke, other, key, made["api_key"]["id"])
+        await eventually(refused, seconds=1)
+        for number in range(300, 1200):
+            yield json.dumps({"content": f"memory {number}", "user_id": "import"}).encode() + b"\n"
+
+    headers = {**bearer(made["key"]), "Content-Type": "application/x-ndjson"}
+    async with httpx.AsyncClient(timeout=60) as client:
+        answer = await client.post(f"{one.url}/v1/memories/import", content=body(), headers=headers)
+
+    assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
+    assert stored() == 256
+
+
+async def test_an_export_from_one_server_is_cut_when_the_other_revokes_its_key(
+    pair: list[ServerProcess], key: str
+) -> None:
+    one, other = pair
+    made = new_key(other, key)
+    # More than the sockets between can hold: what is not read yet is not sent yet.
+    long, versions = "A long story of the sea. " * 2000, 12
+    added = [post(one, key, "/memories", {"content": f"{number}. {long}", "user_id": "export"}) for number in range(40)]
+    for version in range(1, versions):
+        changes = [{"id": each["memories"][0]["id"], "importance": version / versions} for each in added]
+        post(one, key, "/memories/batch/update", {"changes": changes})
+
+    async def refused() -> bool:
+        return (await to_thread(me, one, made["key"])).status_code == 401
+
+    async with (
+        httpx.AsyncClient(timeout=60) as client,
+        client.stream(
+            "GET", f"{one.url}/v1/memories/export", params={"user_id": "export"}, headers=bearer(made["key"])
+        ) as answer,
+    ):
+        parts = answer.aiter_bytes()
+        assert await anext(parts)
+        await to_thread(revoke, other, key, made["api_key"]["id"])
+        await eventually(refused, seconds=1)
+        with pytest.raises(httpx.RemoteProtocolError):
+            assert [part async for part in parts] == []
+
+    assert "Traceback" not in one.said

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final, cast
 
 from fastapi import APIRouter
@@ -103,7 +104,11 @@ class _Gate:
         presented = Presented(
             authorization=request.headers.get("authorization"), address=context.address, request_id=context.request_id
         )
-        admitted = await served_of(request).admission.admit(presented, self.rules.cost)
+        admission = served_of(request).admission
+        admitted = await admission.admit(presented, self.rules.cost)
+        if not self.rules.timed:
+            caller = replace(admitted.caller, renewed=partial(admission.readmit, presented))
+            admitted = replace(admitted, caller=caller)
         context.headers.update(rate_headers(admitted.admission))
         request.scope[_ADMITTED] = admitted
         return admitted

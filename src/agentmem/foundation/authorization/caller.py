@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import astuple, dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import astuple, dataclass, field
 from typing import Final
 
 from agentmem.errors import PermissionDenied
@@ -69,12 +70,21 @@ class Caller:
     api_key_id: str | None = None
     request_id: str | None = None
     require_if_match: bool = False
+    renewed: Callable[[], Awaitable[Caller]] | None = field(default=None, repr=False, compare=False)
+    """Authenticates a caller again whose call may take long; see :meth:`now`."""
 
     @property
     def namespace(self) -> str:
         """Principal and binding, for idempotency keys: what one key did is never replayed to another binding."""
         bound = "" if self.binding.is_empty else json.dumps(astuple(self.binding))
         return f"{self.principal_id}{bound}"
+
+    async def now(self) -> Caller:
+        """Give the caller as it stands now: a call that takes long may outlast the key that it was made with.
+
+        Raises what a new call with that key would.
+        """
+        return self if self.renewed is None else await self.renewed()
 
     def require(self, permission: Permission) -> None:
         """Raise :class:`PermissionDenied` unless the caller holds the permission."""
