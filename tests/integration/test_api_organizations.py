@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from ipaddress import ip_address
 from uuid import uuid4
 
 import httpx
 import pytest
 
 from agentmem import AsyncMemory
+from agentmem.features.organizations.model import founding_caller
+from agentmem.foundation.ledger.requests import Begun
+from agentmem.kit.ids import OrganizationId
+from agentmem.pipelines.admission.admission import Presented
+from agentmem.pipelines.admission.first_start import first_key
 from agentmem.schemas.access import Role
+from agentmem.schemas.organizations import NewOrganization
 from tests.support.served import api, client, operator_key
+from tests.support.stores import Store
+
+ORGANIZATIONS = "/v1/platform/organizations"
 
 
 @pytest.fixture
@@ -100,3 +111,32 @@ async def test_owner_may_not_do_what_operators_do(owner_client: httpx.AsyncClien
     for method, path in (("GET", ""), ("POST", ""), ("GET", f"/{uuid4()}"), ("DELETE", f"/{uuid4()}")):
         answer = await owner_client.request(method, f"/v1/platform/organizations{path}", json={"name": "x"})
         assert answer.status_code == 403, (method, path)
+
+
+@pytest.mark.parametrize("done", ["nothing", "the organization", "its key"])
+async def test_creation_that_was_cut_off_is_finished_by_repeating_it(store: Store, done: str) -> None:
+    app, text, key = store.app, await operator_key(store.app), f"once-{uuid4().hex}"
+    presented = Presented(authorization=f"Bearer {text}", address=ip_address("127.0.0.1"), request_id="cut off")
+    caller = (await app.admission.admit(presented, 1)).caller
+    begun = await app.requests.begin(caller, f"POST {ORGANIZATIONS}", key, None, lease=0)
+    assert isinstance(begun, Begun)
+    unseen = None
+    if done != "nothing":
+        made = await app.platform.create(caller, NewOrganization(name="Acme"), begun.made_id)
+        if done == "its key":
+            founder = founding_caller(replace(caller, organization_id=OrganizationId(made.id)))
+            unseen = await first_key(app.issuing, founder)
+
+    async with client(app, text) as operator:
+        headers = {"Idempotency-Key": key}
+        answer = await operator.post(ORGANIZATIONS, json={"name": "Acme"}, headers=headers)
+        again = await operator.post(ORGANIZATIONS, json={"name": "Acme"}, headers=headers)
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["organization"]["id"] == str(begun.made_id)
+    assert again.json() == {**answer.json(), "key": None}
+    async with client(app, answer.json()["key"]) as owner:
+        assert (await owner.get("/v1/me")).json()["role"] == "owner"
+        keys = (await owner.get("/v1/api-keys")).json()["items"]
+    working = [each["id"] for each in keys if each["revoked_at"] is None]
+    assert working == [answer.json()["api_key"]["id"]]
+    assert len(keys) == (1 if unseen is None else 2)

@@ -12,7 +12,7 @@ CALLS: dict[str, Call] = {
     "OrganizationService.update": lambda s, c, f: s.update(c, OrganizationPatch(name="renamed")),
     "OrganizationService.schedule_deletion": lambda s, c, f: s.schedule_deletion(c, 30),
     "OrganizationService.cancel_deletion": lambda s, c, f: s.cancel_deletion(c),
-    "PlatformService.order_creation": lambda s, c, f: s.order_creation(c),
+    "PlatformService.order_creation": lambda s, c, f: s.order_creation(c, f.organization_id),
     "PlatformService.view": lambda s, c, f: s.view(c),
     "PlatformService.set_limits": lambda s, c, f: s.set_limits(c, OrganizationLimits(memories=0)),
     "PlatformService.suspend": lambda s, c, f: s.suspend(c, "a test"),

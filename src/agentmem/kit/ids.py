@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 import uuid
+from datetime import datetime
 from typing import NewType
 
 OrganizationId = NewType("OrganizationId", uuid.UUID)
@@ -19,4 +21,12 @@ def uuid7() -> uuid.UUID:
     milliseconds, nanoseconds = divmod(time.time_ns(), 1_000_000)
     fraction = (nanoseconds << 12) // 1_000_000
     random = int.from_bytes(os.urandom(8)) & ~(0x3 << 62) | 0x2 << 62
+    return uuid.UUID(int=milliseconds << 80 | 0x7 << 76 | fraction << 64 | random)
+
+
+def uuid7_again(moment: datetime, name: str) -> uuid.UUID:
+    """Make the one UUIDv7 that belongs to a moment and a name: the same whenever it is asked for."""
+    milliseconds = int(moment.timestamp() * 1000)
+    digest = int.from_bytes(hashlib.sha256(f"{moment.isoformat()} {name}".encode()).digest()[:10])
+    fraction, random = digest >> 64 & 0xFFF, digest & ~(0x3 << 62) & (1 << 64) - 1 | 0x2 << 62
     return uuid.UUID(int=milliseconds << 80 | 0x7 << 76 | fraction << 64 | random)

@@ -87,7 +87,11 @@ class ApiKey(Schema):
 
 
 class IssuedKey(Schema):
-    """A new API key with its secret, which is shown this once; a repeated request shows it no more."""
+    """A new API key with its secret, which is shown this once.
+
+    ``key`` is ``None`` in the answer to a repetition (same ``Idempotency-Key``) of a request that was answered: the
+    secret is stored nowhere. If that answer was lost, rotate the key or revoke it and make another.
+    """
 
     key: Annotated[str | None, Field(repr=False)]
     api_key: ApiKey

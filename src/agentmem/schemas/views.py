@@ -20,7 +20,11 @@ class Items(Schema, Generic[Item]):
 
 
 class CreatedOrganization(Schema):
-    """A new organization with its owner's first API key, which is shown this once."""
+    """A new organization with its owner's first API key, which is shown this once.
+
+    ``key`` is ``None`` in the answer to a repetition (same ``Idempotency-Key``) of a request that was answered. If that
+    answer was lost, ``agentmem keys create NAME --organization ID`` makes another key on the server's machine.
+    """
 
     organization: Organization
     key: Annotated[str | None, Field(repr=False)]

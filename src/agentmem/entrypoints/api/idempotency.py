@@ -31,6 +31,7 @@ LEASE: Final = 5.0
 UNTIMED_LEASE: Final = 3600.0
 KEPT_HEADERS: Final = ("content-type", "etag", "location", "link")
 
+_BEGUN: Final = "agentmem.begun"
 _key = re.compile(KEY_PATTERN)
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 log = structlog.get_logger(__name__)
@@ -62,8 +63,15 @@ async def answered_once(request: Request, served: Served, caller: Caller, rules:
     if isinstance(begun, Replay):
         same_request(key, begun.digest, await digest.whole())
         return _again(begun.answer)
+    request.scope[_BEGUN] = begun
     attempt = _Attempt(requests=served.idempotency, caller=caller, key=key, begun=begun)
     return await attempt.make(request, rules, handle, digest)
+
+
+def begun_of(request: Request) -> Begun | None:
+    """Give the attempt that a handler makes; none for a request without an ``Idempotency-Key``."""
+    begun = request.scope.get(_BEGUN)
+    return begun if isinstance(begun, Begun) else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,7 +16,7 @@ from agentmem.foundation.authorization.caller import Permission
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.system import SystemPurpose, SystemTransaction
 from agentmem.foundation.database.transaction import Transaction
-from agentmem.kit.ids import OrganizationId, uuid7
+from agentmem.kit.ids import OrganizationId
 from agentmem.operations import operation, system_operation
 from agentmem.schemas.organizations import Organization, OrganizationLimits
 
@@ -28,11 +28,9 @@ class PlatformService:
     database: Database
 
     @operation(Permission.PLATFORM_MANAGE, audit="organization.creation_ordered")
-    async def order_creation(self, tx: Transaction) -> OrganizationId:
-        """Give the id of an organization that is about to be made, and record in the operator's own who ordered it."""
-        organization_id = OrganizationId(uuid7())
+    async def order_creation(self, tx: Transaction, organization_id: OrganizationId) -> None:
+        """Record in the operator's own organization who ordered that this one is made."""
         tx.touch([organization_id])
-        return organization_id
 
     @operation(Permission.PLATFORM_MANAGE, read_only=True)
     async def view(self, tx: Transaction) -> Organization:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -18,6 +18,7 @@ from agentmem.foundation.authorization.caller import Caller
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.transaction import Transaction
 from agentmem.foundation.ledger.tables import idempotent_requests
+from agentmem.kit.ids import uuid7_again
 
 RUNNING: Final = "running"
 DONE: Final = "done"
@@ -39,6 +40,8 @@ class Begun:
     """The request is the caller's to do; ``row_id`` marks this attempt, so that no later one is ended by it."""
 
     row_id: UUID
+    made_id: UUID
+    """An id for what the request makes: the same at every attempt."""
     resumed: bool = False
     """Whether an earlier attempt was cut off, so that part of it may be done."""
 
@@ -83,13 +86,13 @@ class IdempotentRequests:
                 row = {"organization_id": tx.organization_id, "namespace": caller.namespace, "key": key, **values}
                 claimed = await tx.execute(insert(_table).on_conflict_do_nothing().returning(_table.c.key), row)
                 if claimed.first() is not None:
-                    return Begun(row_id=row_id)
+                    return _begun(caller, key, row_id, tx.now)
                 found = (await tx.execute(select(_table).where(_own(tx, key)).with_for_update())).first()
                 if found is None:  # given up in between
                     continue
                 if found.created_at < tx.now - self.kept:
                     await tx.execute(update(_table).where(_own(tx, key)).values(**values))
-                    return Begun(row_id=row_id)
+                    return _begun(caller, key, row_id, tx.now)
                 same_request(key, found.route.encode(), route.encode())
                 same_request(key, found.request_digest, digest)
                 if found.state == DONE:
@@ -105,8 +108,9 @@ class IdempotentRequests:
                         f"The request with the idempotency key {key!r} was cut off; it may have been done.",
                         hint="Look whether it was, and use a new key if it was not.",
                     )
+                values["created_at"] = found.created_at
                 await tx.execute(update(_table).where(_own(tx, key)).values(**values))
-                return Begun(row_id=row_id, resumed=True)
+                return replace(_begun(caller, key, row_id, found.created_at), resumed=True)
 
     async def finish(self, caller: Caller, key: str, begun: Begun, digest: bytes, answer: StoredAnswer) -> None:
         """Keep the answer of a request; its body is sealed."""
@@ -151,6 +155,10 @@ class IdempotentRequests:
             removed += len(rows)
             if len(rows) < SWEPT_AT_ONCE:
                 return removed
+
+
+def _begun(caller: Caller, key: str, row_id: UUID, first: datetime) -> Begun:
+    return Begun(row_id=row_id, made_id=uuid7_again(first, f"{caller.organization_id} {caller.namespace} {key}"))
 
 
 def _claim(tx: Transaction, row_id: UUID, route: str, digest: bytes | None, lease: float) -> dict[str, object]:

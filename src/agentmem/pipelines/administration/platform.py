@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Final
+from uuid import UUID
 
 from agentmem.errors import Conflict
 from agentmem.features.memories.upkeep import MemoryUpkeep
@@ -15,7 +16,7 @@ from agentmem.foundation.authorization.caller import Caller, Permission, service
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.inspect import Caretaker
 from agentmem.foundation.inference.loaded import Models
-from agentmem.kit.ids import OrganizationId
+from agentmem.kit.ids import OrganizationId, uuid7
 from agentmem.kit.paging import decode_id, encode_cursor, query_fingerprint
 from agentmem.schemas.memories import Page
 from agentmem.schemas.organizations import NewOrganization, Organization, OrganizationLimits
@@ -36,9 +37,13 @@ class Platform:
     caretaker: Caretaker
     database: Database
 
-    async def create(self, caller: Caller, new: NewOrganization) -> Organization:
-        """Make an organization with keys of its own, the server's model, and a first owner."""
-        organization_id = await self.service.order_creation(caller)
+    async def create(self, caller: Caller, new: NewOrganization, made_id: UUID | None = None) -> Organization:
+        """Make an organization with keys of its own, the server's model, and a first owner.
+
+        It takes several transactions. With the id of an attempt that was cut off, this one goes on where that stopped.
+        """
+        organization_id = OrganizationId(made_id or uuid7())
+        await self.service.order_creation(caller, organization_id)
         target = founding_caller(replace(caller, organization_id=organization_id))
         await self.organizations.register(target, new.name, limits_of(new.limits))
         await self.upkeep.active_model(service_caller(organization_id), self.models.current.model)

@@ -15,12 +15,13 @@ from agentmem.entrypoints.api.access import access
 from agentmem.entrypoints.api.answers import answer
 from agentmem.entrypoints.api.etags import not_modified
 from agentmem.entrypoints.api.gate import app_of, caller_of, if_version_of, router
+from agentmem.entrypoints.api.idempotency import begun_of
 from agentmem.entrypoints.api.paging import page_answer
 from agentmem.errors import Conflict
 from agentmem.features.organizations.model import founding_caller
 from agentmem.foundation.authorization.caller import Permission
 from agentmem.kit.ids import OrganizationId
-from agentmem.pipelines.admission.first_start import first_key
+from agentmem.pipelines.admission.first_start import first_key, first_key_again
 from agentmem.schemas.memories import Page
 from agentmem.schemas.organizations import NewOrganization, Organization, OrganizationLimits, Suspension
 from agentmem.schemas.queries import GraceQuery, PageQuery
@@ -41,13 +42,18 @@ async def list_organizations(request: Request, query: Annotated[PageQuery, Query
     OF_ALL,
     response_model=CreatedOrganization,
     status_code=HTTPStatus.CREATED,
-    openapi_extra=access(Permission.PLATFORM_MANAGE, cost=10, secret=True),
+    openapi_extra=access(Permission.PLATFORM_MANAGE, cost=10, secret=True, resumable=True),
 )
 async def create_organization(request: Request, new: NewOrganization) -> Response:
-    """Create an organization with its owner, whose first API key is shown this once."""
-    app, caller = app_of(request), caller_of(request)
-    created = await app.platform.create(caller, new)
-    issued = await first_key(app.issuing, founding_caller(replace(caller, organization_id=OrganizationId(created.id))))
+    """Create an organization with its owner, whose first API key is shown this once.
+
+    A request that was cut off is finished by sending it again with the same `Idempotency-Key`.
+    """
+    app, caller, begun = app_of(request), caller_of(request), begun_of(request)
+    created = await app.platform.create(caller, new, None if begun is None else begun.made_id)
+    founder = founding_caller(replace(caller, organization_id=OrganizationId(created.id)))
+    again = begun is not None and begun.resumed
+    issued = await (first_key_again if again else first_key)(app.issuing, founder)
     if issued is None:
         raise Conflict("The organization has had its first key.")
     view = CreatedOrganization(organization=created, key=issued.key, api_key=issued.api_key)
