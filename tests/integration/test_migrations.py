@@ -249,3 +249,28 @@ def test_old_store_of_an_owner_without_privileges_is_counted_when_it_becomes_a_s
     assert [(row[0], row[2:]) for row in directory] == [(organization, (None, None))]
     assert settings == [(organization, "old", "active")]
     assert unforced == (0,)
+
+
+OLD_KEYS = """
+INSERT INTO agentmem.members VALUES (%(org)s, %(org)s, 'owner', 'owner', 'person', 'local', now(), NULL, 1);
+INSERT INTO agentmem.api_keys (organization_id, key_id, member_id, created_by, parent_key_id, name, environment,
+    secret_mac, mac_version, last_four, scopes, networks, created_at, expires_at, rotated_from, version)
+SELECT %(org)s, key_id, %(org)s, %(org)s, parent, 'a key', 'live', '', 1, 'abcd', scopes, '{}', now(), now(), old, 1
+FROM (VALUES ('root', NULL, '{key:write}'::text[], NULL),
+             ('child', 'root', '{memory:read}', NULL),
+             ('heir', NULL, '{key:write}', 'root'),
+             ('heir of child', 'root', '{memory:read}', 'child')) AS old (key_id, parent, scopes, old)
+"""
+
+
+def test_keys_of_an_older_store_were_made_with_whichever_could_have_made_them(database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        bring_up_to_date(connection, migrate=True, to="0003")
+    with psycopg.connect(database_url) as connection:
+        connection.execute(psycopg.ClientCursor(connection).mogrify(OLD_KEYS, {"org": uuid4()}))
+        connection.commit()
+    migrate(database_url)
+    with psycopg.connect(database_url) as connection:
+        made_with = connection.execute("SELECT key_id, made_with FROM agentmem.api_keys").fetchall()
+
+    assert dict(made_with) == {"root": None, "child": "root", "heir": "root", "heir of child": "root"}
