@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import redirect_stderr
 from uuid import uuid4
 
@@ -20,10 +20,13 @@ from agentmem.bootstrap import open_app
 from agentmem.entrypoints.api.serving import watching
 from agentmem.foundation.telemetry.logs import set_up_logs
 from agentmem.foundation.telemetry.metrics import Metrics
+from agentmem.schemas.access import Role
+from agentmem.schemas.memories import Scope
 from tests.support.served import client, key_of, operator_key, served_by
 from tests.support.toys import SECRET, Toy
 
 CANARY = "canary-7f3a"
+FAILED_TRACE = "1af7651916cd43dd8448eb211c80319c"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
@@ -163,6 +166,58 @@ async def test_traces_lead_through_add_and_search(memory: AsyncMemory, exporter:
     assert parent_of(named["memory.search.find"], spans) == "memory.search"
     assert parent_of(named["memory.search.embed"], spans) == "memory.search"
     assert CANARY not in "".join(span.to_json() for span in spans)
+
+
+async def test_spans_of_failed_requests_name_the_error_and_never_its_message(
+    memory: AsyncMemory, exporter: InMemorySpanExporter
+) -> None:
+    user = f"{CANARY}@example.org"
+    key = await key_of(memory, Role.MEMBER, binding=Scope(user_id="ada"))
+    headers = {"traceparent": f"00-{FAILED_TRACE}-b7ad6b7169203331-01", "X-Request-ID": "mine-2"}
+    async with client(memory.app, key) as opened:
+        asked = {"query": CANARY, "scope": {"user_id": user}}
+        denied = await opened.post("/v1/memories/search", json=asked, headers=headers)
+        added = await opened.post("/v1/memories", json={"content": CANARY, "user_id": user}, headers=headers)
+    assert (denied.status_code, added.status_code) == (403, 403)
+    toy = Toy()
+    async with toy.client() as opened:
+        assert (await opened.get("/fail", headers=headers)).status_code == 500
+
+    spans = [span for span in exporter.get_finished_spans() if f"{span.context.trace_id:032x}" == FAILED_TRACE]
+    told = "".join(span.to_json() for span in spans)
+    assert CANARY not in told
+    assert SECRET not in told
+    named = {span.name: span for span in spans}
+    assert attribute(named["memory.search"], "error.type") == "permission_denied"
+    assert attribute(named["POST /v1/memories/search"], "error.type") == "permission_denied"
+    assert named["POST /v1/memories/search"].status.status_code is trace.StatusCode.UNSET
+    assert named["GET /fail"].status.status_code is trace.StatusCode.ERROR
+    assert attribute(named["GET /fail"], "agentmem.request_id") == "mine-2"
+
+
+def attribute(span: ReadableSpan, name: str) -> object:
+    """Read an attribute of a span."""
+    return (span.attributes or {}).get(name)
+
+
+async def test_client_that_leaves_in_the_middle_of_its_body_is_no_fault_of_the_server(log_lines: io.StringIO) -> None:
+    toy = Toy()
+
+    async def leaves() -> AsyncIterator[dict[str, object]]:
+        yield {"type": "http.request", "body": b"half", "more_body": True}
+        yield {"type": "http.disconnect"}
+
+    parts = leaves()
+    scope = {"type": "http", "method": "POST", "path": "/echo", "raw_path": b"/echo", "query_string": b""}
+    headers = [(b"content-length", b"8")]
+
+    async def send(_message: object) -> None: ...
+
+    await toy.app(
+        {**scope, "headers": headers, "client": ("127.0.0.1", 1), "http_version": "1.1"}, parts.__anext__, send
+    )
+    (line,) = parsed(log_lines)
+    assert (line["event"], line["status"], line["code"]) == ("request", 408, "request_timeout")
 
 
 def parent_of(span: ReadableSpan, spans: list[ReadableSpan]) -> str | None:

@@ -102,6 +102,9 @@ class _Body:
                 f"No part of the body arrived for {self.seconds:g} seconds.", hint="Nothing was stored; send it again."
             )
             raise self.error from None
+        if message["type"] == "http.disconnect":
+            self.error = RequestTimeout("The client left before the body was whole.")
+            raise self.error
         self.read += len(message.get("body", b""))
         self.complete = not message.get("more_body", False)
         if self.read > self.limit:

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agentmem.entrypoints.api.context import RouteRules, context_of
 from agentmem.foundation.telemetry.metrics import Metrics
-from agentmem.foundation.telemetry.traces import request_span, trace_id_of
+from agentmem.foundation.telemetry.traces import mark_failed, request_span, trace_id_of
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +38,7 @@ class Observed:
 
         method = str(scope["method"])
         carrier = {name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name in _TRACE}
-        with self.metrics.in_flight.track_inprogress(), request_span(carrier, method) as span:
+        with self.metrics.in_flight.track_inprogress(), request_span(carrier, method, context.request_id) as span:
             trace_id = trace_id_of(span)
             if trace_id is not None:
                 structlog.contextvars.bind_contextvars(trace_id=trace_id)
@@ -51,6 +51,10 @@ class Observed:
                     span.update_name(f"{method} {context.route}")
                     span.set_attribute("http.route", context.route)
                     span.set_attribute("http.response.status_code", status)
+                    if code is not None:
+                        span.set_attribute("error.type", code)
+                    if status >= _FAILED:
+                        mark_failed(span, code or str(status))
                 self.metrics.answered(method, context.route, status, seconds, code)
                 _tell(method, context.route, status, seconds, code)
 
