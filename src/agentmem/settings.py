@@ -107,9 +107,30 @@ class Settings(BaseSettings):
         default=60, ge=0, description="Failed authentications a minute from one address; 0 for no limit."
     )
     max_in_flight: int = Field(default=256, ge=1, le=65536, description="Requests that are worked on at once.")
+    max_in_flight_organization: int = Field(
+        default=64,
+        ge=1,
+        le=65536,
+        description="Requests of one organization that are worked on at once; as many of it may wait.",
+    )
+    max_streams: int = Field(
+        default=32,
+        ge=1,
+        le=65536,
+        description="Exports, imports and other requests of any length that are worked on at once, besides.",
+    )
     max_queued: int = Field(default=256, ge=0, le=65536, description="Requests that may wait for their turn.")
     request_timeout: float = Field(default=30.0, gt=0, le=3600, description="Seconds a request may take.")
     body_timeout: float = Field(default=10.0, gt=0, le=3600, description="Seconds between two parts of a body.")
+    head_timeout: float = Field(
+        default=10.0, gt=0, le=3600, description="Seconds until the head of a request must be whole."
+    )
+    send_timeout: float = Field(
+        default=30.0, gt=0, le=3600, description="Seconds a client may take nothing of its answer."
+    )
+    max_connections: int = Field(
+        default=900, ge=1, le=1_000_000, description="Open connections; a quarter of them of one address."
+    )
     max_body_bytes: int = Field(
         default=4 * MEBIBYTE, ge=1024, le=1024 * MEBIBYTE, description="Bytes of a request's body; batches four times."
     )

@@ -229,13 +229,12 @@ def set_status(owner: Owner, memory: AsyncMemory, status: OrganizationStatus) ->
     )
 
 
-async def test_quotas_of_key_organization_and_address_are_charged_together(memory: AsyncMemory) -> None:
+async def test_quotas_of_key_and_organization_are_charged_together(memory: AsyncMemory) -> None:
     desk = desk_of(memory.app, limits=RateLimits(ip=100, key=10, organization=50, failures=5))
     issued = await desk.make(memory.app.caller)
     admitted = await desk.present(issued, cost=4)
 
     assert [(level.quota.name, level.remaining) for level in admitted.admission.levels] == [
-        ("ip", 96),
         ("key", 6),
         ("organization", 46),
     ]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import httpx
 import pytest
 
 from tests.support.patience import eventually
+from tests.support.served import client, key_of
+from tests.support.stores import Store
 from tests.support.toys import Toy
 
 
@@ -47,6 +50,36 @@ async def test_some_requests_wait_for_their_turn() -> None:
         assert_told_to_come_again(await refused, "overloaded")
         toy.gate.set()
         assert (await queued).text == "4"
+
+
+async def test_organization_has_its_share_of_the_turns_and_leaves_the_others_to_others(store: Store) -> None:
+    few = {"max_in_flight": 8, "max_in_flight_organization": 2, "max_queued": 0}
+    app = replace(store.app, settings=store.app.settings.model_copy(update=few))
+    greedy, modest = [await key_of(await store.organization()) for _ in range(2)]
+    begun, rest = 0, asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        nonlocal begun
+        begun += 1
+        yield b'{"query": '
+        await rest.wait()
+        yield b'"tea"}'
+
+    async def search(client: httpx.AsyncClient) -> int:
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {greedy}"}
+        return (await client.post("/v1/memories/search", content=slowly(), headers=headers)).status_code
+
+    async def both_have_begun() -> bool:
+        return begun == 2
+
+    async with client(app, modest) as opened, asyncio.TaskGroup() as tasks:
+        stalled = [tasks.create_task(search(opened)) for _ in range(2)]
+        await eventually(both_have_begun)
+        refused = await opened.get("/v1/me", headers={"Authorization": f"Bearer {greedy}"})
+        assert_told_to_come_again(refused, "overloaded")
+        assert (await opened.get("/v1/me")).status_code == 200
+        rest.set()
+        assert [await task for task in stalled] == [200, 200]
 
 
 async def test_requests_that_take_too_long_are_ended() -> None:

@@ -18,6 +18,7 @@ from tests.support.credentials import HandMovedClock, desk_of
 from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.served import client, key_of
+from tests.support.stores import Store
 
 COUNTED = "/v1/me"
 
@@ -75,15 +76,15 @@ async def test_redis_grants_a_limit_as_the_process_itself_does(memory: AsyncMemo
 
 
 async def test_a_request_takes_one_script_call_whatever_its_limits(memory: AsyncMemory, server: RedisServer) -> None:
-    async with limited(
-        memory, limits(ip=100, key=100, organization=100), RedisState(server.url, timeout=PATIENCE)
-    ) as api:
-        await api.get(COUNTED)
-        before = server.calls("evalsha")
-        for _ in range(5):
-            assert (await api.get(COUNTED)).status_code == 200
+    for ip, calls in ((0, 1), (100, 2)):  # that of its address comes before anybody knows whose key it is
+        charged = limits(ip=ip, key=100, organization=100)
+        async with limited(memory, charged, RedisState(server.url, timeout=PATIENCE)) as api:
+            await api.get(COUNTED)
+            before = server.calls("evalsha")
+            for _ in range(5):
+                assert (await api.get(COUNTED)).status_code == 200
 
-    assert server.calls("evalsha") - before == 5
+        assert server.calls("evalsha") - before == 5 * calls
 
 
 async def test_a_key_of_its_own_rate_is_held_to_it(memory: AsyncMemory) -> None:
@@ -104,16 +105,53 @@ async def test_a_search_costs_more_than_a_look(memory: AsyncMemory) -> None:
     assert searched.headers["RateLimit"].startswith('"key";r=97;')
 
 
-async def test_health_and_unknown_paths_are_not_counted(memory: AsyncMemory) -> None:
+async def test_health_is_not_counted(memory: AsyncMemory) -> None:
     async with limited(memory, limits(key=1, ip=1), MemoryState(clock=HandMovedClock())) as api:
-        for path in ("/health/live", "/health/ready", "/health", "/v1/nowhere", "/nowhere"):
+        for path in ("/health/live", "/health/ready", "/health"):
             answer = await api.get(path)
-            assert answer.status_code in {200, 404}
+            assert answer.status_code == 200
             assert "RateLimit" not in answer.headers
         counted = await api.get(COUNTED)
 
     assert counted.status_code == 200
     assert counted.headers["RateLimit"].endswith("r=0;t=60")
+
+
+@pytest.mark.parametrize(
+    "method, path, status",
+    [
+        ("GET", "/nowhere", 404),
+        ("PUT", "/v1/memories", 405),
+        ("GET", "/docs", 200),
+        ("GET", "/openapi.json", 200),
+        ("GET", "/v1/me", 401),
+        ("POST", "/nowhere", 413),
+    ],
+)
+async def test_whatever_an_address_asks_without_a_key_is_counted(
+    memory: AsyncMemory, method: str, path: str, status: int
+) -> None:
+    async with limited(memory, limits(ip=2), MemoryState(clock=HandMovedClock())) as api:
+        del api.headers["Authorization"]
+        content = b"x" * 70_000 if status == 413 else b""
+        answers = [await api.request(method, path, content=content) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [status, status, 429]
+    assert answers[0].headers["RateLimit"] == '"ip";r=1;t=30'
+    assert answers[2].json()["code"] == "rate_limited"
+    assert answers[2].headers["Retry-After"] == "30"
+
+
+async def test_keys_of_several_organizations_share_the_limit_of_their_address(store: Store) -> None:
+    state = MemoryState(clock=HandMovedClock())
+    one, other = await store.organization(), await store.organization()
+    statuses = []
+    for memory in (one, other, one, other):
+        desk = desk_of(memory.app, state=state, limits=limits(ip=3))
+        async with client(replace(memory.app, admission=desk.admission, state=state), await key_of(memory)) as api:
+            statuses.append((await api.get(COUNTED)).status_code)
+
+    assert statuses == [200, 200, 200, 429]
 
 
 async def test_whoever_guesses_keys_is_refused_after_a_few(memory: AsyncMemory) -> None:

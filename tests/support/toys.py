@@ -17,7 +17,11 @@ from agentmem.entrypoints.api.application import surround
 from agentmem.entrypoints.api.bodies import BodyLimit
 from agentmem.entrypoints.api.draining import Draining
 from agentmem.errors import AgentMemError, NotFound
+from agentmem.foundation.state.memory import MemoryState
+from agentmem.foundation.state.port import Admission
 from agentmem.foundation.telemetry.metrics import Metrics
+from agentmem.kit.networks import Address
+from agentmem.pipelines.admission.quotas import RateLimits, require_allowed
 from agentmem.settings import Settings
 
 OPEN: dict[str, str | float | None] = {"x-agentmem-permission": None}
@@ -43,6 +47,7 @@ class Toy:
         self.settings = Settings.load(**settings)
         self.metrics = Metrics()
         self.draining = Draining()
+        self.state = MemoryState()
         self.gate = asyncio.Event()
         self.waiting = 0
         self.api = FastAPI(
@@ -63,7 +68,12 @@ class Toy:
         add("/health/live", self.live, methods=["GET"], openapi_extra=OPEN)
         add("/cut", self.cut, methods=["GET"], openapi_extra=OPEN)
         add("/forever", self.wait, methods=["GET"], openapi_extra={**OPEN, "x-agentmem-timeout": None})
-        self.app: ASGIApp = surround(self.api, self.settings, self.metrics, self.draining)
+        self.app: ASGIApp = surround(self.api, self.settings, self.metrics, self.draining, self.charge)
+
+    async def charge(self, address: Address, cost: int) -> Admission:
+        """Charge a request to its address, by the limit that the settings name."""
+        quotas = RateLimits.of(self.settings).of_address(address)
+        return require_allowed(await self.state.take("toy", quotas, cost))
 
     async def echo(self, request: Request) -> Response:
         """Say how long the body is."""

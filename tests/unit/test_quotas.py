@@ -25,11 +25,11 @@ class HandMovedClock:
 
 
 def quotas(limits: RateLimits = LIMITS, **own: int) -> tuple[Quota, ...]:
-    return limits.of_request(address=HERE, key_id="k1", organization_id="o1", **own)
+    return limits.of_request(key_id="k1", organization_id="o1", **own)
 
 
-def test_a_request_is_charged_to_its_address_key_and_organization() -> None:
-    assert [(one.name, one.subject, one.limit) for one in quotas()] == [
+def test_a_request_is_charged_to_its_address_and_then_to_its_key_and_organization() -> None:
+    assert [(one.name, one.subject, one.limit) for one in (*LIMITS.of_address(HERE), *quotas())] == [
         ("ip", "192.0.2.7", 60),
         ("key", "k1", 30),
         ("organization", "o1", 120),
@@ -37,13 +37,14 @@ def test_a_request_is_charged_to_its_address_key_and_organization() -> None:
 
 
 def test_a_limit_of_its_own_replaces_the_general_one() -> None:
-    assert [one.limit for one in quotas(key_limit=5, organization_limit=1000)] == [60, 5, 1000]
+    assert [one.limit for one in quotas(key_limit=5, organization_limit=1000)] == [5, 1000]
 
 
 def test_a_limit_of_nothing_is_no_limit() -> None:
     unlimited = RateLimits(ip=0, key=0, organization=0, failures=0)
 
     assert quotas(unlimited) == ()
+    assert unlimited.of_address(HERE) == ()
     assert unlimited.of_failure(HERE) == ()
     assert [one.name for one in quotas(unlimited, organization_limit=10)] == ["organization"]
 
@@ -71,7 +72,7 @@ async def test_the_headers_name_every_limit_and_the_tightest_level() -> None:
     admission = await MemoryState(clock=HandMovedClock()).take("o1", quotas(), 10)
 
     assert rate_headers(admission) == {
-        "RateLimit-Policy": '"ip";q=60;w=60, "key";q=30;w=60, "organization";q=120;w=60',
+        "RateLimit-Policy": '"key";q=30;w=60, "organization";q=120;w=60',
         "RateLimit": '"key";r=20;t=20',
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from fastapi import FastAPI
@@ -14,36 +14,42 @@ from agentmem.entrypoints.api.bodies import Bodies
 from agentmem.entrypoints.api.context import RouteRules, context_of
 from agentmem.entrypoints.api.cors import Cors
 from agentmem.entrypoints.api.docs import Docs, openapi_router
+from agentmem.entrypoints.api.doorstep import Doorstep
 from agentmem.entrypoints.api.draining import Drained, Draining
 from agentmem.entrypoints.api.matching import RouteTable
 from agentmem.entrypoints.api.measuring import metrics_router
 from agentmem.entrypoints.api.observing import Observed
-from agentmem.entrypoints.api.overload import Overload, Turns
+from agentmem.entrypoints.api.overload import Overload
 from agentmem.entrypoints.api.routes.all import routers
 from agentmem.entrypoints.api.serving import Served
 from agentmem.entrypoints.api.skin import Skin
+from agentmem.foundation.state.port import Admission
 from agentmem.foundation.telemetry.metrics import Metrics
-from agentmem.kit.networks import parse_network
+from agentmem.kit.networks import Address, parse_network
 from agentmem.settings import Settings
 
 
 def create_api(served: Served) -> ASGIApp:
     """Make the server's application; raises :class:`ConfigurationError` for a route that names no permission."""
-    return surround(create_routes(served), served.app.settings, served.metrics, served.draining)
-
-
-def surround(api: FastAPI, settings: Settings, metrics: Metrics, draining: Draining) -> ASGIApp:
-    """Put the layers of the server around its routes."""
-    table = RouteTable((route for route in api.routes if isinstance(route, APIRoute)), settings)
-    bounded = Bodies(app=api, limit_of=lambda scope: _rules(scope).body_bytes, seconds=settings.body_timeout)
-    overload = Overload(
-        app=bounded,
-        turns=Turns(free=asyncio.Semaphore(settings.max_in_flight)),
-        max_queued=settings.max_queued,
-        seconds_of=lambda scope: _rules(scope).seconds,
-        exempt=lambda scope: _rules(scope).exempt,
+    return surround(
+        create_routes(served), served.app.settings, served.metrics, served.draining, served.admission.admit_address
     )
-    observed = Observed(app=Drained(app=overload, draining=draining), metrics=metrics, find=table.find)
+
+
+def surround(
+    api: FastAPI,
+    settings: Settings,
+    metrics: Metrics,
+    draining: Draining,
+    charge: Callable[[Address, int], Awaitable[Admission]],
+) -> ASGIApp:
+    """Put the layers of the server around its routes; ``charge`` counts a request to its address."""
+    table = RouteTable((route for route in api.routes if isinstance(route, APIRoute)), settings)
+    overload = Overload.of(settings, api, _rules)
+    # Around the turns: a body that is refused, and whoever goes on sending it, holds none.
+    bounded = Bodies(app=overload, limit_of=lambda scope: _rules(scope).body_bytes, seconds=settings.body_timeout)
+    doorstep = Doorstep(app=bounded, charge=charge, rules_of=_rules)
+    observed = Observed(app=Drained(app=doorstep, draining=draining), metrics=metrics, find=table.find)
     return Skin(
         app=observed,
         cors=Cors.of(settings.cors_origins, credentials=settings.cors_credentials),

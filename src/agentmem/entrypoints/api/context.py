@@ -9,6 +9,9 @@ from typing import Final
 
 from starlette.types import Scope
 
+from agentmem.entrypoints.api.turns import Turn
+from agentmem.foundation.state.port import Level
+
 UNMATCHED: Final = "unmatched"
 _KEY: Final = "agentmem.request"
 
@@ -18,7 +21,8 @@ class RouteRules:
     """What the server grants the requests of a route, before it looks at them.
 
     ``path`` is the route's template, ``allowed`` the methods that the path takes. ``seconds`` is ``None`` where a
-    request may take any time. An ``exempt`` route answers however busy the server is.
+    request may take any time. An ``exempt`` route answers however busy the server is, and counts against no limit;
+    another one is charged ``cost`` units.
     """
 
     path: str
@@ -26,6 +30,7 @@ class RouteRules:
     body_bytes: int
     seconds: float | None
     exempt: bool
+    cost: int
 
 
 @dataclass(kw_only=True, slots=True)
@@ -42,6 +47,10 @@ class RequestContext:
     started: float = field(default_factory=time.perf_counter)
     close: bool = False
     """Whether the connection must end with this answer."""
+    levels: tuple[Level, ...] = ()
+    """What is left of the limit of its address."""
+    turn: Turn | None = None
+    """Its place among those that are worked on."""
     code: str | None = None
     """Code of the error that the answer tells, if it does."""
 

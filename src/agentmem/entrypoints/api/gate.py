@@ -85,7 +85,8 @@ class _Gate:
         request = JsonRequest(request.scope, request.receive)
         rules, context, admission = self.rules, context_of(request.scope), served_of(request).admission
         if rules.permission is PUBLIC:
-            context.headers.update(rate_headers(await admission.admit_stranger(context.address, rules.cost)))
+            admitted = await admission.admit_stranger(context.address, rules.cost, context.levels)
+            context.headers.update(rate_headers(admitted))
             return await self._handle(request)
         caller = (await self._admit(request)).caller
         status = 500
@@ -102,7 +103,10 @@ class _Gate:
     async def _admit(self, request: Request) -> Admitted:
         context = context_of(request.scope)
         presented = Presented(
-            authorization=request.headers.get("authorization"), address=context.address, request_id=context.request_id
+            authorization=request.headers.get("authorization"),
+            address=context.address,
+            request_id=context.request_id,
+            levels=context.levels,
         )
         admission = served_of(request).admission
         admitted = await admission.admit(presented, self.rules.cost)
@@ -111,6 +115,8 @@ class _Gate:
             admitted = replace(admitted, caller=caller)
         context.headers.update(rate_headers(admitted.admission))
         request.scope[_ADMITTED] = admitted
+        if context.turn is not None:
+            await context.turn.enter(str(admitted.caller.organization_id))
         return admitted
 
     async def _let_in(self, request: Request, caller: Caller) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from fastapi.routing import APIRoute
@@ -15,6 +16,7 @@ from agentmem.errors import ConfigurationError
 from agentmem.settings import Settings
 
 PERMISSION: Final = "x-agentmem-permission"
+COST: Final = "x-agentmem-cost"
 BODY: Final = "x-agentmem-body"
 SECONDS: Final = "x-agentmem-timeout"
 HEALTH: Final = "/health"
@@ -25,7 +27,12 @@ class RouteTable:
 
     def __init__(self, routes: Iterable[APIRoute], settings: Settings) -> None:
         self._unmatched = RouteRules(
-            path=UNMATCHED, allowed="", body_bytes=SMALL_BYTES, seconds=settings.request_timeout, exempt=False
+            path=UNMATCHED,
+            allowed="",
+            body_bytes=SMALL_BYTES,
+            seconds=settings.request_timeout,
+            exempt=False,
+            cost=1,
         )
         self._exact: dict[tuple[str, str], RouteRules] = {}
         self._patterns: list[tuple[re.Pattern[str], frozenset[str], RouteRules]] = []
@@ -41,7 +48,7 @@ class RouteTable:
                 self._patterns.append((route.path_regex, methods, rules))
             else:
                 self._exact.update({(method, route.path): rules for method in methods})
-                self._paths[route.path] = rules
+                self._paths[route.path] = _of_path(rules)
 
     def find(self, scope: Scope) -> RouteRules:
         """Give the rules of the route that takes a request; of a path alone, if it does not take the method."""
@@ -54,8 +61,13 @@ class RouteTable:
             if pattern.match(path):
                 if method in methods and near is None:
                     return rules
-                near = near or rules
+                near = near or _of_path(rules)
         return self._unmatched if near is None else near
+
+
+def _of_path(rules: RouteRules) -> RouteRules:
+    """Give what holds for a method that the path does not take: nothing is done for it."""
+    return replace(rules, cost=1)
 
 
 def _rules_of(route: APIRoute, allowed: str, settings: Settings) -> RouteRules:
@@ -69,4 +81,5 @@ def _rules_of(route: APIRoute, allowed: str, settings: Settings) -> RouteRules:
         body_bytes=BodyLimit(extra.get(BODY, BodyLimit.SMALL)).bytes(settings.max_body_bytes),
         seconds=None if seconds is None else float(seconds),
         exempt=route.path == HEALTH or route.path.startswith(f"{HEALTH}/"),
+        cost=int(extra.get(COST, 1)),
     )

@@ -9,73 +9,70 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from agentmem.entrypoints.api.context import context_of
+from agentmem.entrypoints.api.context import RouteRules, context_of
 from agentmem.entrypoints.api.problems import problem
+from agentmem.entrypoints.api.turns import RETRY_AFTER, Turn, Turns
 from agentmem.errors import AgentMemError, DeadlineExceeded, HeaderTooLarge, Overloaded
+from agentmem.pipelines.admission.quotas import network_of
+from agentmem.settings import Settings
 
 MOST_HEADER_BYTES: Final = 32 * 1024
-LONGEST_WAIT: Final = 5.0
-"""Seconds a request may wait for its turn; a client that waits longer would rather be told."""
-_RETRY_AFTER: Final = 1.0
-
-
-@dataclass(kw_only=True, slots=True)
-class Turns:
-    """Who is being worked on and who waits; made by the server, one for its life."""
-
-    free: asyncio.Semaphore
-    queued: int = 0
+_SHARES: Final = 4
+"""One organization has a quarter of what may take any time at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Overload:
     """Bounds the requests in flight, those that wait, and the time of each.
 
-    ``seconds_of`` gives the time that the request of a scope may take, ``None`` for any; ``exempt`` tells which
-    requests pass at once, whatever else is going on.
+    A request has a turn of its address at the ``door`` until it is known who is asking, and then one of its
+    organization, to be ``working`` or, on a route that may take any time, to be ``moving``: whoever moves a lot, or
+    reads slowly, takes no turn from those who ask. ``rules_of`` gives the rules of the route that a scope is for.
     """
 
     app: ASGIApp
-    turns: Turns
-    max_queued: int
-    seconds_of: Callable[[Scope], float | None]
-    exempt: Callable[[Scope], bool]
+    door: Turns
+    working: Turns
+    moving: Turns
+    rules_of: Callable[[Scope], RouteRules]
+
+    @classmethod
+    def of(cls, settings: Settings, app: ASGIApp, rules_of: Callable[[Scope], RouteRules]) -> Overload:
+        """Make the layer with the bounds that the settings name."""
+        share, queued = settings.max_in_flight_organization, settings.max_queued
+        return cls(
+            app=app,
+            door=Turns(most=settings.max_in_flight, share=share, most_queued=queued),
+            working=Turns(most=settings.max_in_flight, share=share, most_queued=queued),
+            moving=Turns(most=settings.max_streams, share=-(-settings.max_streams // _SHARES), most_queued=queued),
+            rules_of=rules_of,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
+        rules = self.rules_of(scope)
         if sum(len(name) + len(value) for name, value in scope["headers"]) > MOST_HEADER_BYTES:
-            await refuse(
-                HeaderTooLarge(f"The headers are longer than {MOST_HEADER_BYTES} bytes."), scope, receive, send
-            )
-        elif self.exempt(scope):
-            await self.app(scope, receive, send)
-        elif await self._has_turn():
-            try:
-                await self._within_time(scope, receive, send)
-            finally:
-                self.turns.free.release()
-        else:
-            error = Overloaded("The server has as many requests as it can take.", retry_after=_RETRY_AFTER)
+            error = HeaderTooLarge(f"The headers are longer than {MOST_HEADER_BYTES} bytes.")
             await refuse(error, scope, receive, send)
+        elif rules.exempt:
+            await self.app(scope, receive, send)
+        else:
+            await self._in_turn(rules, scope, receive, send)
 
-    async def _has_turn(self) -> bool:
-        """Wait for a turn; refused at once when too many wait already."""
-        turns = self.turns
-        if not turns.free.locked():
-            return await turns.free.acquire()
-        if turns.queued >= self.max_queued:
-            return False
-        turns.queued += 1
+    async def _in_turn(self, rules: RouteRules, scope: Scope, receive: Receive, send: Send) -> None:
+        context = context_of(scope)
+        turn = context.turn = Turn(door=self.door, inside=self.moving if rules.seconds is None else self.working)
         try:
-            async with asyncio.timeout(LONGEST_WAIT):
-                return await turns.free.acquire()
-        except TimeoutError:
-            return False
+            await turn.begin(network_of(context.address))
+        except Overloaded as error:
+            await refuse(error, scope, receive, send)
+            return
+        try:
+            await self._within_time(rules.seconds, scope, receive, send)
         finally:
-            turns.queued -= 1
+            turn.end()
 
-    async def _within_time(self, scope: Scope, receive: Receive, send: Send) -> None:
-        seconds = self.seconds_of(scope)
+    async def _within_time(self, seconds: float | None, scope: Scope, receive: Receive, send: Send) -> None:
         started = False
 
         async def sending(message: Message) -> None:
@@ -94,7 +91,7 @@ class Overload:
             error = DeadlineExceeded(
                 f"The request took longer than {seconds:g} seconds; whether it was done is not known.",
                 hint="Send it again with the same Idempotency-Key, or ask what is stored.",
-                retry_after=_RETRY_AFTER,
+                retry_after=RETRY_AFTER,
             )
             await refuse(error, scope, receive, send)
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import structlog
 import uvicorn
@@ -17,7 +17,7 @@ import uvicorn
 from agentmem.bootstrap import App, open_app
 from agentmem.entrypoints.api.application import create_api
 from agentmem.entrypoints.api.draining import Draining
-from agentmem.entrypoints.api.protocol import MOST_HEAD_BYTES, SkinnedProtocol
+from agentmem.entrypoints.api.protocol import HttpConfig
 from agentmem.entrypoints.api.serving import Served, watching
 from agentmem.errors import ConfigurationError
 from agentmem.foundation.telemetry.export import export_traces
@@ -28,7 +28,6 @@ from agentmem.pipelines.health.readiness import Readiness
 from agentmem.settings import Settings
 
 Result = TypeVar("Result")
-_BACKLOG: Final = 2048
 log = structlog.get_logger(__name__)
 
 
@@ -108,7 +107,10 @@ async def serve(settings: Settings, announce: Callable[[Announcement], None]) ->
             announce(Announcement(url=_url(listener), key=None if issued is None else issued.key))
 
         server = DrainingServer(
-            _configured(served), draining=draining, drain_seconds=settings.drain_seconds, listening=listening
+            HttpConfig(create_api(served), settings),
+            draining=draining,
+            drain_seconds=settings.drain_seconds,
+            listening=listening,
         )
         await server.serve(sockets=[listener])
 
@@ -122,24 +124,6 @@ def serving(app: App, metrics: Metrics, draining: Draining) -> Served:
         idempotency=app.requests,
         draining=draining,
         readiness=Readiness.over(app.database, app.models, app.state),
-    )
-
-
-def _configured(served: Served) -> uvicorn.Config:
-    settings = served.app.settings
-    return uvicorn.Config(
-        create_api(served),
-        http=SkinnedProtocol,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        backlog=_BACKLOG,
-        timeout_keep_alive=settings.keep_alive,
-        timeout_graceful_shutdown=settings.shutdown_seconds,
-        h11_max_incomplete_event_size=MOST_HEAD_BYTES,
     )
 
 

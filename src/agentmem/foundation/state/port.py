@@ -49,8 +49,9 @@ class Admission:
 class State(Protocol):
     """Counts, messages and cached values that the processes of one installation share.
 
-    A ``tag`` is the id of the organization that something belongs to, or :data:`PUBLIC`: what one tag holds, another
-    never sees. Every method raises :class:`StateUnavailable` when the state does not answer in time.
+    A ``tag`` is the id of the organization that something belongs to, the address that is counted, or :data:`PUBLIC`:
+    what one tag holds, another never sees. Every method raises :class:`StateUnavailable` when the state does not answer
+    in time.
     """
 
     async def take(self, tag: str, quotas: Sequence[Quota], cost: int) -> Admission:

@@ -24,12 +24,12 @@ from agentmem.foundation.encryption.index import IndexKeys
 from agentmem.foundation.encryption.secret import KEY_BYTES, SecretKey
 from agentmem.foundation.ledger.audit import Outcome, origin_of, write_audit_entry
 from agentmem.foundation.state import port
-from agentmem.foundation.state.port import PUBLIC, Quota, State
+from agentmem.foundation.state.port import PUBLIC, Level, Quota, State
 from agentmem.kit.clock import Clock, utc_now
 from agentmem.kit.ids import OrganizationId
 from agentmem.kit.networks import Address
 from agentmem.pipelines.admission.metering import Meter
-from agentmem.pipelines.admission.quotas import RateLimits, require_allowed, tightest
+from agentmem.pipelines.admission.quotas import RateLimits, network_of, require_allowed, tightest
 from agentmem.pipelines.admission.standing import Holder, holder_of, members_of
 from agentmem.schemas.access import Role
 
@@ -49,6 +49,8 @@ class Presented:
     authorization: str | None = field(repr=False)
     address: Address
     request_id: str
+    levels: tuple[Level, ...] = ()
+    """What its address was charged already."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,13 +124,13 @@ class Admission:
         admission = await self._charge(
             str(caller.organization_id),
             self._limits.of_request(
-                address=presented.address,
                 key_id=key.key_id,
                 organization_id=str(caller.organization_id),
                 key_limit=key.requests_per_minute,
                 organization_limit=caller.limits.requests_per_minute,
             ),
             cost,
+            presented.levels,
         )
         holder.require_active()
         return Admitted(
@@ -148,9 +150,16 @@ class Admission:
         holder.require_active()
         return replace(holder.caller, request_id=presented.request_id)
 
-    async def admit_stranger(self, address: Address, cost: int) -> port.Admission:
-        """Charge a request that needs no key as a failure of its address would be; raises :class:`RateLimited`."""
-        return await self._charge(PUBLIC, self._limits.of_failure(address), cost)
+    async def admit_address(self, address: Address, cost: int) -> port.Admission:
+        """Charge any request to its address, before it is known who asks; raises :class:`RateLimited`."""
+        return await self._charge(network_of(address), self._limits.of_address(address), cost)
+
+    async def admit_stranger(self, address: Address, cost: int, levels: tuple[Level, ...] = ()) -> port.Admission:
+        """Charge a request that needs no key as a failure of its address would be; raises :class:`RateLimited`.
+
+        ``levels`` is what the address was charged already.
+        """
+        return await self._charge(PUBLIC, self._limits.of_failure(address), cost, levels)
 
     async def note_refusal(self, caller: Caller, permission: Permission, route: str) -> None:
         """Write down in the organization's audit trail that a key was used for what it may not do.
@@ -223,8 +232,11 @@ class Admission:
             "The request carries no valid API key.", hint="Send one as `Authorization: Bearer amk_...`."
         )
 
-    async def _charge(self, tag: str, quotas: Sequence[Quota], cost: int) -> port.Admission:
-        admission = await self._state.take(tag, quotas, cost)
+    async def _charge(
+        self, tag: str, quotas: Sequence[Quota], cost: int, levels: tuple[Level, ...] = ()
+    ) -> port.Admission:
+        taken = await self._state.take(tag, quotas, cost)
+        admission = replace(taken, levels=(*levels, *taken.levels))
         if not admission.allowed:
             self._limited(tightest(admission).quota.name)
         return require_allowed(admission)

@@ -36,10 +36,13 @@ class RateLimits:
             failures=settings.rate_limit_failures,
         )
 
+    def of_address(self, address: Address) -> tuple[Quota, ...]:
+        """Give the quotas of any request of an address, whoever asks."""
+        return _limited(Quota(name="ip", subject=network_of(address), limit=self.ip))
+
     def of_request(
         self,
         *,
-        address: Address,
         key_id: str,
         organization_id: str,
         key_limit: int | None = None,
@@ -47,7 +50,6 @@ class RateLimits:
     ) -> tuple[Quota, ...]:
         """Give the quotas of an authenticated request; a key's or an organization's own limit replaces the general."""
         return _limited(
-            Quota(name="ip", subject=network_of(address), limit=self.ip),
             Quota(name="key", subject=key_id, limit=self.key if key_limit is None else key_limit),
             Quota(
                 name="organization",
