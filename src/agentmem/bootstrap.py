@@ -196,10 +196,11 @@ async def open_app(
 
 def _assemble(opened: _Opened) -> App:
     settings, database, models = opened.settings, opened.database, opened.models
-    memories = MemoryService(database=database)
+    kept = timedelta(hours=settings.idempotency_hours)
+    memories = MemoryService(database=database, kept=kept)
     ingestion = _ingestion(opened, memories)
     upkeep = Upkeep(
-        memories=MemoryUpkeep(database=database),
+        memories=MemoryUpkeep(database=database, kept=kept),
         graph=VectorGraph(database=database),
         models=models,
         ingestion=ingestion,
@@ -207,7 +208,7 @@ def _assemble(opened: _Opened) -> App:
     )
     members, audit = MemberService(database=database), AuditService(database=database)
     platform, issuing = _platform(opened, members, upkeep), _issuing(opened, members)
-    requests = IdempotentRequests(database=database, kept=timedelta(hours=settings.idempotency_hours))
+    requests = IdempotentRequests(database=database, kept=kept)
     steps = (upkeep.look_after, audit.seal, issuing.expire_unused, requests.sweep)
     return App(
         settings=settings,

@@ -38,6 +38,16 @@ async def test_finished_request_is_replayed(memory: AsyncMemory) -> None:
     assert again == Replay(answer=ANSWER, digest=DIGEST)
 
 
+async def test_sweep_forgets_the_keys_of_adds_with_the_answers(memory: AsyncMemory, owner: Owner) -> None:
+    await memory.add("told once", idempotency_key="one")
+    await at(memory).sweep(memory.app.caller)
+    kept = "SELECT count(*) FROM agentmem.idempotency_keys WHERE organization_id = %s"
+    organization = [memory.app.caller.organization_id]
+    assert owner.execute(kept, organization).fetchone() == (1,)
+    await at(memory, hours=25).sweep(memory.app.caller)
+    assert owner.execute(kept, organization).fetchone() == (0,)
+
+
 async def test_running_request_is_waited_for(memory: AsyncMemory) -> None:
     await begun(memory)
     with pytest.raises(RequestRunning) as caught:

@@ -87,9 +87,11 @@ def get_from(path: str, read: Callable[[bytes], Result], query: Query = ()) -> C
     return Call(method="GET", path=path, read=read, query=query, repeatable=True)
 
 
-def post_to(path: str, read: Callable[[bytes], Result], body: bytes | None, key: str | None = None) -> Call[Result]:
+def post_to(
+    path: str, read: Callable[[bytes], Result], body: bytes | None, key: str | None = None, *, patient: bool = False
+) -> Call[Result]:
     """Do something once: the idempotency key makes it safe to send again."""
-    return Call(method="POST", path=path, read=read, body=body, headers=keyed(key), repeatable=True)
+    return Call(method="POST", path=path, read=read, body=body, headers=keyed(key), repeatable=True, patient=patient)
 
 
 def change(
@@ -190,7 +192,7 @@ def import_(attributes: Values) -> Call[Imported]:
         path=path_of("memories", "import"),
         read=one(Imported),
         query=query_of(attributes),
-        headers={"Content-Type": "application/x-ndjson"},
+        headers={**keyed(), "Content-Type": "application/x-ndjson"},
         patient=True,
     )
 
@@ -259,4 +261,4 @@ def _ask(path: str, read: Callable[[bytes], Result], body: bytes) -> Call[Result
 
 def _maintain(what: str, read: Callable[[bytes], Result], values: Values) -> Call[Result]:
     """Do something that may take minutes; what was done before an interruption stays done."""
-    return Call(method="POST", path=path_of("maintenance", what), read=read, body=json_of(values), patient=True)
+    return post_to(path_of("maintenance", what), read, json_of(values), patient=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Final
 
 from agentmem.errors import Conflict, VersionConflict
@@ -49,9 +50,10 @@ class IdempotentRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryService:
-    """Operations on the memories of the caller's organization."""
+    """Operations on the memories of the caller's organization; an add's idempotency key is ``kept`` so long."""
 
     database: Database
+    kept: timedelta
 
     @operation(Permission.MEMORY_WRITE, audit="memory.added")
     async def add(
@@ -68,7 +70,12 @@ class MemoryService:
         if request is not None:
             key = request_key(tx.caller, request.key)
             earlier = await claim(
-                tx, operation="memory.added", key=key, request_digest=request.digest, result=list(ids)
+                tx,
+                operation="memory.added",
+                key=key,
+                request_digest=request.digest,
+                result=list(ids),
+                kept=self.kept,
             )
             if earlier is not None:
                 stored = await repository.fetch_current(tx, [MemoryId(item) for item in earlier])

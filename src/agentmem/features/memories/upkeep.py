@@ -22,7 +22,7 @@ from agentmem.features.memories.tables import index_entries, index_settings, mem
 from agentmem.foundation.authorization.caller import Permission
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.transaction import Transaction
-from agentmem.foundation.ledger.tables import idempotency_keys
+from agentmem.foundation.ledger.idempotency import forget
 from agentmem.kit.ids import Place
 from agentmem.operations import operation
 
@@ -30,7 +30,6 @@ LOOSE_ROWS: Final = 24
 """Small rows of one term and user from which on they are packed together."""
 
 PURGE_BATCH: Final = 500
-IDEMPOTENCY_HOURS: Final = 24
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,9 +42,13 @@ class Lacking:
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryUpkeep:
-    """Upkeep of the caller's memories; every operation does one bounded step and may be repeated."""
+    """Upkeep of the caller's memories; every operation does one bounded step and may be repeated.
+
+    An add's idempotency key is ``kept`` so long.
+    """
 
     database: Database
+    kept: timedelta
 
     @operation(Permission.MEMORY_READ, read_only=True)
     async def recorded_model(self, tx: Transaction) -> str | None:
@@ -144,12 +147,8 @@ class MemoryUpkeep:
 
     @operation(Permission.MEMORY_MAINTAIN)
     async def forget_idempotency_keys(self, tx: Transaction) -> int:
-        """Remove idempotency keys that are older than a day, and say how many."""
-        expired = tx.now - timedelta(hours=IDEMPOTENCY_HOURS)
-        removed = await tx.execute(
-            delete(idempotency_keys).where(tx.own(idempotency_keys), idempotency_keys.c.created_at <= expired)
-        )
-        return removed.rowcount
+        """Remove idempotency keys that were kept long enough, and say how many."""
+        return await forget(tx, self.kept)
 
 
 async def lock_texts(

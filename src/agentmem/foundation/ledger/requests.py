@@ -17,6 +17,7 @@ from agentmem.errors import IdempotencyConflict, OutcomeUnknown, RequestRunning
 from agentmem.foundation.authorization.caller import Caller
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.transaction import Transaction
+from agentmem.foundation.ledger.idempotency import forget
 from agentmem.foundation.ledger.tables import idempotent_requests
 from agentmem.kit.ids import uuid7_again
 
@@ -140,7 +141,7 @@ class IdempotentRequests:
             await tx.execute(update(_table).where(mine).values(lease_until=tx.now))
 
     async def sweep(self, caller: Caller) -> int:
-        """Forget the organization's answers that have been kept long enough, and say how many."""
+        """Forget the organization's answers that have been kept long enough, and say how many; and the keys of adds."""
         removed = 0
         while True:
             async with self.database.transaction(caller) as tx:
@@ -152,8 +153,11 @@ class IdempotentRequests:
                 rows = (await tx.execute(old)).all()
                 for row in rows:
                     await tx.execute(delete(_table).where(_named(tx, row.namespace, row.key)))
+                last = len(rows) < SWEPT_AT_ONCE
+                if last:
+                    await forget(tx, self.kept)
             removed += len(rows)
-            if len(rows) < SWEPT_AT_ONCE:
+            if last:
                 return removed
 
 

@@ -29,7 +29,8 @@ SIGNATURE: Final = "X-Signature"
 async def report_leak(request: Request, report: LeakReport) -> Response:
     """Report a whole API key that was found where it should not be: it is revoked, with all keys made with it.
 
-    The answer is the same whether the key was known or not. Where the server is set up with a public key for it, the
+    The answer is the same whether the key was known or not. Reporting a key again changes nothing, so that there is no
+    `Idempotency-Key`. Where the server is set up with a public key for it, the
     header `X-Signature` must hold the base64 of an ECDSA signature (P-256, SHA-256) of the body.
     """
     app = app_of(request)
