@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from agentmem import AsyncMemory
+from agentmem.schemas.organizations import OrganizationPatch
 from tests.support.served import api, client
 
 
@@ -42,6 +43,22 @@ async def test_revoked_key_is_refused(memory: AsyncMemory, owner_client: httpx.A
         revoked = await owner_client.delete(f"/v1/api-keys/{made['api_key']['id']}", params={"reason": "lost"})
         assert (revoked.status_code, revoked.json()["revoke_reason"]) == (200, "lost")
         assert (await other.get("/v1/me")).status_code == 401
+
+
+async def test_key_is_revoked_at_the_version_that_was_seen(
+    memory: AsyncMemory, owner_client: httpx.AsyncClient
+) -> None:
+    await memory.app.organizations.update(memory.app.caller, OrganizationPatch(require_if_match=True))
+    memory.app.admission.forget([])
+    made = (await owner_client.post("/v1/api-keys", json={"name": "one"})).json()
+    path = f"/v1/api-keys/{made['api_key']['id']}"
+    assert (await owner_client.delete(path)).status_code == 428
+    renamed = await owner_client.patch(path, json={"name": "two"}, headers={"If-Match": '"1"'})
+    lost = await owner_client.delete(path, headers={"If-Match": '"1"'})
+    assert (lost.status_code, lost.json()["code"]) == (412, "version_conflict")
+    async with client(memory.app, made["key"]) as other:
+        assert (await other.get("/v1/me")).status_code == 200
+    assert (await owner_client.delete(path, headers={"If-Match": renamed.headers["ETag"]})).status_code == 200
 
 
 async def test_rotated_key_works_beside_its_successor(memory: AsyncMemory, owner_client: httpx.AsyncClient) -> None:

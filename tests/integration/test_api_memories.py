@@ -114,6 +114,23 @@ async def test_organization_that_demands_if_match_gets_428_without_it(memory: As
         assert (await client.delete(f"/v1/memories/{memory_id}", headers={"If-Match": '"1"'})).status_code == 204
 
 
+@pytest.mark.parametrize("action, field", [("update", "changes"), ("delete", "memories")])
+async def test_organization_that_demands_if_match_gets_428_for_the_item_of_a_batch_without_a_version(
+    memory: AsyncMemory, action: str, field: str
+) -> None:
+    await memory.app.organizations.update(memory.app.caller, OrganizationPatch(require_if_match=True))
+    change = {"importance": 0.9} if action == "update" else {}
+    async with api(memory) as client:
+        versioned, bare = [await remember(client, text) for text in ("Ada likes tea", "Ada likes cake")]
+        items = [{"id": versioned, "if_version": 1, **change}, {"id": bare, **change}]
+        refused = await client.post(f"/v1/memories/batch/{action}", json={field: items})
+        assert (refused.status_code, refused.json()["code"]) == (428, "precondition_required")
+        assert [fault["field"] for fault in refused.json()["errors"]] == [f"body.{field}.1.if_version"]
+        assert len((await client.get(f"/v1/memories/{versioned}/history")).json()["items"]) == 1
+        items[1]["if_version"] = 1
+        assert (await client.post(f"/v1/memories/batch/{action}", json={field: items})).status_code == 200
+
+
 async def test_deleted_memory_has_a_history_and_can_be_restored(client: httpx.AsyncClient) -> None:
     memory_id = await remember(client, "Ada likes tea")
     assert (await client.delete(f"/v1/memories/{memory_id}")).status_code == 204

@@ -58,11 +58,11 @@ def rotate_key(key_id: str, overlap_seconds: int) -> Call[IssuedKey]:
     return post_to(path_of("api-keys", key_id, "rotate"), one(IssuedKey), body)
 
 
-def revoke_key(key_id: str, values: Values) -> Call[ApiKey]:
+def revoke_key(key_id: str, if_version: int | None, values: Values) -> Call[ApiKey]:
     """Revoke a key; doing it again changes nothing."""
     query = query_of(parse(Revocation, given(values)).model_dump(exclude_unset=True))
-    path = path_of("api-keys", key_id)
-    return Call(method="DELETE", path=path, read=one(ApiKey), query=query, repeatable=True)
+    path, headers = path_of("api-keys", key_id), expecting(if_version)
+    return Call(method="DELETE", path=path, read=one(ApiKey), query=query, headers=headers, repeatable=True)
 
 
 def key_usage(key_id: str, since: Day | None, until: Day | None) -> Call[list[UsageDay]]:
@@ -138,9 +138,7 @@ def export_audit() -> Call[None]:
 
 def verify_audit() -> Call[AuditVerification]:
     """Check the audit trail against its seals."""
-    return Call(
-        method="POST", path=path_of("audit", "verify"), read=one(AuditVerification), repeatable=True, patient=True
-    )
+    return post_to(path_of("audit", "verify"), one(AuditVerification), None, patient=True)
 
 
 def list_organizations(limit: int, cursor: str | None) -> Call[Page[Organization]]:

@@ -45,9 +45,18 @@ class AsyncKeys:
         """Make a key's successor; the old one stays good for the overlap, of up to 7 days."""
         return await self._connection.send(calls.rotate_key(key_id, overlap_seconds))
 
-    async def revoke(self, key_id: str, *, reason: str | None = None, descendants: bool | None = None) -> ApiKey:
+    async def revoke(
+        self,
+        key_id: str,
+        *,
+        if_version: int | None = None,
+        reason: str | None = None,
+        descendants: bool | None = None,
+    ) -> ApiKey:
         """Revoke a key everywhere within a second; with ``descendants`` the keys made by it too."""
-        return await self._connection.send(calls.revoke_key(key_id, {"reason": reason, "descendants": descendants}))
+        return await self._connection.send(
+            calls.revoke_key(key_id, if_version, {"reason": reason, "descendants": descendants})
+        )
 
     async def usage(self, key_id: str, *, since: Day | None = None, until: Day | None = None) -> Sequence[UsageDay]:
         """Read a key's requests by day and route."""

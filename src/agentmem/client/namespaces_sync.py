@@ -45,9 +45,18 @@ class Keys:
         """See :meth:`AsyncKeys.rotate`."""
         return self._connection.send(calls.rotate_key(key_id, overlap_seconds))
 
-    def revoke(self, key_id: str, *, reason: str | None = None, descendants: bool | None = None) -> ApiKey:
+    def revoke(
+        self,
+        key_id: str,
+        *,
+        if_version: int | None = None,
+        reason: str | None = None,
+        descendants: bool | None = None,
+    ) -> ApiKey:
         """See :meth:`AsyncKeys.revoke`."""
-        return self._connection.send(calls.revoke_key(key_id, {"reason": reason, "descendants": descendants}))
+        return self._connection.send(
+            calls.revoke_key(key_id, if_version, {"reason": reason, "descendants": descendants})
+        )
 
     def usage(self, key_id: str, *, since: Day | None = None, until: Day | None = None) -> Sequence[UsageDay]:
         """See :meth:`AsyncKeys.usage`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 
@@ -14,6 +15,8 @@ from agentmem.errors import Fault, MalformedRequest, PreconditionRequired
 ETAG: Final = re.compile(r'"([1-9][0-9]{0,8})"')
 ETAG_PATTERN: Final = '^"[1-9][0-9]{0,8}"$'
 """What ``If-Match`` may hold beside ``*``, which stands for any version."""
+
+_MOST_NAMED: Final = 10
 
 
 def etag(version: int) -> str:
@@ -45,6 +48,21 @@ def expected_version(request: Request, *, required: bool) -> int | None:
             faults=[Fault(field="header.If-Match", message=message)],
         )
     return int(match[1])
+
+
+def require_versions(field: str, given: Sequence[int | None]) -> None:
+    """Check that each item of a batch names the version it expects, as the organization asks for.
+
+    Raises :class:`PreconditionRequired` that names the items which do not.
+    """
+    message = "names no version, and the organization asks for one on every change"
+    faults = [Fault(field=f"body.{field}.{at}.if_version", message=message) for at, one in enumerate(given) if not one]
+    if faults:
+        raise PreconditionRequired(
+            f"{faults[0].field}: {message}.",
+            hint="Read the versions first, and send each as if_version.",
+            faults=faults[:_MOST_NAMED],
+        )
 
 
 def not_modified(request: Request, version: int) -> Response | None:

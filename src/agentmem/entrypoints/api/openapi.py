@@ -28,8 +28,9 @@ Memories for agents, over HTTP.
 
 Every request carries an API key: `Authorization: Bearer amk_...`. Bodies are JSON in UTF-8, times are RFC 3339 in UTC,
 ids are UUIDs. Lists come in pages: pass `next_cursor` on as `cursor`, or follow the header `Link`. A `POST` with an
-`Idempotency-Key` is done once, however often it is sent. What has a version answers with an `ETag`; send it as
-`If-Match` to change that version and no other. Errors are problems (RFC 9457) with a stable `code`.
+`Idempotency-Key` is done once, however often it is sent; the report of a leaked key needs none. What has a version
+answers with an `ETag`; send it as `If-Match` to change that version and no other. Errors are problems (RFC 9457) with a
+stable `code`.
 """
 TAGS: Final = {
     "search": "Finding memories.",
@@ -59,7 +60,7 @@ RESPONSES: Final = {
     "413": "The body or a content is too large.",
     "415": "The body is of another type than the route takes.",
     "422": "A field is at fault: `errors` names it.",
-    "428": "The organization demands `If-Match`.",
+    "428": "The organization demands the version that is changed: `If-Match`, or `if_version` of each item.",
     "429": "A rate limit is used up; `Retry-After` says when to try again.",
     "431": "The headers are too large.",
     "500": "The server failed.",
@@ -146,6 +147,8 @@ def _headers_of(method: str, operation: Json, *, keyed: bool) -> Iterator[Json]:
         yield _header("If-None-Match", "The ETag that is known: answers 304 while it holds.")
 
 
+_VERSIONED_ITEMS: Final = frozenset({"update_many", "delete_many"})
+"""Each item of these names the version it expects."""
 _TAGGED: Final = frozenset({"get", "organization", "get_member", "get_api_key", "get_organization"})
 
 
@@ -184,7 +187,7 @@ def _complete_answers(method: str, path: str, operation: Json, *, keyed: bool) -
         refusals.add("415")
     if method != "get":
         refusals |= {"409", "507"}
-    if operation.get("x-agentmem-if-match"):
+    if operation.get("x-agentmem-if-match") or operation["operationId"] in _VERSIONED_ITEMS:
         refusals |= {"412", "428"}
     if any(item["name"] == "If-None-Match" for item in operation.get("parameters", [])):
         refusals.add("304")
@@ -210,7 +213,7 @@ def _own_headers(method: str, operation: Json, status: str) -> Json:
         headers["Link"] = {"description": "The next page, where there is one.", "schema": {"type": "string"}}
     if status == "201" and operation["operationId"] != "add":
         headers["Location"] = {"description": "Where it can be read.", "schema": {"type": "string"}}
-    if method == "post":
+    if any(item["name"] == "Idempotency-Key" for item in operation.get("parameters", [])):
         headers["Idempotency-Replayed"] = {
             "description": "`true` when this is the answer of an earlier request.",
             "schema": {"type": "string", "enum": ["true"]},

@@ -115,14 +115,21 @@ class ApiKeyService:
 
     @operation(Permission.KEY_WRITE, audit="key.revoked")
     async def revoke(
-        self, tx: Transaction, key_id: str, reason: str, *, descendants: bool, ceiling: Ceiling | None
+        self,
+        tx: Transaction,
+        key_id: str,
+        reason: str,
+        if_version: int | None = None,
+        *,
+        descendants: bool,
+        ceiling: Ceiling | None,
     ) -> tuple[ApiKey, list[str]]:
         """Revoke a key, if asked with all that it can have made; give it, and name all that are revoked then.
 
-        What was revoked before stays as it is. Raises :class:`NotFound`, and :class:`PermissionDenied` for a key beyond
-        the ceiling; a leaked key has none, for the installation itself ends it.
+        What was revoked before stays as it is. Raises :class:`NotFound`, :class:`VersionConflict`, and
+        :class:`PermissionDenied` for a key beyond the ceiling; a leaked key has none, for the installation itself ends it.
         """
-        await repository.fetch_key(tx, key_id)
+        _require_version(await repository.fetch_key(tx, key_id, lock=True), if_version)
         if ceiling is not None:
             require_managed(await repository.fetch_chain(tx, key_id), ceiling)
         named = await repository.descendants(tx, key_id) if descendants else [key_id]

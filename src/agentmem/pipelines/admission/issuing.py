@@ -77,10 +77,14 @@ class Issuing:
         await self._tell([key_id])
         return issued
 
-    async def revoke(self, caller: Caller, key_id: str, reason: str, *, descendants: bool = False) -> ApiKey:
+    async def revoke(
+        self, caller: Caller, key_id: str, reason: str, if_version: int | None = None, *, descendants: bool = False
+    ) -> ApiKey:
         """End a key, if asked with all that were made with it; repeating it changes nothing."""
         ceiling = await self._ceiling(caller, await self._acting(caller, key_id), managing=True)
-        key, ended = await self.keys.revoke(caller, key_id, reason, descendants=descendants, ceiling=ceiling)
+        key, ended = await self.keys.revoke(
+            caller, key_id, reason, if_version, descendants=descendants, ceiling=ceiling
+        )
         await self._tell(ended)
         return key
 

@@ -58,10 +58,12 @@ async def update_api_key(request: Request, key_id: KeyNumber, patch: ApiKeyPatch
     return answer(key, version=key.version)
 
 
-@keys.delete("/api-keys/{key_id}", response_model=ApiKey, openapi_extra=access(Permission.KEY_WRITE))
+@keys.delete("/api-keys/{key_id}", response_model=ApiKey, openapi_extra=access(Permission.KEY_WRITE, if_match=True))
 async def revoke_api_key(request: Request, key_id: KeyNumber, query: Annotated[RevocationQuery, Query()]) -> Response:
     """Revoke an API key for good; `descendants` revokes the keys that were made with it too."""
-    key = await app_of(request).issuing.revoke(caller_of(request), key_id, query.reason, descendants=query.descendants)
+    key = await app_of(request).issuing.revoke(
+        caller_of(request), key_id, query.reason, if_version_of(request), descendants=query.descendants
+    )
     return answer(key, version=key.version)
 
 

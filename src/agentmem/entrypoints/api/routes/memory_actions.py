@@ -12,6 +12,7 @@ from starlette.responses import Response
 from agentmem.entrypoints.api.access import access
 from agentmem.entrypoints.api.answers import answer
 from agentmem.entrypoints.api.bodies import BodyLimit
+from agentmem.entrypoints.api.etags import require_versions
 from agentmem.entrypoints.api.gate import app_of, caller_of, if_version_of, router
 from agentmem.foundation.authorization.caller import Permission
 from agentmem.kit.ids import MemoryId
@@ -64,7 +65,10 @@ async def pin(request: Request, memory_id: UUID, pin: PinRequest) -> Response:
 )
 async def update_many(request: Request, batch: BatchUpdate) -> Response:
     """Change up to 1,000 memories: all of them or, if one cannot be changed, none."""
-    records = await app_of(request).batches.update(caller_of(request), batch.changes)
+    caller = caller_of(request)
+    if caller.require_if_match:
+        require_versions("changes", [change.if_version for change in batch.changes])
+    records = await app_of(request).batches.update(caller, batch.changes)
     return answer(Items(items=list(records)))
 
 
@@ -75,7 +79,10 @@ async def update_many(request: Request, batch: BatchUpdate) -> Response:
 )
 async def delete_many(request: Request, batch: BatchDelete) -> Response:
     """Delete up to 1,000 memories: all of them or, if one cannot be deleted, none."""
-    return answer(Deleted(deleted=await app_of(request).batches.delete(caller_of(request), batch.memories)))
+    caller = caller_of(request)
+    if caller.require_if_match:
+        require_versions("memories", [memory.if_version for memory in batch.memories])
+    return answer(Deleted(deleted=await app_of(request).batches.delete(caller, batch.memories)))
 
 
 @memory_actions.get(
