@@ -124,7 +124,7 @@ def test_line_of_an_import_that_is_no_json_is_named(agentmem: CommandLine) -> No
     failed = agentmem.run("import", "-", given='"fine"\n{"content": \n"fine"\n', status=1)
 
     assert failed.stdout == ""
-    assert failed.stderr.startswith("error: Line 2 is not JSON")
+    assert failed.stderr.startswith("error: Line 2: The line is not JSON")
     assert failed.stderr.endswith("(import_failed)\n")
     assert len(failed.stderr.splitlines()) == 1
 

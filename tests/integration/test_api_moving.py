@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -35,12 +36,12 @@ async def test_lines_are_put_together_whatever_the_chunks() -> None:
     whole = "first\n\nzweite Zeile: ä\nlast".encode()
     for size in range(1, len(whole) + 1):
         parts = [whole[start : start + size] for start in range(0, len(whole), size)]
-        assert [line async for line in lines_of(chunks(*parts))] == ["first", "", "zweite Zeile: ä", "last"]
+        assert [line async for line in lines_of(chunks(*parts), 100)] == ["first", "", "zweite Zeile: ä", "last"]
 
 
 async def test_line_that_is_not_utf8_is_named_by_its_number() -> None:
     with pytest.raises(ImportFailed, match="Line 2 is not UTF-8: byte 1"):
-        [line async for line in lines_of(chunks(b"good\nb\xff\n"))]
+        [line async for line in lines_of(chunks(b"good\nb\xff\n"), 100)]
 
 
 async def test_export_of_one_organization_is_imported_into_another_without_loss(
@@ -75,6 +76,28 @@ async def test_import_names_the_line_at_fault(client: httpx.AsyncClient) -> None
     answer = await client.post("/v1/memories/import", content=b'"good"\n{"content": 3}\n', headers=LINES)
     assert (answer.status_code, answer.json()["code"]) == (422, "import_failed")
     assert "Line 2" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "line, said",
+    [
+        ("[" * 33 + "]" * 33, "32 levels"),
+        (json.dumps({"content": "x", "metadata": {"a": [0] * 10_001}}), "10001 items"),
+        ('{"content": "x", "content": "y"}', "twice"),
+        ('{"content": NaN}', "NaN"),
+        (json.dumps("x" * 2000), "longer than 66"),
+    ],
+)
+async def test_line_is_held_to_what_a_body_is_held_to(store: Store, line: str, said: str) -> None:
+    ingestion = replace(store.app.ingestion, content_limit=64)
+    small = replace(store.app, transfer=replace(store.app.transfer, ingestion=ingestion))
+    memory = await store.organization(app=small)
+    filler = " " * 66_000 if "longer" in said else ""
+    async with api(memory) as client:
+        answer = await client.post("/v1/memories/import", content=f'"good"\n{line}{filler}\n', headers=LINES)
+    assert (answer.status_code, answer.json()["code"]) == (422, "import_failed")
+    assert answer.json()["detail"].startswith("Line 2")
+    assert said in answer.json()["detail"]
 
 
 async def test_import_of_another_media_type_is_refused(client: httpx.AsyncClient) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -11,11 +12,11 @@ import pytest
 
 from agentmem import AsyncMemory
 from agentmem.foundation.state.memory import MemoryState
-from agentmem.foundation.state.port import State
+from agentmem.foundation.state.port import Quota, State
 from agentmem.foundation.state.redis import RedisState
 from agentmem.pipelines.admission.quotas import RateLimits
 from tests.support.credentials import HandMovedClock, desk_of
-from tests.support.patience import PATIENCE
+from tests.support.patience import PATIENCE, eventually
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.served import client, key_of
 from tests.support.stores import Store
@@ -103,6 +104,63 @@ async def test_a_search_costs_more_than_a_look(memory: AsyncMemory) -> None:
 
     assert searched.status_code == 200
     assert searched.headers["RateLimit"].startswith('"key";r=97;')
+
+
+async def test_many_memories_cost_more_than_one_and_pass_after_the_wait_that_is_told(memory: AsyncMemory) -> None:
+    clock = HandMovedClock()
+    hundred = {"memories": [{"content": "tea"}] * 100}
+    async with limited(memory, limits(ip=1000, key=20), MemoryState(clock=clock)) as api:
+        one = await api.post("/v1/memories", json={"content": "tea"})
+        assert one.headers["RateLimit"] == '"key";r=18;t=6'
+        first = await api.post("/v1/memories", json=hundred)
+        assert (first.status_code, first.headers["RateLimit"]) == (201, '"key";r=7;t=39')
+        refused = await api.post("/v1/memories", json=hundred)
+        assert (refused.status_code, refused.headers["Retry-After"]) == (429, "18")
+        assert refused.headers["RateLimit-Policy"] == '"ip";q=1000;w=60, "key";q=20;w=60'
+        clock.seconds += 18
+        assert (await api.post("/v1/memories", json=hundred)).status_code == 201
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5])
+async def test_batch_that_costs_more_than_a_limit_takes_all_of_it(memory: AsyncMemory, limit: int) -> None:
+    state = MemoryState(clock=HandMovedClock())
+    async with limited(memory, limits(key=limit), state) as api:
+        added = await api.post("/v1/memories", json={"memories": [{"content": "tea"}] * 200})
+        assert added.status_code == 201
+        assert (await api.get(COUNTED)).status_code == 429
+
+
+@pytest.mark.parametrize("action, field", [("update", "changes"), ("delete", "memories")])
+async def test_batches_of_changes_are_charged_by_their_items(memory: AsyncMemory, action: str, field: str) -> None:
+    texts = [f"tea number {number}" for number in range(21)]
+    ids = [str(record.id) for record in (await memory.add(texts)).memories]
+    change = {"pinned": True} if action == "update" else {}
+    async with limited(memory, limits(key=100), MemoryState(clock=HandMovedClock())) as api:
+        body = {field: [{"id": memory_id, **change} for memory_id in ids]}
+        answer = await api.post(f"/v1/memories/batch/{action}", json=body)
+    assert answer.status_code == 200
+    assert answer.headers["RateLimit"].startswith('"key";r=93;')
+
+
+async def test_import_is_charged_as_it_goes_and_waits_for_its_limit(memory: AsyncMemory) -> None:
+    clock = HandMovedClock()
+    state = MemoryState(clock=clock)
+    desk = desk_of(memory.app, state=state, limits=limits(key=600))
+    app = replace(memory.app, admission=desk.admission, state=state)
+    lines = "\n".join(f'"tea number {number}"' for number in range(250)).encode()
+
+    async def has_to_wait() -> bool:
+        return desk.limited == ["key"]
+
+    async with client(app, await key_of(memory)) as api:
+        key_id = (await api.get(COUNTED)).json()["api_key_id"]
+        await state.take(str(app.caller.organization_id), [Quota(name="key", subject=key_id, limit=600)], 570)
+        headers = {"Content-Type": "application/x-ndjson"}
+        importing = asyncio.create_task(api.post("/v1/memories/import", content=lines, headers=headers))
+        await eventually(has_to_wait)
+        assert not importing.done()
+        clock.seconds += 60
+        assert (await importing).json() == {"imported": 250, "skipped": 0}
 
 
 async def test_health_is_not_counted(memory: AsyncMemory) -> None:

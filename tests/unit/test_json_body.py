@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
-from agentmem.entrypoints.api.json_body import DEEPEST, MOST_ITEMS, check_content_type, read_json
+from agentmem.entrypoints.api.json_body import check_content_type, read_body
 from agentmem.errors import InvalidInput, MalformedRequest, UnsupportedContent
+from agentmem.kit.sound_json import DEEPEST, MOST_ITEMS
 
 VALUES = st.recursive(
     st.none()
@@ -26,8 +27,8 @@ VALUES = st.recursive(
 
 @given(VALUES)
 def test_sound_json_is_read_as_it_is(value: JsonValue) -> None:
-    assert read_json(json.dumps(value).encode()) == value
-    assert read_json(json.dumps(value, ensure_ascii=False).encode()) == value
+    assert read_body(json.dumps(value).encode()) == value
+    assert read_body(json.dumps(value, ensure_ascii=False).encode()) == value
 
 
 @pytest.mark.parametrize(
@@ -49,22 +50,22 @@ def test_sound_json_is_read_as_it_is(value: JsonValue) -> None:
 )
 def test_what_is_no_sound_json_is_malformed(body: bytes, said: str) -> None:
     with pytest.raises(MalformedRequest, match=said) as refused:
-        read_json(body)
+        read_body(body)
     assert refused.value.status == 400
     assert [fault.field for fault in refused.value.faults] == ["body"]
 
 
 def test_deep_nesting_is_refused_with_its_place() -> None:
-    assert read_json(b'{"a":' + b"[" * (DEEPEST - 1) + b"]" * (DEEPEST - 1) + b"}")
+    assert read_body(b'{"a":' + b"[" * (DEEPEST - 1) + b"]" * (DEEPEST - 1) + b"}")
     with pytest.raises(MalformedRequest, match="32 levels") as refused:
-        read_json(b'{"a":' + b"[" * DEEPEST + b"]" * DEEPEST + b"}")
+        read_body(b'{"a":' + b"[" * DEEPEST + b"]" * DEEPEST + b"}")
     assert refused.value.faults[0].field.startswith("body.a.0.0")
 
 
 def test_long_arrays_are_refused_with_their_place() -> None:
-    assert read_json(json.dumps({"a": [0] * MOST_ITEMS}).encode())
+    assert read_body(json.dumps({"a": [0] * MOST_ITEMS}).encode())
     with pytest.raises(MalformedRequest, match="10001 items") as refused:
-        read_json(json.dumps({"a": {"b": [0] * (MOST_ITEMS + 1)}}).encode())
+        read_body(json.dumps({"a": {"b": [0] * (MOST_ITEMS + 1)}}).encode())
     assert refused.value.faults[0].field == "body.a.b"
 
 
@@ -74,15 +75,15 @@ def test_long_arrays_are_refused_with_their_place() -> None:
 )
 def test_lone_surrogates_are_refused_with_their_place(body: bytes, field: str) -> None:
     with pytest.raises(InvalidInput, match="lone surrogate") as refused:
-        read_json(body)
+        read_body(body)
     assert refused.value.faults[0].field == field
-    assert read_json(b'"\\ud83d\\ude00"') == "\N{GRINNING FACE}"
+    assert read_body(b'"\\ud83d\\ude00"') == "\N{GRINNING FACE}"
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     with suppress(MalformedRequest, InvalidInput):
-        read_json(body)
+        read_body(body)
 
 
 @pytest.mark.parametrize(

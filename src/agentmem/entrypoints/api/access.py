@@ -13,6 +13,8 @@ from agentmem.schemas.access import Permission
 
 ANY_KEY: Final = "any"
 """In place of a permission: every valid key may."""
+ITEMS_A_UNIT: Final = 10
+"""How many items of a request cost one unit, where items are charged."""
 PUBLIC: Final = None
 """In place of a permission: no key is asked for."""
 
@@ -51,6 +53,7 @@ def access(
     permission: Permission | str | None,
     *,
     cost: int = 1,
+    items: bool = False,
     body: BodyLimit = BodyLimit.SMALL,
     if_match: bool = False,
     resumable: bool = False,
@@ -59,15 +62,18 @@ def access(
 ) -> dict[str, JsonValue]:
     """Write what a route asks of its requests, as extensions of its operation in the OpenAPI document.
 
-    ``cost`` is what it takes of the rate limits, ``if_match`` whether it changes a version, ``resumable`` whether it is
-    safe to do again under the same idempotency key after it was cut off, ``secret`` whether its answer holds a key
-    that is shown once, ``untimed`` whether it may take longer than other requests.
+    ``cost`` is what it takes of the rate limits, ``items`` whether its items cost something besides, ``if_match``
+    whether it changes a version, ``resumable`` whether it is safe to do again under the same idempotency key after it
+    was cut off, ``secret`` whether its answer holds a key that is shown once, ``untimed`` whether it may take longer
+    than other requests.
     """
     extra: dict[str, JsonValue] = {
         "x-agentmem-permission": None if permission is None else str(permission),
         "x-agentmem-cost": cost,
         "x-agentmem-body": body.value,
     }
+    if items:
+        extra["x-agentmem-items-a-unit"] = ITEMS_A_UNIT
     flags = {"if-match": if_match, "resumable": resumable, "secret": secret}
     extra.update({f"x-agentmem-{name}": True for name, given in flags.items() if given})
     if untimed:

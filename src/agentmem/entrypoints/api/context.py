@@ -47,6 +47,8 @@ class RequestContext:
     started: float = field(default_factory=time.perf_counter)
     close: bool = False
     """Whether the connection must end with this answer."""
+    cost: int = 0
+    """Units that it was charged for its items, beside the cost of its route."""
     levels: tuple[Level, ...] = ()
     """What is left of the limit of its address."""
     turn: Turn | None = None

@@ -97,7 +97,7 @@ class _Gate:
             status = error.status
             raise
         finally:
-            admission.meter.count(caller, context.route, status, rules.cost)
+            admission.meter.count(caller, context.route, status, rules.cost + context.cost)
         return response
 
     async def _admit(self, request: Request) -> Admitted:

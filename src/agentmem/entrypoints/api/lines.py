@@ -10,7 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 from agentmem.entrypoints.api.json_body import check_encoding
 from agentmem.errors import ImportFailed, UnsupportedContent
-from agentmem.pipelines.ingestion.transfer import LONGEST_LINE
+from agentmem.pipelines.ingestion.transfer import HINT
 
 MEDIA_TYPE: Final = "application/x-ndjson"
 CHUNK: Final = 64 * 1024
@@ -24,10 +24,10 @@ def check_lines(request: Request) -> None:
         raise UnsupportedContent(f"The body's Content-Type is not {MEDIA_TYPE}.", hint="Send one JSON value a line.")
 
 
-async def lines_of(stream: AsyncIterator[bytes]) -> AsyncIterator[str]:
+async def lines_of(stream: AsyncIterator[bytes], longest: int) -> AsyncIterator[str]:
     """Cut a stream of bytes into lines of text; raises :class:`ImportFailed` that names the line at fault.
 
-    A line that is longer than :data:`LONGEST_LINE` is refused while it arrives.
+    A line of more than ``longest`` bytes is refused while it arrives.
     """
     number, parts, size = 1, list[bytes](), 0
     async for chunk in stream:
@@ -37,8 +37,8 @@ async def lines_of(stream: AsyncIterator[bytes]) -> AsyncIterator[str]:
             number, parts, size = number + 1, [], 0
         parts.append(rest)
         size += len(rest)
-        if size > LONGEST_LINE:
-            raise _failed(number, f"is longer than {LONGEST_LINE} bytes")
+        if size > longest:
+            raise _failed(number, f"is longer than {longest} bytes")
     if size:
         yield _decoded(number, b"".join(parts))
 
@@ -80,6 +80,4 @@ def _decoded(number: int, line: bytes) -> str:
 
 
 def _failed(number: int, reason: str) -> ImportFailed:
-    return ImportFailed(
-        f"Line {number} {reason}.", hint="The batches before it are stored: mend the line and import again."
-    )
+    return ImportFailed(f"Line {number} {reason}.", hint=HINT)

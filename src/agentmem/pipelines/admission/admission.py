@@ -29,7 +29,7 @@ from agentmem.kit.clock import Clock, utc_now
 from agentmem.kit.ids import OrganizationId
 from agentmem.kit.networks import Address
 from agentmem.pipelines.admission.metering import Meter
-from agentmem.pipelines.admission.quotas import RateLimits, network_of, require_allowed, tightest
+from agentmem.pipelines.admission.quotas import RateLimits, again, beyond, network_of, require_allowed, tightest
 from agentmem.pipelines.admission.standing import Holder, holder_of, members_of
 from agentmem.schemas.access import Role
 
@@ -59,6 +59,8 @@ class Admitted:
 
     caller: Caller
     admission: port.Admission
+    quotas: tuple[Quota, ...]
+    cost: int
     member_id: UUID
     role: Role
     expires_at: datetime
@@ -121,21 +123,19 @@ class Admission:
         """
         holder = await self._authenticate(presented)
         key, caller = holder.key, holder.caller
-        admission = await self._charge(
-            str(caller.organization_id),
-            self._limits.of_request(
-                key_id=key.key_id,
-                organization_id=str(caller.organization_id),
-                key_limit=key.requests_per_minute,
-                organization_limit=caller.limits.requests_per_minute,
-            ),
-            cost,
-            presented.levels,
+        quotas = self._limits.of_request(
+            key_id=key.key_id,
+            organization_id=str(caller.organization_id),
+            key_limit=key.requests_per_minute,
+            organization_limit=caller.limits.requests_per_minute,
         )
+        admission = await self._charge(str(caller.organization_id), quotas, cost, presented.levels)
         holder.require_active()
         return Admitted(
             caller=replace(caller, request_id=presented.request_id),
             admission=admission,
+            quotas=quotas,
+            cost=cost,
             member_id=key.member_id,
             role=holder.role,
             expires_at=key.expires_at,
@@ -160,6 +160,29 @@ class Admission:
         ``levels`` is what the address was charged already.
         """
         return await self._charge(PUBLIC, self._limits.of_failure(address), cost, levels)
+
+    async def charge_more(self, admitted: Admitted, units: int) -> port.Admission:
+        """Charge an admitted request for what it turned out to be, to its key and organization.
+
+        Raises :class:`RateLimited` that says after how long the whole request passes.
+        """
+        more = beyond(admitted.quotas, admitted.cost, units)
+        if not more:
+            return admitted.admission
+        taken = again(
+            await self._state.take(str(admitted.caller.organization_id), admitted.quotas, more), admitted.cost
+        )
+        of_address = [level for level in admitted.admission.levels if level.quota not in admitted.quotas]
+        return self._allowed(replace(taken, levels=(*of_address, *taken.levels)))
+
+    async def pace(self, admitted: Admitted, units: int) -> None:
+        """Charge an admitted request for its next part; wait while its key or organization has used its limit up."""
+        tag, told = str(admitted.caller.organization_id), False
+        while not (taken := await self._state.take(tag, admitted.quotas, units)).allowed:
+            if not told:
+                self._limited(tightest(taken).quota.name)
+                told = True
+            await asyncio.sleep(max(level.retry_after for level in taken.levels))
 
     async def note_refusal(self, caller: Caller, permission: Permission, route: str) -> None:
         """Write down in the organization's audit trail that a key was used for what it may not do.
@@ -236,7 +259,9 @@ class Admission:
         self, tag: str, quotas: Sequence[Quota], cost: int, levels: tuple[Level, ...] = ()
     ) -> port.Admission:
         taken = await self._state.take(tag, quotas, cost)
-        admission = replace(taken, levels=(*levels, *taken.levels))
+        return self._allowed(replace(taken, levels=(*levels, *taken.levels)))
+
+    def _allowed(self, admission: port.Admission) -> port.Admission:
         if not admission.allowed:
             self._limited(tightest(admission).quota.name)
         return require_allowed(admission)

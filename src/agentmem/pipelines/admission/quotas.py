@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Network
 from math import ceil
 from typing import Final, Self
@@ -81,6 +81,24 @@ def require_allowed(admission: Admission) -> Admission:
         hint=f"Retry after {retry_after(admission)} seconds.",
         retry_after=retry_after(admission),
         headers=rate_headers(admission),
+    )
+
+
+def beyond(quotas: Sequence[Quota], cost: int, units: int) -> int:
+    """Give what a request may be charged beside its cost: with it, no more than a limit has in all."""
+    return max(0, min((units, *(quota.limit - cost for quota in quotas))))
+
+
+def again(admission: Admission, cost: int) -> Admission:
+    """Let the wait of a request that was refused after it was charged be long enough to be charged anew."""
+    return replace(
+        admission,
+        levels=tuple(
+            replace(level, retry_after=level.retry_after + cost * level.quota.window / level.quota.limit)
+            if level.retry_after
+            else level
+            for level in admission.levels
+        ),
     )
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import MAXYEAR
 from itertools import islice
 from typing import Final
 
-from agentmem.errors import ContentTooLarge, ImportFailed, InvalidInput
+from agentmem.errors import AgentMemError, ContentTooLarge, ImportFailed, InvalidInput
 from agentmem.features.memories.model import texts_of
 from agentmem.features.memories.transfer import MemoryTransfer
 from agentmem.foundation.authorization.caller import Caller
+from agentmem.kit.sound_json import read_json
 from agentmem.pipelines.ingestion.drafts import DraftReader
 from agentmem.pipelines.ingestion.pipeline import Draft, Ingestion, batches
 from agentmem.schemas.base import check_json, parse
@@ -20,8 +21,11 @@ from agentmem.schemas.items import Attributes
 from agentmem.schemas.memories import ExportedMemory, Imported, MemoryRecord, NewMemory, OnDuplicate, Origin, Scope
 
 Progress = Callable[[int], None]
-LONGEST_LINE: Final = 64 * 1024 * 1024
-_HINT: Final = "The batches before it are stored: mend the line and import again."
+HINT: Final = "The batches before it are stored: mend the line and import again."
+_ROOM: Final = 16
+"""Contents of the longest sort that a line has room for: an exported memory has all its versions."""
+_FRAME: Final = 64 * 1024
+_READ_IN_A_THREAD: Final = 256 * 1024
 
 EXPORTED_TOGETHER: Final = 32
 """Memories of an export that are read together; each may be a megabyte, and have many versions."""
@@ -33,6 +37,11 @@ class Transfer:
 
     stored: MemoryTransfer
     ingestion: Ingestion
+
+    @property
+    def longest_line(self) -> int:
+        """How long a line of an import may be."""
+        return _ROOM * self.ingestion.content_limit + _FRAME
 
     async def export_lines(self, caller: Caller, scope: Scope) -> AsyncIterator[str]:
         """Write the scope's memories in the order of their places, each read as it is when its batch is read."""
@@ -79,36 +88,27 @@ class Transfer:
             caller, [(memory, list(islice(prepared, len(some)))) for memory, some in zip(wanted, texts, strict=True)]
         )
 
-
-def _texts(exported: ExportedMemory) -> list[Draft]:
-    """Make drafts of all that a memory has said, oldest first: what its index needs."""
-    texts = texts_of(version.memory for version in exported.versions)
-    return [_draft(versions[-1], exported.thread) for versions in texts]
-
     async def _parsed(self, lines: AsyncIterator[str], reader: DraftReader) -> AsyncIterator[Draft | ExportedMemory]:
         number = 0
         async for line in lines:
             number += 1
             if not isinstance(line, str):
-                raise ImportFailed(f"Line {number} is not text but {type(line).__name__}.", hint=_HINT)
-            if line.strip():
+                raise ImportFailed(f"Line {number} is not text but {type(line).__name__}.", hint=HINT)
+            if len(line) > self.longest_line:
+                raise ImportFailed(f"Line {number} is longer than {self.longest_line} characters.", hint=HINT)
+            if len(line) >= _READ_IN_A_THREAD:  # a long line must not hold up the requests beside it
+                yield await asyncio.to_thread(self._parse_line, number, line, reader)
+            elif line.strip():
                 yield self._parse_line(number, line, reader)
 
     def _parse_line(self, number: int, line: str, reader: DraftReader) -> Draft | ExportedMemory:
-        if len(line) > LONGEST_LINE:
-            raise ImportFailed(f"Line {number} is longer than {LONGEST_LINE} characters.", hint=_HINT)
         try:
-            value = json.loads(line, parse_constant=_refuse_constant)
-        except (ValueError, RecursionError) as error:
-            reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-            raise ImportFailed(f"Line {number} is not JSON: {reason}.", hint=_HINT) from None
-        try:
-            return self._checked(_read_value(value, reader))
+            return self._checked(_read_value(read_json(line, "line"), reader))
         except ContentTooLarge as error:
-            raise ContentTooLarge(f"Line {number}: {error.message}", hint=_HINT) from None
-        except (InvalidInput, ValueError) as error:
-            reason = error.message if isinstance(error, InvalidInput) else str(error)
-            raise ImportFailed(f"Line {number}: {reason}", hint=_HINT) from None
+            raise ContentTooLarge(f"Line {number}: {error.message}", hint=HINT) from None
+        except (AgentMemError, ValueError) as error:
+            reason = error.message if isinstance(error, AgentMemError) else str(error)
+            raise ImportFailed(f"Line {number}: {reason}", hint=HINT) from None
 
     def _checked(self, item: Draft | ExportedMemory) -> Draft | ExportedMemory:
         if isinstance(item, Draft):
@@ -120,6 +120,12 @@ def _texts(exported: ExportedMemory) -> list[Draft]:
         return item
 
 
+def _texts(exported: ExportedMemory) -> list[Draft]:
+    """Make drafts of all that a memory has said, oldest first: what its index needs."""
+    texts = texts_of(version.memory for version in exported.versions)
+    return [_draft(versions[-1], exported.thread) for versions in texts]
+
+
 def _read_value(value: object, reader: DraftReader) -> Draft | ExportedMemory:
     if isinstance(value, dict) and "versions" in value:
         check_json(value)
@@ -127,10 +133,6 @@ def _read_value(value: object, reader: DraftReader) -> Draft | ExportedMemory:
     if not isinstance(value, dict | str):
         raise InvalidInput("it is neither an object nor a string.")
     return reader.read(value)
-
-
-def _refuse_constant(name: str) -> object:
-    raise ValueError(f"{name} is not a number of JSON")
 
 
 def _sound(exported: ExportedMemory) -> ExportedMemory:

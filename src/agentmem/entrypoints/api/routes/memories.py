@@ -13,6 +13,7 @@ from starlette.responses import Response
 from agentmem.entrypoints.api.access import access
 from agentmem.entrypoints.api.answers import answer, nothing
 from agentmem.entrypoints.api.bodies import BodyLimit
+from agentmem.entrypoints.api.charging import charge_items
 from agentmem.entrypoints.api.etags import not_modified
 from agentmem.entrypoints.api.gate import app_of, caller_of, if_version_of, router
 from agentmem.entrypoints.api.idempotency import key_of
@@ -33,7 +34,7 @@ memories = router("memories")
     "/memories",
     response_model=Added,
     status_code=HTTPStatus.CREATED,
-    openapi_extra=access(Permission.MEMORY_WRITE, cost=2, body=BodyLimit.LARGE, resumable=True),
+    openapi_extra=access(Permission.MEMORY_WRITE, cost=2, items=True, body=BodyLimit.LARGE, resumable=True),
 )
 async def add(request: Request, new: AddRequest) -> Response:
     """Remember a text, the messages of a conversation, or whole memories: all of it or, if it fails, nothing.
@@ -41,7 +42,9 @@ async def add(request: Request, new: AddRequest) -> Response:
     Messages of one call, or with one `run_id`, are neighbours of a conversation. A text that its scope holds already is
     not stored again, unless `on_duplicate` is `keep`.
     """
-    drafts = drafts_of_call(items_of(new), attributes_of(new), new.on_duplicate)
+    items = items_of(new)
+    await charge_items(request, len(items) if isinstance(items, list) else 1)
+    drafts = drafts_of_call(items, attributes_of(new), new.on_duplicate)
     return answer(await app_of(request).ingestion.add(caller_of(request), drafts, key_of(request)), HTTPStatus.CREATED)
 
 

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from agentmem.entrypoints.api.access import access
 from agentmem.entrypoints.api.answers import answer
 from agentmem.entrypoints.api.bodies import BodyLimit
+from agentmem.entrypoints.api.charging import charge_items
 from agentmem.entrypoints.api.etags import require_versions
 from agentmem.entrypoints.api.gate import app_of, caller_of, if_version_of, router
 from agentmem.foundation.authorization.caller import Permission
@@ -61,13 +62,14 @@ async def pin(request: Request, memory_id: UUID, pin: PinRequest) -> Response:
 @memory_actions.post(
     "/memories/batch/update",
     response_model=Items[MemoryRecord],
-    openapi_extra=access(Permission.MEMORY_WRITE, cost=5, body=BodyLimit.LARGE),
+    openapi_extra=access(Permission.MEMORY_WRITE, cost=5, items=True, body=BodyLimit.LARGE),
 )
 async def update_many(request: Request, batch: BatchUpdate) -> Response:
     """Change up to 1,000 memories: all of them or, if one cannot be changed, none."""
     caller = caller_of(request)
     if caller.require_if_match:
         require_versions("changes", [change.if_version for change in batch.changes])
+    await charge_items(request, len(batch.changes))
     records = await app_of(request).batches.update(caller, batch.changes)
     return answer(Items(items=list(records)))
 
@@ -75,13 +77,14 @@ async def update_many(request: Request, batch: BatchUpdate) -> Response:
 @memory_actions.post(
     "/memories/batch/delete",
     response_model=Deleted,
-    openapi_extra=access(Permission.MEMORY_DELETE, cost=5, body=BodyLimit.NORMAL),
+    openapi_extra=access(Permission.MEMORY_DELETE, cost=5, items=True, body=BodyLimit.NORMAL),
 )
 async def delete_many(request: Request, batch: BatchDelete) -> Response:
     """Delete up to 1,000 memories: all of them or, if one cannot be deleted, none."""
     caller = caller_of(request)
     if caller.require_if_match:
         require_versions("memories", [memory.if_version for memory in batch.memories])
+    await charge_items(request, len(batch.memories))
     return answer(Deleted(deleted=await app_of(request).batches.delete(caller, batch.memories)))
 
 

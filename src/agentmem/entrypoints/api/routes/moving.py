@@ -11,6 +11,7 @@ from starlette.responses import Response
 from agentmem.entrypoints.api.access import access
 from agentmem.entrypoints.api.answers import answer
 from agentmem.entrypoints.api.bodies import BodyLimit
+from agentmem.entrypoints.api.charging import charged
 from agentmem.entrypoints.api.gate import app_of, caller_of, router
 from agentmem.entrypoints.api.lines import check_lines, lines_of, streamed
 from agentmem.foundation.authorization.caller import Permission
@@ -24,7 +25,7 @@ moving = router("moving")
     "/memories/import",
     name="import_",
     response_model=Imported,
-    openapi_extra=access(Permission.MEMORY_WRITE, cost=20, body=BodyLimit.UNBOUNDED, untimed=True),
+    openapi_extra=access(Permission.MEMORY_WRITE, cost=20, items=True, body=BodyLimit.UNBOUNDED, untimed=True),
 )
 async def import_memories(request: Request, query: Annotated[ImportQuery, Query()]) -> Response:
     """Store what an export wrote, or memories and messages, one JSON value a line; read and stored as it arrives.
@@ -33,8 +34,9 @@ async def import_memories(request: Request, query: Annotated[ImportQuery, Query(
     the line and import again.
     """
     check_lines(request)
-    lines = lines_of(request.stream())
-    return answer(await app_of(request).transfer.import_lines(caller_of(request), lines, query.attributes))
+    transfer = app_of(request).transfer
+    lines = charged(request, lines_of(request.stream(), transfer.longest_line))
+    return answer(await transfer.import_lines(caller_of(request), lines, query.attributes))
 
 
 @moving.get("/memories/export", openapi_extra=access(Permission.MEMORY_READ, cost=20, untimed=True))
