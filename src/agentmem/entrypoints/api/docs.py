@@ -25,20 +25,29 @@ _COMPRESSED: Final = ("swagger-ui.css", "swagger-ui-bundle.js")
 _PLAIN: Final = ("start.js", "errors.css")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class File:
+    """A file of the pages, in both forms: unpacking it for each who asks would be work that a stranger gives us."""
+
+    plain: bytes
+    packed: bytes
+
+
 @dataclass(frozen=True, kw_only=True)
 class Docs:
-    """The pages and their files, read once; ``files`` are compressed."""
+    """The pages and their files, read once."""
 
     page: str
     errors: str
-    files: dict[str, bytes]
+    files: dict[str, File]
 
     @classmethod
     def read(cls) -> Docs:
         """Read the files that come with the package."""
         folder = resources.files("agentmem.entrypoints.api") / "assets"
-        files = {name: (folder / f"{name}.gz").read_bytes() for name in _COMPRESSED}
-        files |= {name: gzip.compress((folder / name).read_bytes(), mtime=0) for name in _PLAIN}
+        packed = {name: (folder / f"{name}.gz").read_bytes() for name in _COMPRESSED}
+        packed |= {name: gzip.compress((folder / name).read_bytes(), mtime=0) for name in _PLAIN}
+        files = {name: File(plain=gzip.decompress(content), packed=content) for name, content in packed.items()}
         return cls(page=(folder / "docs.html").read_text("utf-8"), errors=_errors_page(), files=files)
 
     def router(self) -> APIRouter:
@@ -62,14 +71,14 @@ class Docs:
 
     async def give_file(self, name: str, request: Request) -> Response:
         """Give a file of the pages."""
-        content = self.files.get(name)
-        if content is None:
+        file = self.files.get(name)
+        if file is None:
             raise RouteNotFound("The server has no such path.")
         headers = {"Cache-Control": "public, max-age=3600", "Vary": "Accept-Encoding"}
+        content = file.plain
         if "gzip" in request.headers.get("accept-encoding", ""):
             headers["Content-Encoding"] = "gzip"
-        else:
-            content = gzip.decompress(content)
+            content = file.packed
         return Response(content, headers=headers, media_type=_TYPES[name.rsplit(".", 1)[-1]])
 
 
