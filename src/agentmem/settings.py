@@ -82,9 +82,14 @@ class Settings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", min_length=1, description="Address the server listens on.")
     port: int = Field(default=8080, ge=0, le=65535, description="Port the server listens on; 0 for any free one.")
-    public_url: str | None = Field(default=None, description="URL under which clients reach the server.")
+    public_url: str | None = Field(
+        default=None, description="URL under which clients reach the server, with its path if it has one: for links."
+    )
     metrics_port: int | None = Field(
         default=None, ge=0, le=65535, description="Port of its own for `/metrics`, without a key; off if not set."
+    )
+    metrics_host: str = Field(
+        default="127.0.0.1", min_length=1, description="Address that port listens on; whoever reaches it may read."
     )
     redis_url: SecretStr | None = Field(
         default=None, description="Redis that several servers on one database share; one server needs none."

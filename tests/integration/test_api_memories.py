@@ -72,6 +72,18 @@ async def test_list_comes_in_pages_that_the_link_header_leads_through(client: ht
     assert len(seen) == 5
 
 
+async def test_link_leads_to_where_clients_reach_the_server(memory: AsyncMemory) -> None:
+    async with api(memory, public_url="https://memory.example/api/") as client:
+        for text in ("one", "two"):
+            await remember(client, text)
+        page = await client.get("/v1/memories?limit=1")
+        document = (await client.get("/openapi.json")).json()
+        made = await client.post("/v1/members", json={"name": "bot"})
+    assert page.links["next"]["url"].startswith("https://memory.example/api/v1/memories?limit=1&cursor=")
+    assert made.headers["Location"] == f"https://memory.example/api/v1/members/{made.json()['id']}"
+    assert document["servers"] == [{"url": "https://memory.example/api"}]
+
+
 async def test_list_is_narrowed_by_filters_in_the_url_and_in_a_body(client: httpx.AsyncClient) -> None:
     await remember(client, "casual", kind="episodic")
     kept = await remember(client, "important", kind="core")

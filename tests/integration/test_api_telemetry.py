@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import io
 import json
+import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import redirect_stderr
 from uuid import uuid4
@@ -18,7 +21,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from agentmem import AsyncMemory
 from agentmem.bootstrap import open_app
 from agentmem.entrypoints.api.serving import watching
-from agentmem.foundation.telemetry.logs import set_up_logs
+from agentmem.foundation.telemetry.logs import forward_library_logs, set_up_logs
 from agentmem.foundation.telemetry.metrics import Metrics
 from agentmem.schemas.access import Role
 from agentmem.schemas.memories import Scope
@@ -135,6 +138,33 @@ async def test_fault_is_logged_by_its_kind_and_place_without_its_message(log_lin
     assert failed["route"] == "/fail"
     assert any("toys.py" in str(place) for place in failed["at"])  # type: ignore[attr-defined]
     assert SECRET not in log_lines.getvalue()
+
+
+async def test_libraries_log_no_message_of_an_exception(log_lines: io.StringIO) -> None:
+    forward_library_logs("debug")
+    vendor = logging.getLogger("vendor")
+    try:
+        vendor.error("The call failed: %s", ValueError(CANARY))
+        vendor.debug(f"sent {CANARY}")  # as libraries do
+        try:
+            int(CANARY)
+        except ValueError:
+            vendor.exception("It failed.")
+
+        async def fails() -> None:
+            raise ValueError(CANARY)
+
+        task = asyncio.create_task(fails())
+        await asyncio.sleep(0)
+        del task
+        gc.collect()
+    finally:
+        logging.basicConfig(level=logging.WARNING, force=True)
+    said = [(line["event"], line.get("error")) for line in parsed(log_lines)]
+    assert ("The call failed: %s", None) in said
+    assert ("It failed.", "ValueError") in said
+    assert ("Task exception was never retrieved", "ValueError") in said
+    assert CANARY not in log_lines.getvalue()
 
 
 async def test_keys_in_log_lines_are_starred(log_lines: io.StringIO) -> None:

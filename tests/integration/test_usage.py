@@ -13,9 +13,11 @@ from agentmem.features.identity.usage import KeyUsage
 from agentmem.foundation.authorization.caller import Caller
 from agentmem.kit.clock import utc_now
 from agentmem.pipelines.admission.metering import Meter
+from agentmem.schemas.access import Role
 from agentmem.schemas.keys import IssuedKey
 from agentmem.schemas.usage import UsageDay
 from tests.support.credentials import Desk, desk_of, moved
+from tests.support.served import api
 from tests.support.stores import Owner, Store
 
 
@@ -56,6 +58,21 @@ async def test_requests_are_counted_by_key_route_and_class_of_status(memory: Asy
     assert sum(day.requests for day in await days_of(memory)) == 8
 
 
+async def test_organization_sees_its_keys_counted_together_and_a_year_at_most(memory: AsyncMemory, desk: Desk) -> None:
+    keys = [await desk.make(memory.app.caller) for _ in range(2)]
+    for key in keys:
+        desk.admission.meter.count(await caller_of(desk, key), "/v1/me", 200, 1)
+    await desk.admission.meter.flush()
+    async with api(memory, role=Role.VIEWER) as viewer:
+        report = await viewer.get("/v1/usage")
+        refused = await viewer.get("/v1/usage", params={"since": "0001-01-01"})
+        year = await viewer.get("/v1/usage", params={"since": "2024-01-01", "until": "2024-12-31"})
+    assert [(day["route"], day["requests"]) for day in report.json()["days"]] == [("/v1/me", 2)]
+    assert not any(key.api_key.id in report.text for key in keys)
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "query.since")
+    assert year.status_code == 200
+
+
 async def test_counts_of_many_servers_and_rounds_add_up(memory: AsyncMemory, desk: Desk) -> None:
     keys = [await desk.make(memory.app.caller) for _ in range(3)]
     servers = [desk_of(memory.app) for _ in range(4)]
@@ -68,7 +85,7 @@ async def test_counts_of_many_servers_and_rounds_add_up(memory: AsyncMemory, des
     servers[0].admission.meter.count(await caller_of(servers[0], keys[0]), "/v1/me", 200, 1)
     await servers[0].admission.aclose()
 
-    assert sorted(day.requests for day in await days_of(memory)) == [20, 20, 21]
+    assert sorted([sum(day.requests for day in await days_of(memory, key)) for key in keys]) == [20, 20, 21]
 
 
 async def test_days_are_counted_apart(memory: AsyncMemory, desk: Desk) -> None:

@@ -79,3 +79,7 @@ def test_metrics_have_a_port_of_their_own() -> None:
 def test_addresses_of_the_web_begin_as_such(name: str) -> None:
     with pytest.raises(ConfigurationError, match=name):
         Settings.load(**{name: "collector:4318"})
+
+
+def test_metrics_without_a_key_are_of_this_machine_whatever_the_server_listens_on() -> None:
+    assert Settings.load(host="0.0.0.0", metrics_port=9100).metrics_host == "127.0.0.1"

@@ -22,6 +22,7 @@ Cursor = Annotated[str, Field(min_length=1, max_length=4096, pattern=CURSOR_PATT
 Limit = Annotated[int, Field(ge=1, le=1000)]
 Day = Annotated[dt.date, BeforeValidator(check_written)]
 DAYS: Final = 30
+MOST_DAYS: Final = 366
 JsonText = Annotated[Text, Field(min_length=2, max_length=16384, description="A JSON object, as text.")]
 
 
@@ -97,16 +98,22 @@ class ImportQuery(ScopeQuery):
 
 
 class DaysQuery(Schema):
-    """From which day to which (UTC), both included: by default the last 30 days."""
+    """From which day to which (UTC), both included: by default the last 30 days, at most 366."""
 
     since: Day | None = None
     until: Day | None = None
 
     def span(self) -> tuple[dt.date, dt.date]:
-        """Give the first and the last day."""
+        """Give the first and the last day; raises :class:`InvalidInput` when they are more than a year apart."""
         until = self.until or utc_now().date()
         first = until.toordinal() - DAYS + 1
-        return self.since or dt.date.fromordinal(max(1, first)), until
+        since = self.since or dt.date.fromordinal(max(1, first))
+        if (until - since).days >= MOST_DAYS:
+            message = f"is more than {MOST_DAYS} days before the last one; ask for a year at a time"
+            raise InvalidInput(
+                f"Input is not valid: query.since: {message}.", faults=[Fault(field="query.since", message=message)]
+            )
+        return since, until
 
 
 class GraceQuery(Schema):

@@ -17,10 +17,9 @@ class StorageUsage(Schema):
 
 
 class UsageDay(Schema):
-    """Requests of one key to one route on one day (UTC), by the class of their status: 2 for 200 to 299."""
+    """Requests to one route on one day (UTC), by the class of their status: 2 for 200 to 299."""
 
     day: dt.date
-    api_key_id: str
     route: str
     status_class: int
     requests: int

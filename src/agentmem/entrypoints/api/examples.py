@@ -83,7 +83,6 @@ API_KEY: Final[dict[str, JsonValue]] = {
 }
 USAGE_DAY: Final[dict[str, JsonValue]] = {
     "day": "2026-11-22",
-    "api_key_id": KEY_ID,
     "route": "/v1/memories/search",
     "status_class": 2,
     "requests": 1200,
@@ -127,7 +126,7 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
     "CreatedOrganization": {"organization": ORGANIZATION, "key": SECRET, "api_key": API_KEY},
     "Deleted": {"deleted": 3},
     "DoctorRequest": {"repair": False},
-    "Health": {"status": "ok", "version": "0.1.0", "parts": [{"name": "database", "status": "ok"}]},
+    "Health": {"status": "ok", "parts": [{"name": "database", "status": "ok"}]},
     "HealthReport": {
         "healthy": True,
         "memories": 12,

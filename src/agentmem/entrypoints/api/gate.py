@@ -55,6 +55,11 @@ def caller_of(request: Request) -> Caller:
     return admitted_of(request).caller
 
 
+def address_of(request: Request, path: str) -> str:
+    """Give where clients reach a path: under the server's public URL if it knows that, else the path alone."""
+    return f"{(app_of(request).settings.public_url or '').rstrip('/')}{path}"
+
+
 def if_version_of(request: Request) -> int | None:
     """Give the version that the change expects, ``None`` for any."""
     return expected_version(request, required=caller_of(request).require_if_match)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import Any, Final, Literal
 
 from fastapi import APIRouter, Request
@@ -35,7 +34,6 @@ class Health(Schema):
     """How the server is."""
 
     status: Status = Field(examples=["ok"])
-    version: str = Field(examples=["0.1.0"])
     parts: list[PartHealth]
 
 
@@ -85,7 +83,7 @@ async def _look(request: Request) -> Health:
         )
         for part in await served.readiness.check()
     ]
-    return Health(status=_overall(served, parts), version=version("agentmem"), parts=parts)
+    return Health(status=_overall(served, parts), parts=parts)
 
 
 def _overall(served: Served, parts: list[PartHealth]) -> Status:

@@ -80,10 +80,12 @@ _COMMON: Final[Json] = {
 
 def document(app: FastAPI) -> dict[str, JsonValue]:
     """Write the document of the application: every status, every header, and an example of everything."""
+    public_url = app.state.served.app.settings.public_url
     written: Json = get_openapi(
         title=app.title,
         version=version("agentmem"),
         description=DESCRIPTION,
+        servers=None if public_url is None else [{"url": public_url.rstrip("/")}],
         tags=[{"name": name, "description": text} for name, text in TAGS.items()],
         routes=app.routes,
         separate_input_output_schemas=False,

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from agentmem.entrypoints.api.answers import answer
+from agentmem.entrypoints.api.gate import address_of
 from agentmem.schemas.memories import Page
 
 Item = TypeVar("Item")
@@ -19,5 +20,5 @@ def page_answer(request: Request, page: Page[Item]) -> Response:
     headers = {}
     if page.next_cursor is not None and request.method == "GET":
         url = request.url.include_query_params(cursor=page.next_cursor)
-        headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
+        headers["Link"] = f'<{address_of(request, f"{url.path}?{url.query}")}>; rel="next"'
     return answer(page, HTTPStatus.OK, headers=headers)

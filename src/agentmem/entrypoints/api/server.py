@@ -98,7 +98,8 @@ async def serve(settings: Settings, announce: Callable[[Announcement], None]) ->
         await stack.enter_async_context(app.platform.caretaker.serving(shared=settings.redis_url is not None))
         _work_behind(stack, app)
         if settings.metrics_port is not None:
-            stack.push_async_callback(asyncio.to_thread, _listen(metrics, settings.host, settings.metrics_port))
+            end = _listen(metrics, settings.metrics_host, settings.metrics_port)
+            stack.push_async_callback(asyncio.to_thread, end)
         served = serving(app, metrics, draining)
 
         async def listening() -> None:

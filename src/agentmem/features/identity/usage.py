@@ -48,7 +48,7 @@ class KeyUsage:
 
     @operation(Permission.USAGE_READ, read_only=True)
     async def of_organization(self, tx: Transaction, since: date, until: date) -> list[UsageDay]:
-        """Give the counts of all keys from one day to another, both included."""
+        """Give the counts of all keys together from one day to another, both included."""
         return await _read(tx, _between(tx, since, until))
 
     @system_operation(SystemPurpose.SWEEP)
@@ -106,17 +106,17 @@ def _last(counts: Sequence[KeyCount]) -> dict[str, datetime]:
 
 
 def _between(tx: Transaction, since: date, until: date) -> Select[Any]:
-    return select(key_usage).where(tx.own(key_usage), key_usage.c.day.between(since, until))
+    kept = (key_usage.c.day, key_usage.c.route, key_usage.c.status_class)
+    sums = [func.sum(column).label(column.name) for column in (key_usage.c.requests, key_usage.c.cost)]
+    found = select(*kept, *sums).where(tx.own(key_usage), key_usage.c.day.between(since, until))
+    return found.group_by(*kept).order_by(*kept)
 
 
 async def _read(tx: Transaction, statement: Select[Any]) -> list[UsageDay]:
-    rows = await tx.execute(
-        statement.order_by(key_usage.c.day, key_usage.c.key_id, key_usage.c.route, key_usage.c.status_class)
-    )
+    rows = await tx.execute(statement)
     return [
         UsageDay(
             day=row.day,
-            api_key_id=row.key_id,
             route=row.route,
             status_class=row.status_class,
             requests=row.requests,

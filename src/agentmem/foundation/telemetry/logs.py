@@ -14,6 +14,9 @@ _LEVELS: Final = logging.getLevelNamesMapping()
 _KEY: Final = re.compile(r"amk_(?:live|test)_[0-9A-Za-z]{12}_[0-9A-Za-z]{49}")
 _SECRET_NAMES: Final = frozenset({"authorization", "api_key", "secret"})
 HIDDEN: Final = "***"
+_TRUSTED: Final = "uvicorn."
+"""Loggers whose arguments are addresses and numbers of our own."""
+_LONGEST: Final = 200
 
 
 def set_up_logs(level: str) -> None:
@@ -32,8 +35,11 @@ def set_up_logs(level: str) -> None:
 
 
 def forward_library_logs(level: str) -> None:
-    """Write what libraries log by Python's own module as lines of ours; called by a server, once."""
-    logging.basicConfig(level=_LEVELS[level.upper()], handlers=[_Forward()], force=True)
+    """Write what libraries log by Python's own module as lines of ours; called by a server, once.
+
+    Never their debugging: some write whole requests then.
+    """
+    logging.basicConfig(level=max(logging.INFO, _LEVELS[level.upper()]), handlers=[_Forward()], force=True)
 
 
 def hide_secrets(_logger: object, _method: str, line: MutableMapping[str, object]) -> MutableMapping[str, object]:
@@ -47,10 +53,14 @@ def hide_secrets(_logger: object, _method: str, line: MutableMapping[str, object
 
 
 class _Forward(logging.Handler):
-    """Hands each record on, without its traceback: the message of an exception may hold content."""
+    """Hands each record on without what may hold content: its traceback, its arguments, and what follows a first line.
+
+    So an exception's message, which libraries like to log, is told by its kind alone.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         fields: dict[str, object] = {"logger": record.name}
+        said = record.getMessage() if record.name.startswith(_TRUSTED) else str(record.msg)
         if record.exc_info is not None and record.exc_info[0] is not None:
             fields["error"] = record.exc_info[0].__name__
-        structlog.get_logger(record.name).log(record.levelno, record.getMessage().strip(), **fields)
+        structlog.get_logger(record.name).log(record.levelno, said.strip().partition("\n")[0][:_LONGEST], **fields)

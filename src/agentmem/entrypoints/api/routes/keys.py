@@ -12,7 +12,7 @@ from starlette.responses import Response
 from agentmem.entrypoints.api.access import access
 from agentmem.entrypoints.api.answers import answer
 from agentmem.entrypoints.api.etags import not_modified
-from agentmem.entrypoints.api.gate import app_of, caller_of, if_version_of, router
+from agentmem.entrypoints.api.gate import address_of, app_of, caller_of, if_version_of, router
 from agentmem.entrypoints.api.paging import page_answer
 from agentmem.foundation.authorization.caller import Permission
 from agentmem.schemas.keys import ApiKey, ApiKeyPatch, IssuedKey, NewApiKey, Rotation
@@ -40,7 +40,7 @@ async def list_api_keys(request: Request, query: Annotated[PageQuery, Query()]) 
 async def create_api_key(request: Request, new: NewApiKey) -> Response:
     """Create an API key, which may never do more than the one it is created with; its text is shown this once."""
     issued = await app_of(request).issuing.create(caller_of(request), new)
-    headers = {"Location": f"/v1/api-keys/{issued.api_key.id}"}
+    headers = {"Location": address_of(request, f"/v1/api-keys/{issued.api_key.id}")}
     return answer(issued, HTTPStatus.CREATED, version=issued.api_key.version, headers=headers)
 
 
@@ -76,7 +76,7 @@ async def revoke_api_key(request: Request, key_id: KeyNumber, query: Annotated[R
 async def rotate_api_key(request: Request, key_id: KeyNumber, rotation: Rotation) -> Response:
     """Make a successor of an API key; the old one stays good for the overlap, at most seven days."""
     issued = await app_of(request).issuing.rotate(caller_of(request), key_id, rotation.overlap_seconds)
-    headers = {"Location": f"/v1/api-keys/{issued.api_key.id}"}
+    headers = {"Location": address_of(request, f"/v1/api-keys/{issued.api_key.id}")}
     return answer(issued, HTTPStatus.CREATED, version=issued.api_key.version, headers=headers)
 
 

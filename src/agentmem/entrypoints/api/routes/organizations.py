@@ -13,7 +13,7 @@ from starlette.responses import Response
 from agentmem.entrypoints.api.access import ANY_KEY, access
 from agentmem.entrypoints.api.answers import answer
 from agentmem.entrypoints.api.etags import not_modified
-from agentmem.entrypoints.api.gate import app_of, caller_of, if_version_of, router
+from agentmem.entrypoints.api.gate import address_of, app_of, caller_of, if_version_of, router
 from agentmem.entrypoints.api.paging import page_answer
 from agentmem.foundation.authorization.caller import Permission
 from agentmem.foundation.authorization.roles import ROLES
@@ -81,7 +81,7 @@ async def list_members(request: Request, query: Annotated[PageQuery, Query()]) -
 async def create_member(request: Request, new: NewMember) -> Response:
     """Create a member; give it API keys to let it act."""
     created = await app_of(request).members.create(caller_of(request), new)
-    headers = {"Location": f"/v1/members/{created.id}"}
+    headers = {"Location": address_of(request, f"/v1/members/{created.id}")}
     return answer(created, HTTPStatus.CREATED, version=created.version, headers=headers)
 
 

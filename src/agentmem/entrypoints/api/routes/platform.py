@@ -14,7 +14,7 @@ from starlette.responses import Response
 from agentmem.entrypoints.api.access import access
 from agentmem.entrypoints.api.answers import answer
 from agentmem.entrypoints.api.etags import not_modified
-from agentmem.entrypoints.api.gate import app_of, caller_of, if_version_of, router
+from agentmem.entrypoints.api.gate import address_of, app_of, caller_of, if_version_of, router
 from agentmem.entrypoints.api.idempotency import begun_of
 from agentmem.entrypoints.api.paging import page_answer
 from agentmem.errors import Conflict
@@ -57,7 +57,7 @@ async def create_organization(request: Request, new: NewOrganization) -> Respons
     if issued is None:
         raise Conflict("The organization has had its first key.")
     view = CreatedOrganization(organization=created, key=issued.key, api_key=issued.api_key)
-    headers = {"Location": f"/v1/platform/organizations/{created.id}"}
+    headers = {"Location": address_of(request, f"/v1/platform/organizations/{created.id}")}
     return answer(view, HTTPStatus.CREATED, version=created.version, headers=headers)
 
 

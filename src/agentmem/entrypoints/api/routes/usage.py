@@ -21,7 +21,7 @@ usages = router("usage")
 
 @usages.get("/usage", response_model=UsageReport, openapi_extra=access(Permission.USAGE_READ))
 async def usage(request: Request, query: Annotated[DaysQuery, Query()]) -> Response:
-    """Tell what the organization stores, what it may, and its requests on each day (UTC), both days included."""
+    """Tell what the organization stores, what it may, and its requests on each day (UTC), at most 366 of them."""
     app, caller = app_of(request), caller_of(request)
     limits = OrganizationLimits(
         memories=caller.limits.memories,
