@@ -47,6 +47,19 @@ def test_every_operation_names_its_refusals_as_problems(document: dict[str, Any]
         assert status == "304" or list(answer["content"]) == ["application/problem+json"], status
 
 
+def test_every_change_of_one_thing_takes_the_version_it_expects(document: dict[str, Any]) -> None:
+    changing = [one for one in operations(document) if one[0] in {"patch", "put", "delete"}]
+    without = {
+        operation["operationId"]
+        for _, _, operation in changing
+        if not any(parameter["name"] == "If-Match" for parameter in operation.get("parameters", []))
+    }
+    assert without == {"delete_all"}  # a scope has no version
+    for _, path, operation in operations(document):
+        demands = operation.get("x-agentmem-if-match") or "/batch/" in path
+        assert ("428" in operation["responses"]) == bool(demands), path
+
+
 def test_every_example_is_what_its_schema_admits(document: dict[str, Any]) -> None:
     checked = 0
     for method, path, operation in operations(document):

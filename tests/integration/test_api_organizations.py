@@ -107,6 +107,23 @@ async def test_operator_creates_limits_suspends_and_deletes_an_organization(memo
         assert (await operator.post(f"{path}/restore")).json()["status"] == "active"
 
 
+async def test_organization_is_deleted_at_the_version_that_was_seen(memory: AsyncMemory) -> None:
+    async with client(memory.app, await operator_key(memory.app)) as operator:
+        created = await operator.post("/v1/platform/organizations", json={"name": f"acme {uuid4().hex}"})
+        path, seen = created.headers["Location"], {"If-Match": created.headers["ETag"]}
+        async with client(memory.app, created.json()["key"]) as owner:
+            changed = await owner.patch("/v1/organization", json={"require_if_match": True}, headers=seen)
+            memory.app.admission.forget([])
+            assert (await owner.delete("/v1/organization")).status_code == 428
+            for caller, of in ((owner, "/v1/organization"), (operator, path)):
+                lost = await caller.delete(of, headers=seen)
+                assert (lost.status_code, lost.json()["code"]) == (412, "version_conflict"), of
+            deleted = await owner.delete("/v1/organization", headers={"If-Match": changed.headers["ETag"]})
+        assert (deleted.status_code, deleted.json()["status"]) == (200, "deleting")
+        again = await operator.delete(path, headers={"If-Match": deleted.headers["ETag"]})
+        assert again.status_code == 200
+
+
 async def test_owner_may_not_do_what_operators_do(owner_client: httpx.AsyncClient) -> None:
     for method, path in (("GET", ""), ("POST", ""), ("GET", f"/{uuid4()}"), ("DELETE", f"/{uuid4()}")):
         answer = await owner_client.request(method, f"/v1/platform/organizations{path}", json={"name": "x"})

@@ -113,11 +113,9 @@ def update_organization(if_version: int | None, changes: Values) -> Call[Organiz
     return change("PATCH", path_of("organization"), one(Organization), body, if_version)
 
 
-def delete_organization(grace_days: int | None) -> Call[Organization]:
+def delete_organization(if_version: int | None, grace_days: int | None) -> Call[Organization]:
     """Begin the deletion of the organization of the key."""
-    return Call(
-        method="DELETE", path=path_of("organization"), read=one(Organization), query=_grace(grace_days), repeatable=True
-    )
+    return _delete(path_of("organization"), if_version, grace_days)
 
 
 def restore_organization() -> Call[Organization]:
@@ -176,10 +174,11 @@ def resume_organization(organization_id: Identifier) -> Call[Organization]:
     return post_to(path_of(*ORGANIZATIONS, organization_id, "resume"), one(Organization), None)
 
 
-def erase_organization(organization_id: Identifier, grace_days: int | None) -> Call[Organization]:
+def erase_organization(
+    organization_id: Identifier, if_version: int | None, grace_days: int | None
+) -> Call[Organization]:
     """Begin the deletion of an organization of the platform."""
-    path = path_of(*ORGANIZATIONS, organization_id)
-    return Call(method="DELETE", path=path, read=one(Organization), query=_grace(grace_days), repeatable=True)
+    return _delete(path_of(*ORGANIZATIONS, organization_id), if_version, grace_days)
 
 
 def keep_organization(organization_id: Identifier) -> Call[Organization]:
@@ -187,5 +186,7 @@ def keep_organization(organization_id: Identifier) -> Call[Organization]:
     return post_to(path_of(*ORGANIZATIONS, organization_id, "restore"), one(Organization), None)
 
 
-def _grace(grace_days: int | None) -> tuple[tuple[str, str], ...]:
-    return query_of(parse(DeletionRequest, given({"grace_days": grace_days})).model_dump(exclude_unset=True))
+def _delete(path: str, if_version: int | None, grace_days: int | None) -> Call[Organization]:
+    query = query_of(parse(DeletionRequest, given({"grace_days": grace_days})).model_dump(exclude_unset=True))
+    headers = expecting(if_version)
+    return Call(method="DELETE", path=path, read=one(Organization), query=query, headers=headers, repeatable=True)

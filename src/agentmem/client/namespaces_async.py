@@ -112,9 +112,9 @@ class AsyncOwnOrganization:
         """Change its name or its rules."""
         return await self._connection.send(calls.update_organization(if_version, changes))
 
-    async def delete(self, *, grace_days: int | None = None) -> Organization:
+    async def delete(self, *, if_version: int | None = None, grace_days: int | None = None) -> Organization:
         """Close the organization, and erase it after the grace time; :meth:`restore` takes that back until then."""
-        return await self._connection.send(calls.delete_organization(grace_days))
+        return await self._connection.send(calls.delete_organization(if_version, grace_days))
 
     async def restore(self) -> Organization:
         """Take a deletion back during its grace time."""
@@ -178,9 +178,11 @@ class AsyncPlatform:
         """Let a suspended organization work again."""
         return await self._connection.send(calls.resume_organization(organization_id))
 
-    async def delete(self, organization_id: Identifier, *, grace_days: int | None = None) -> Organization:
+    async def delete(
+        self, organization_id: Identifier, *, if_version: int | None = None, grace_days: int | None = None
+    ) -> Organization:
         """Close an organization, and erase it after the grace time."""
-        return await self._connection.send(calls.erase_organization(organization_id, grace_days))
+        return await self._connection.send(calls.erase_organization(organization_id, if_version, grace_days))
 
     async def restore(self, organization_id: Identifier) -> Organization:
         """Take a deletion back during its grace time."""

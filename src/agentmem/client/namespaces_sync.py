@@ -112,9 +112,9 @@ class OwnOrganization:
         """See :meth:`AsyncOwnOrganization.update`."""
         return self._connection.send(calls.update_organization(if_version, changes))
 
-    def delete(self, *, grace_days: int | None = None) -> Organization:
+    def delete(self, *, if_version: int | None = None, grace_days: int | None = None) -> Organization:
         """See :meth:`AsyncOwnOrganization.delete`."""
-        return self._connection.send(calls.delete_organization(grace_days))
+        return self._connection.send(calls.delete_organization(if_version, grace_days))
 
     def restore(self) -> Organization:
         """See :meth:`AsyncOwnOrganization.restore`."""
@@ -178,9 +178,11 @@ class Platform:
         """See :meth:`AsyncPlatform.resume`."""
         return self._connection.send(calls.resume_organization(organization_id))
 
-    def delete(self, organization_id: Identifier, *, grace_days: int | None = None) -> Organization:
+    def delete(
+        self, organization_id: Identifier, *, if_version: int | None = None, grace_days: int | None = None
+    ) -> Organization:
         """See :meth:`AsyncPlatform.delete`."""
-        return self._connection.send(calls.erase_organization(organization_id, grace_days))
+        return self._connection.send(calls.erase_organization(organization_id, if_version, grace_days))
 
     def restore(self, organization_id: Identifier) -> Organization:
         """See :meth:`AsyncPlatform.restore`."""

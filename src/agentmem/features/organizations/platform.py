@@ -61,9 +61,11 @@ class PlatformService:
         return await lifecycle.resume(tx)
 
     @operation(Permission.PLATFORM_MANAGE, audit="organization.deletion_scheduled")
-    async def schedule_deletion(self, tx: Transaction, grace_days: int) -> Organization:
+    async def schedule_deletion(self, tx: Transaction, grace_days: int, if_version: int | None = None) -> Organization:
         """Take the organization out of use now, and have it erased after the grace; only an operator can restore it."""
-        return await lifecycle.delete(tx, await lifecycle.held(tx), grace_days, BY_OPERATOR)
+        found = await lifecycle.held(tx)
+        repository.require_version(found, if_version)
+        return await lifecycle.delete(tx, found, grace_days, BY_OPERATOR)
 
     @operation(Permission.PLATFORM_MANAGE, audit="organization.deletion_cancelled")
     async def cancel_deletion(self, tx: Transaction) -> Organization:

@@ -99,11 +99,16 @@ async def change_settings(tx: Transaction, values: Mapping[str, object], if_vers
     if if_version is not None:
         statement = statement.where(SETTINGS.c.version == if_version)
     if (await tx.execute(statement)).rowcount != 1:
-        stands = await fetch_organization(tx, tx.organization_id)
-        raise VersionConflict(
-            f"The organization has version {stands.version}, not {if_version}.", hint="Read it again, then decide."
-        )
+        require_version(await fetch_organization(tx, tx.organization_id), if_version)
     return await fetch_organization(tx, tx.organization_id)
+
+
+def require_version(found: Organization, if_version: int | None) -> None:
+    """Raise :class:`VersionConflict` unless the organization is at this version."""
+    if if_version is not None and found.version != if_version:
+        raise VersionConflict(
+            f"The organization has version {found.version}, not {if_version}.", hint="Read it again, then decide."
+        )
 
 
 async def set_purge(tx: Transaction, moment: datetime | None) -> None:

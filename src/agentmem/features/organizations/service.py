@@ -64,12 +64,13 @@ class OrganizationService:
         return await repository.change_settings(tx, values, if_version)
 
     @operation(Permission.ORGANIZATION_DELETE, audit="organization.deletion_scheduled")
-    async def schedule_deletion(self, tx: Transaction, grace_days: int) -> Organization:
+    async def schedule_deletion(self, tx: Transaction, grace_days: int, if_version: int | None = None) -> Organization:
         """Take the organization out of use now and have it erased after the grace; the first call's date holds."""
         found = await lifecycle.held(tx)
         if found.status is OrganizationStatus.DELETING:
             return found
         lifecycle.require_status(found, OrganizationStatus.ACTIVE)
+        repository.require_version(found, if_version)
         return await lifecycle.delete(tx, found, grace_days, None)
 
     @operation(Permission.ORGANIZATION_DELETE, audit="organization.deletion_cancelled")

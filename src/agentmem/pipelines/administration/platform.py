@@ -76,9 +76,12 @@ class Platform:
         """Put a suspended organization back into use."""
         return await self.service.resume(_acting_on(caller, organization_id, changing=True))
 
-    async def delete(self, caller: Caller, organization_id: OrganizationId, grace_days: int) -> Organization:
+    async def delete(
+        self, caller: Caller, organization_id: OrganizationId, grace_days: int, if_version: int | None = None
+    ) -> Organization:
         """Take an organization out of use now, and have it erased after the grace."""
-        return await self.service.schedule_deletion(_acting_on(caller, organization_id, changing=True), grace_days)
+        target = _acting_on(caller, organization_id, changing=True)
+        return await self.service.schedule_deletion(target, grace_days, if_version)
 
     async def restore(self, caller: Caller, organization_id: OrganizationId) -> Organization:
         """Take back a deletion while its grace lasts; raises :class:`Conflict` if there is none."""

@@ -47,13 +47,13 @@ async def update_organization(request: Request, patch: OrganizationPatch) -> Res
 
 
 @organization_routes.delete(
-    "/organization", response_model=Organization, openapi_extra=access(Permission.ORGANIZATION_DELETE)
+    "/organization", response_model=Organization, openapi_extra=access(Permission.ORGANIZATION_DELETE, if_match=True)
 )
 async def delete_organization(request: Request, query: Annotated[GraceQuery, Query()]) -> Response:
     """Delete the organization and all that it holds, once the days of grace are over."""
     app = app_of(request)
     days = app.settings.deletion_grace_days if query.grace_days is None else query.grace_days
-    deleting = await app.organizations.schedule_deletion(caller_of(request), days)
+    deleting = await app.organizations.schedule_deletion(caller_of(request), days, if_version_of(request))
     return answer(deleting, version=deleting.version)
 
 

@@ -91,14 +91,16 @@ async def resume_organization(request: Request, organization_id: UUID) -> Respon
     return answer(changed, version=changed.version)
 
 
-@platform.delete(OF_ONE, response_model=Organization, openapi_extra=access(Permission.PLATFORM_MANAGE))
+@platform.delete(OF_ONE, response_model=Organization, openapi_extra=access(Permission.PLATFORM_MANAGE, if_match=True))
 async def erase_organization(
     request: Request, organization_id: UUID, query: Annotated[GraceQuery, Query()]
 ) -> Response:
     """Take an organization out of use now, and have it erased once the days of grace are over."""
     app = app_of(request)
     days = app.settings.deletion_grace_days if query.grace_days is None else query.grace_days
-    changed = await app.platform.delete(caller_of(request), OrganizationId(organization_id), days)
+    changed = await app.platform.delete(
+        caller_of(request), OrganizationId(organization_id), days, if_version_of(request)
+    )
     return answer(changed, version=changed.version)
 
 
