@@ -93,7 +93,7 @@ def test_address_has_a_quarter_of_the_connections_and_is_told_of_the_rest(server
 def test_exports_that_nobody_reads_leave_the_turns_to_others_and_are_cut(server: ServerProcess) -> None:
     key = {"Authorization": f"Bearer {server.key}"}
     for _ in range(8):
-        body = {"memories": [{"content": "tea " * 30_000}] * 8, "on_duplicate": "keep"}
+        body = {"memories": [{"content": "." * 120_000 + "tea"}] * 8, "on_duplicate": "keep"}
         assert httpx.post(f"{server.url}/v1/memories", json=body, headers=key, timeout=PATIENCE).status_code == 201
     with ExitStack() as stack:
         stalled = [stack.enter_context(connect(server, window=4096)) for _ in range(STREAMS + 2)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 from pydantic import JsonValue
@@ -22,14 +23,14 @@ def read_json(text: str, name: str) -> JsonValue:
     :class:`InvalidInput` for lone surrogates.
     """
     try:
-        value: JsonValue = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object_of)
+        value: JsonValue = json.loads(
+            text, parse_constant=partial(_refuse_constant, name), object_pairs_hook=partial(_object_of, name)
+        )
     except json.JSONDecodeError as error:
         said = f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
         raise malformed(f"The {name} {said}.", name) from None
     except RecursionError:
         raise malformed(f"The {name} is nested more than {DEEPEST} levels deep.", name) from None
-    except _Unsound as error:
-        raise malformed(f"The {name} is not JSON that we take: {error}.", name) from None
     except ValueError:
         raise malformed(f"The {name} is not JSON that we take: a number has too many digits.", name) from None
     _check(value, name, escaped="\\u" in text)
@@ -41,18 +42,14 @@ def malformed(message: str, field: str) -> MalformedRequest:
     return MalformedRequest(message, faults=[Fault(field=field, message=message)])
 
 
-class _Unsound(Exception):  # it never leaves this module
-    """What the parser takes and we do not."""
+def _refuse_constant(name: str, constant: str) -> JsonValue:
+    raise malformed(f"The {name} is not JSON: {constant} is no JSON number.", name)
 
 
-def _refuse_constant(constant: str) -> JsonValue:
-    raise _Unsound(f"{constant} is no JSON number")
-
-
-def _object_of(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+def _object_of(name: str, pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
     values = dict(pairs)
     if len(values) != len(pairs):
-        raise _Unsound("an object names a field twice")
+        raise malformed(f"The {name} is not JSON that we take: an object names a field twice.", name)
     return values
 
 
