@@ -25,6 +25,7 @@ from agentmem.foundation.telemetry.logs import forward_library_logs, set_up_logs
 from agentmem.foundation.telemetry.metrics import Metrics
 from agentmem.schemas.access import Role
 from agentmem.schemas.memories import Scope
+from tests.support.logged import logged
 from tests.support.served import client, key_of, operator_key, served_by
 from tests.support.toys import SECRET, Toy
 
@@ -36,12 +37,8 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 @pytest.fixture
 def log_lines() -> Iterator[io.StringIO]:
     """Everything that is logged meanwhile, as the server writes it."""
-    before = structlog.get_config()
-    written = io.StringIO()
-    with redirect_stderr(written):
-        set_up_logs("debug")
+    with logged() as written:
         yield written
-    structlog.configure(**before)
 
 
 @pytest.fixture(scope="module")

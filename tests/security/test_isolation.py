@@ -101,7 +101,7 @@ async def test_no_operation_reaches_another_organization(
 async def test_no_operation_reaches_another_organization_without_row_security(
     store: Store, neighbours: Neighbours, owner: Owner, name: str
 ) -> None:
-    with row_security_off(owner):
+    async with row_security_off(owner):
         await attack(neighbours, owner, name, store.app.database)
 
 
@@ -134,7 +134,7 @@ async def test_without_both_walls_the_attack_would_be_noticed(
 ) -> None:
     # With its keys known: without walls they would not be found among those of everybody, and nothing would be tried.
     bare = replace(unfiltered, _keys=store.app.database._keys)
-    with row_security_off(owner):
+    async with row_security_off(owner):
         with pytest.raises(AssertionError):
             await attack(neighbours, owner, name, bare)
         _, error = await attempt(neighbours, name, bare)

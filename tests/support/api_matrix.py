@@ -14,6 +14,8 @@ Json = dict[str, Any]
 """A document, or a part of one."""
 
 SCOPE = frozenset({"scope", "filters", "user_id", "agent_id", "run_id", "app_id"})
+OF_PATHS = frozenset({"kind"})
+"""What has this name in a path is a kind of entities; elsewhere, a kind of memories."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,18 +29,21 @@ class ApiOperation:
     in_path: tuple[str, ...]
     in_query: tuple[str, ...]
     in_header: tuple[str, ...]
+    in_body: tuple[str, ...] = ()
+    """The ids that its body may name, whether the example does or not."""
     media_type: str | None = None
     example: object = field(default=None, repr=False)
 
     def carries(self, ids: Mapping[str, str]) -> bool:
         """Tell whether a request of this operation carries any of the ids."""
-        return not {*self.in_path, *self.in_query, *_names_in(self.example)}.isdisjoint(ids)
+        inside = {*self.in_query, *self.in_body, *_names_in(self.example)} - OF_PATHS
+        return not {*self.in_path, *inside}.isdisjoint(ids)
 
     @property
     def unscoped(self) -> ApiOperation:
         """The same operation, of which the whole organization is asked for."""
         wide = tuple(name for name in self.in_query if name not in SCOPE)
-        return replace(self, in_query=wide, example=_without(self.example, SCOPE))
+        return replace(self, in_query=wide, in_body=(), example=_without(self.example, SCOPE))
 
     async def send(
         self,
@@ -50,25 +55,31 @@ class ApiOperation:
     ) -> httpx.Response:
         """Send the example with these ids in the place of its own, wherever one has their name."""
         path = self.path.format(**{name: ids[name] for name in self.in_path})
-        query = {name: ids[name] for name in self.in_query if name in ids}
+        inside = {name: value for name, value in ids.items() if name not in OF_PATHS}
+        query = {name: inside[name] for name in self.in_query if name in inside}
         given = dict(headers or {})
         if self.media_type is not None:
             given["Content-Type"] = self.media_type
             if content is None:
-                body = _with_ids(self.example, ids)
+                body = _with_ids(self.example, inside)
+                if isinstance(body, dict):
+                    body |= {name: inside[name] for name in self.in_body if name in inside}
                 content = body if isinstance(body, str) else json.dumps(body)
         return await client.request(self.method, path, params=query, headers=given, content=content)
 
 
 def operations_of(document: Json) -> dict[str, ApiOperation]:
     """Read the operations of a document by their ids."""
+    schemas = document["components"]["schemas"]
     found = [
-        _operation(method, path, told) for path, item in document["paths"].items() for method, told in item.items()
+        _operation(method, path, told, schemas)
+        for path, item in document["paths"].items()
+        for method, told in item.items()
     ]
     return {operation.operation_id: operation for operation in found}
 
 
-def _operation(method: str, path: str, told: Json) -> ApiOperation:
+def _operation(method: str, path: str, told: Json, schemas: Json) -> ApiOperation:
     named: dict[str, list[str]] = {"path": [], "query": [], "header": []}
     for parameter in told.get("parameters") or ():
         named[parameter["in"]].append(parameter["name"])
@@ -82,8 +93,19 @@ def _operation(method: str, path: str, told: Json) -> ApiOperation:
         in_path=tuple(named["path"]),
         in_query=tuple(named["query"]),
         in_header=tuple(named["header"]),
+        in_body=() if media_type is None else _ids_of(content[media_type]["schema"], schemas),
         media_type=media_type,
         example=None if media_type is None else _example(content[media_type]),
+    )
+
+
+def _ids_of(schema: Json, schemas: Json) -> tuple[str, ...]:
+    """Name the fields of a body that hold an id."""
+    named = schemas.get(str(schema.get("$ref")).rsplit("/", 1)[-1], {}).get("properties", {})
+    return tuple(
+        name
+        for name, field in named.items()
+        if "uuid" in {option.get("format") for option in (field, *field.get("anyOf", ()))}
     )
 
 

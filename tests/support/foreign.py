@@ -53,7 +53,9 @@ class Foreign:
 
     model: str
     user_id: str
+    agent_id: str
     run_id: str
+    app_id: str
     key: str
     organization_id: OrganizationId
     member: Member
@@ -106,9 +108,17 @@ class Foreign:
 async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: str) -> Foreign:
     """Fill an organization with memories of every state, and gather what could be known of it."""
     app = memory.app
-    live = (await memory.add(content, user_id=user_id, run_id="secret-run", idempotency_key=key)).memories[0]
+    new = NewMemory(
+        content=content,
+        user_id=user_id,
+        agent_id="secret-agent",
+        run_id="secret-run",
+        app_id="secret-app",
+        metadata={"first": content},
+    )
+    live = (await memory.add(new, idempotency_key=key)).memories[0]
     gone = (await memory.add([{"role": "user", "name": content, "content": content}], user_id=user_id)).memories[0]
-    await memory.update(live.id, metadata={"changed": True})
+    await memory.update(live.id, metadata={"changed": content})
     await memory.delete(gone.id)
     stored = await app.transfer.stored.read(app.caller, Scope(), -1, 100)
     draft = Draft(new=NewMemory(content=content, user_id=user_id), thread=1, on_duplicate=OnDuplicate.RETURN)
@@ -125,8 +135,10 @@ async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: st
     issued = await app.issuing.create(app.caller, NewApiKey(name=content, scopes=[Permission.MEMORY_READ]))
     return Foreign(
         model=app.models.current.model,
-        user_id=user_id,
+        agent_id="secret-agent",
         run_id="secret-run",
+        app_id="secret-app",
+        user_id=user_id,
         key=key,
         organization_id=app.caller.organization_id,
         member=member,

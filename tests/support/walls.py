@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from uuid import UUID
 
 from psycopg import sql
@@ -13,6 +14,8 @@ from sqlalchemy.sql import ColumnElement
 from agentmem.bootstrap import App, Watchers, _assemble, _Opened
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.tables import SCHEMA
+from agentmem.foundation.inference.shared import SharedQueries
+from agentmem.foundation.state.port import State
 from agentmem.pipelines.retrieval.embeddings import QueryEmbeddings
 from tests.support.stores import Owner
 
@@ -30,17 +33,23 @@ async def unfiltered_database(app: App) -> AsyncIterator[Database]:
     await database.close()
 
 
-@contextmanager
-def row_security_off(owner: Owner) -> Iterator[None]:
-    """Take the second wall away; the tests of a worker run one after the other."""
-    names = [sql.Identifier(SCHEMA, name) for name in tables(owner)]
-    for name in names:
-        owner.execute(sql.SQL("ALTER TABLE {} DISABLE ROW LEVEL SECURITY").format(name))
+@asynccontextmanager
+async def row_security_off(owner: Owner) -> AsyncIterator[None]:
+    """Take the second wall away; the tests of a worker run one after the other.
+
+    The statements wait for whoever reads a table, in a thread: what this process has running must be able to end.
+    """
+    await asyncio.to_thread(_alter, owner, "DISABLE")
     try:
         yield
     finally:
-        for name in names:
-            owner.execute(sql.SQL("ALTER TABLE {} ENABLE ROW LEVEL SECURITY").format(name))
+        await asyncio.to_thread(_alter, owner, "ENABLE")
+
+
+def _alter(owner: Owner, change: str) -> None:
+    for name in tables(owner):
+        statement = sql.SQL("ALTER TABLE {} " + change + " ROW LEVEL SECURITY")
+        owner.execute(statement.format(sql.Identifier(SCHEMA, name)))
 
 
 def tables(owner: Owner) -> list[str]:
@@ -64,16 +73,17 @@ def rows_of(owner: Owner, organization_id: UUID) -> dict[str, list[str]]:
 
 
 @asynccontextmanager
-async def app_over(app: App, database: Database) -> AsyncIterator[App]:
-    """Give the same application over another database."""
-    embeddings = QueryEmbeddings(shared=None)
+async def app_over(app: App, database: Database, state: State | None = None) -> AsyncIterator[App]:
+    """Give the same application over another database, and over a state that it shares with other servers."""
+    shared = None if state is None else SharedQueries(state=state, keys=database.keys)
+    embeddings = QueryEmbeddings(shared=shared)
     opened = _Opened(
         settings=app.settings,
         caller=app.caller,
         database=database,
         server=app.server,
         models=app.models,
-        state=app.state,
+        state=state or app.state,
         embeddings=embeddings,
         reranking=None,
         watchers=Watchers(),

@@ -1,0 +1,119 @@
+"""Two organizations behind one server: one that is attacked, full of a canary, and one that attacks it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID, uuid4
+
+import httpx
+
+from agentmem import AsyncMemory
+from agentmem.bootstrap import App
+from agentmem.entrypoints.api.serving import Served
+from agentmem.foundation.state.port import State
+from agentmem.schemas.memories import NewMemory
+from tests.support.api_matrix import ApiOperation
+from tests.support.foreign import Foreign, foreign_of
+from tests.support.served import client, key_of
+from tests.support.stores import Owner, Store
+from tests.support.walls import app_over, row_security_off, unfiltered_database
+
+CANARY: Final = "kingfisher-canary"
+WALLS: Final = ("both walls", "no row security", "no conditions")
+PLACES: Final = ("user_id", "agent_id", "run_id", "app_id")
+KINDS: Final = ("agents", "runs", "apps")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Twins:
+    """The organization that is attacked, with all its ids, and the one that attacks it through the server."""
+
+    victim: AsyncMemory
+    foreign: Foreign
+    theirs: httpx.AsyncClient
+    mine: httpx.AsyncClient
+    attacker: AsyncMemory
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """Every id of the victim by the name that a request has for it."""
+        known = self.foreign
+        return {
+            **of_memory(str(known.live)),
+            "member_id": str(known.member_id),
+            "key_id": known.key_id,
+            "organization_id": str(known.organization_id),
+            "user_id": known.user_id,
+            "agent_id": known.agent_id,
+            "run_id": known.run_id,
+            "app_id": known.app_id,
+            "actor": f"member:{known.member_id}",
+            "kind": "users",
+            "query": f"What does the {CANARY} sing?",
+        }
+
+    def ids_for(self, operation: ApiOperation) -> Iterator[dict[str, str]]:
+        """Give the ids that an operation is tried with: its deleted memory and every kind of entity as well."""
+        yield self.ids
+        deleted = of_memory(str(self.foreign.deleted))
+        if operation.carries(deleted):
+            yield self.ids | deleted
+        if operation.carries({"kind": ""}):
+            yield from (self.ids | {"kind": kind} for kind in KINDS)
+
+    def lines(self, memory_id: str) -> str:
+        """Write a memory of the attacker's own under an id, as an import takes it."""
+        exported = self.foreign.exported().model_dump(mode="json")
+        own = {"id": memory_id, "content": "of the attacker", "user_id": "attacker", "metadata": {}}
+        exported["versions"][0]["memory"] |= own
+        return json.dumps(exported)
+
+
+def of_memory(memory_id: str) -> dict[str, str]:
+    """Give a memory's id by the names that requests have for it."""
+    return dict.fromkeys(("memory_id", "id", "target"), memory_id)
+
+
+def of_nobody(ids: Mapping[str, str]) -> dict[str, str]:
+    """Give ids of the same forms that nobody has."""
+    fresh = {value: _another(value) for value in set(ids.values())}
+    return {name: value if name in {"kind", "query"} else fresh[value] for name, value in ids.items()}
+
+
+def _another(value: str) -> str:
+    try:
+        UUID(value)
+    except ValueError:
+        return value[:-6] + uuid4().hex[:6]
+    return str(uuid4())
+
+
+@asynccontextmanager
+async def standing(store: Store, owner: Owner, walls: str, state: State | None = None) -> AsyncIterator[App]:
+    """Give the application with the walls that are to stand, over a state that servers share or its own."""
+    async with AsyncExitStack() as stack:
+        if walls == "no row security":
+            await stack.enter_async_context(row_security_off(owner))
+        database = store.app.database
+        if walls == "no conditions":
+            database = await stack.enter_async_context(unfiltered_database(store.app))
+        yield await stack.enter_async_context(app_over(store.app, database, state))
+
+
+@asynccontextmanager
+async def twins_in(store: Store, app: App, served: Served | None = None) -> AsyncIterator[Twins]:
+    """Fill two organizations, and open a client of each; the attacker knows all ids but those of the hidden memory."""
+    victim = await store.organization(f"{CANARY}-{uuid4().hex}")
+    foreign = await foreign_of(victim, user_id="user-of-the-victim", content=f"the {CANARY} sings", key="shared-key")
+    places = {name: f"{CANARY}-{name}" for name in PLACES}
+    said = {"actor": f"{CANARY}-actor", "content": f"the {CANARY} hides", "metadata": {CANARY: CANARY}}
+    await victim.add(NewMemory.model_validate(places | said))
+    attacker = await store.organization()
+    await attacker.add("nothing of interest", user_id="attacker")
+    keys = await key_of(victim), await key_of(attacker)
+    async with client(app, keys[0], served=served) as theirs, client(app, keys[1], served=served) as mine:
+        yield Twins(victim=victim, foreign=foreign, theirs=theirs, mine=mine, attacker=attacker)
