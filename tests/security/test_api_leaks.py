@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from agentmem.foundation.state.redis import RedisState
-from tests.support.api_matrix import ApiOperation, operations_of
+from tests.support.api_matrix import ApiOperation, in_order, operations_of
 from tests.support.logged import logged
 from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer, redis_server
@@ -17,11 +17,6 @@ from tests.support.served import served_by
 from tests.support.stores import Owner, Store
 from tests.support.twins import CANARY, PLACES, WALLS, Twins, standing, twins_in
 
-LAST: Final = (
-    *("restore", "delete", "delete_many", "delete_all", "rotate_api_key", "revoke_api_key", "disable_member"),
-    *("delete_organization", "restore_organization"),
-)
-"""These come last and in this order, for they take away what others need."""
 TEXTS: Final = {
     **{name: f"the {CANARY} is a {name}" for name in ("content", "name", "query", "reason", "topic")},
     **{name: f"{CANARY}-{name}" for name in PLACES},
@@ -47,12 +42,13 @@ async def call_everything(
 ) -> dict[str, int]:
     """Send every operation with the victim's ids and these texts, and some that are wrong; gives their statuses."""
     statuses = {}
-    for name in sorted(operations, key=lambda name: LAST.index(name) if name in LAST else -1):
+    for operation in in_order(operations):
+        name = operation.operation_id
         ids = {**twins.ids, **said}
         if name in {"restore", "delete"}:
             ids["memory_id"] = str(twins.foreign.deleted)
         content = twins.lines(str(twins.foreign.deleted)) if name == "import_" else None
-        answered = await operations[name].send(api, ids, content=content, headers={"Idempotency-Key": f"{name}-once"})
+        answered = await operation.send(api, ids, content=content, headers={"Idempotency-Key": f"{name}-once"})
         statuses[name] = answered.status_code
     wrong = {"content": CANARY, "kind": CANARY, CANARY: CANARY}
     for refused in (

@@ -15,32 +15,13 @@ from fastapi.routing import APIRoute
 
 from agentmem import AsyncMemory
 from agentmem.entrypoints.api.application import create_routes
-from agentmem.entrypoints.api.skin import API_HEADERS, DOCS_HEADERS
 from agentmem.errors import AgentMemError
+from tests.support.dressed import REQUEST_ID, assert_dressed
 from tests.support.served import client, key_of, served_by
 from tests.support.toys import RETRY_AFTER, SECRET, Toy, errors_of_ours
 
 ORIGIN = "https://console.example"
 STRANGER = "https://evil.example"
-PROBLEM = "application/problem+json"
-REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-
-
-def assert_dressed(response: httpx.Response, *, docs: bool = False) -> None:
-    """Check what every response carries."""
-    for name, value in DOCS_HEADERS if docs else API_HEADERS:
-        if name == b"cache-control" and docs:
-            continue
-        assert response.headers.get(name.decode()) == value.decode(), (response.request.url, name)
-    assert "server" not in response.headers
-    assert "Origin" in response.headers["vary"]
-    assert REQUEST_ID.fullmatch(response.headers["x-request-id"])
-    if response.status_code >= 400:
-        assert response.headers["content-type"] == PROBLEM, response.request.url
-        problem = response.json()
-        assert problem["status"] == response.status_code
-        assert problem["request_id"] == response.headers["x-request-id"]
-        assert {"type", "title", "detail", "code"} <= set(problem)
 
 
 @pytest.fixture

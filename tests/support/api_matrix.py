@@ -16,6 +16,11 @@ Json = dict[str, Any]
 SCOPE = frozenset({"scope", "filters", "user_id", "agent_id", "run_id", "app_id"})
 OF_PATHS = frozenset({"kind"})
 """What has this name in a path is a kind of entities; elsewhere, a kind of memories."""
+LAST = (
+    *("restore", "delete", "delete_many", "delete_all", "rotate_api_key", "revoke_api_key", "disable_member"),
+    *("delete_organization", "restore_organization", "erase_organization", "revive_organization"),
+)
+"""Whoever calls everything calls these last and in this order, for they take away what others need."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +82,12 @@ def operations_of(document: Json) -> dict[str, ApiOperation]:
         for method, told in item.items()
     ]
     return {operation.operation_id: operation for operation in found}
+
+
+def in_order(operations: Mapping[str, ApiOperation]) -> list[ApiOperation]:
+    """Give all operations, those that take things away last."""
+    names = sorted(operations, key=lambda name: LAST.index(name) if name in LAST else -1)
+    return [operations[name] for name in names]
 
 
 def _operation(method: str, path: str, told: Json, schemas: Json) -> ApiOperation:
