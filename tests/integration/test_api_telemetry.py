@@ -8,7 +8,6 @@ import io
 import json
 import logging
 from collections.abc import AsyncIterator, Iterator
-from contextlib import redirect_stderr
 from uuid import uuid4
 
 import pytest
@@ -21,7 +20,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from agentmem import AsyncMemory
 from agentmem.bootstrap import open_app
 from agentmem.entrypoints.api.serving import watching
-from agentmem.foundation.telemetry.logs import forward_library_logs, set_up_logs
+from agentmem.foundation.telemetry.logs import forward_library_logs
 from agentmem.foundation.telemetry.metrics import Metrics
 from agentmem.schemas.access import Role
 from agentmem.schemas.memories import Scope

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final
 from uuid import uuid4
 
 import httpx
@@ -12,11 +13,12 @@ import pytest
 from agentmem import AsyncMemory
 from agentmem.schemas.access import Role
 from agentmem.schemas.memories import Scope
-from tests.support.api_document import document_of, operations_of
+from tests.support.api_document import document_of
+from tests.support.api_matrix import ApiOperation, operations_of
 from tests.support.served import api, client, operator_key
 from tests.support.stores import Owner, Store
+from tests.support.walls import rows_of
 
-JSON = "application/json"
 Prepare = Callable[[httpx.AsyncClient], Awaitable[dict[str, str]]]
 
 
@@ -38,9 +40,19 @@ async def _deleted_memory(client: httpx.AsyncClient) -> dict[str, str]:
     return {"memory_id": memory_id}
 
 
+async def _memory(client: httpx.AsyncClient) -> dict[str, str]:
+    added = await client.post("/v1/memories", json={"content": "Ada likes tea"})
+    return {"id": added.json()["memories"][0]["id"]}
+
+
 async def _api_key(client: httpx.AsyncClient) -> dict[str, str]:
     created = await client.post("/v1/api-keys", json={"name": "one"})
     return {"key_id": created.json()["api_key"]["id"]}
+
+
+async def _deleted_self(client: httpx.AsyncClient) -> dict[str, str]:
+    await client.delete("/v1/organization")
+    return {}
 
 
 async def _organization(client: httpx.AsyncClient) -> dict[str, str]:
@@ -48,58 +60,86 @@ async def _organization(client: httpx.AsyncClient) -> dict[str, str]:
     return {"organization_id": created.json()["organization"]["id"]}
 
 
+async def _suspended_organization(client: httpx.AsyncClient) -> dict[str, str]:
+    ids = await _organization(client)
+    await client.post(f"/v1/platform/organizations/{ids['organization_id']}/suspend", json={"reason": "unpaid"})
+    return ids
+
+
+async def _deleted_organization(client: httpx.AsyncClient) -> dict[str, str]:
+    ids = await _organization(client)
+    await client.delete(f"/v1/platform/organizations/{ids['organization_id']}")
+    return ids
+
+
+async def _another_name(_: httpx.AsyncClient) -> dict[str, str]:
+    return {"name": f"acme {uuid4().hex}"}
+
+
 PREPARED: dict[str, Prepare] = {
     "restore": _deleted_memory,
+    "update_many": _memory,
+    "delete_many": _memory,
     "rotate_api_key": _api_key,
+    "restore_organization": _deleted_self,
+    "create_organization": _another_name,
     "suspend_organization": _organization,
-    "resume_organization": _organization,
-    "revive_organization": _organization,
+    "resume_organization": _suspended_organization,
+    "revive_organization": _deleted_organization,
 }
-"""What an operation needs to be there; the others need nothing."""
+"""What an operation needs to be there, so that it succeeds; the others need nothing."""
+PUBLIC: Final = "report_leak"
+"""The one POST without a key, and so without a caller whose repetition could be known: it does the same each time."""
 
 
-async def test_every_post_answers_a_repeated_key_as_the_first_time(store: Store, memory: AsyncMemory) -> None:
-    every = [one for one in operations_of(document_of(memory.app)) if one.method == "POST"]
-    posts = [one for one in every if one.name != "report_leak"]  # it does the same, sent twice: see below
-    assert {"add", "search", "import_", "create_api_key", "create_organization"} <= {one.name for one in posts}
-    operator = await operator_key(memory.app)
-    for post in posts:
-        assert any(item["name"] == "Idempotency-Key" for item in post.said["parameters"]), post.name
-        opened = client(memory.app, operator) if post.path.startswith("/v1/platform") else api(memory)
+def posts_of(store: Store) -> dict[str, ApiOperation]:
+    """Give every POST of the server."""
+    return {name: one for name, one in operations_of(document_of(store.app)).items() if one.method == "POST"}
+
+
+async def test_every_post_answers_a_repeated_key_as_the_first_time(store: Store) -> None:
+    posts, operator = posts_of(store), await operator_key(store.app)
+    assert {"add", "search", "import_", "create_api_key", "create_organization"} < set(posts)
+    assert {name for name, post in posts.items() if post.permission is None} == {PUBLIC}
+    for name, post in sorted(posts.items()):
+        if name == PUBLIC:
+            continue
+        assert "Idempotency-Key" in post.in_header, name
+        memory = await store.organization()
+        opened = client(memory.app, operator) if post.permission == "platform:manage" else api(memory)
         async with opened as caller:
-            path = post.path.format(**await PREPARED.get(post.name, _nothing)(caller))
-            headers = {"Idempotency-Key": f"{post.name}-{uuid4().hex}"}
-            first = await _send(caller, path, post.body, headers)
-            again = await _send(caller, path, post.body, headers)
-        assert again.status_code == first.status_code, (post.name, first.text, again.text)
-        if first.status_code < 500 and first.status_code not in {401, 403, 408, 409, 429}:
-            assert again.headers.get("Idempotency-Replayed") == "true", (post.name, again.text)
-            if "key" not in (first.json() if first.content else {}):
-                assert again.content == first.content, post.name
+            ids = await PREPARED.get(name, _nothing)(caller)
+            headers = {"Idempotency-Key": f"{name}-{uuid4().hex}"}
+            first = await post.send(caller, ids, headers=headers)
+            after = rows_but_the_trail(store, memory)
+            again = await post.send(caller, ids, headers=headers)
+
+            assert first.is_success, (name, first.text)
+            assert again.status_code == first.status_code, (name, again.text)
+            assert again.headers.get("Idempotency-Replayed") == "true", (name, again.text)
+            shown = {**first.json(), "key": None} if "key" in first.json() else first.json()
+            assert again.json() == shown, name
+            assert rows_but_the_trail(store, memory) == after, name
 
 
-async def _send(
-    client: httpx.AsyncClient, path: str, body: tuple[str, object] | None, headers: dict[str, str]
-) -> httpx.Response:
-    if body is None:
-        return await client.post(path, headers=headers)
-    media, example = body
-    if media == JSON:
-        return await client.post(path, json=example, headers=headers)
-    return await client.post(path, content=str(example).encode(), headers={**headers, "Content-Type": media})
+def rows_but_the_trail(store: Store, memory: AsyncMemory) -> dict[str, list[str]]:
+    """Read what an organization has, but for the traces of requests."""
+    with store.connect_as_owner() as owner:
+        rows = rows_of(owner, memory.app.caller.organization_id)
+    return {name: found for name, found in rows.items() if name not in {"api_keys", "api_key_usage"}}
 
 
-async def test_leak_that_is_reported_again_changes_nothing_and_answers_alike(memory: AsyncMemory) -> None:
-    async with api(memory) as owner:
+async def test_report_of_a_leak_does_the_same_however_often_it_is_sent(store: Store, memory: AsyncMemory) -> None:
+    post = posts_of(store)[PUBLIC]
+    async with api(memory) as owner, client(memory.app, None) as stranger:
         made = (await owner.post("/v1/api-keys", json={"name": "leaked"})).json()
-        answers, seen = [], []
-        for _ in range(2):
-            answers.append(await owner.post("/v1/secret-scanning/report", json={"key": made["key"]}))
-            seen.append((await owner.get(f"/v1/api-keys/{made['api_key']['id']}")).json())
-    assert [answer.status_code for answer in answers] == [202, 202]
-    assert answers[0].content == answers[1].content
-    assert seen[0] == seen[1]
-    assert seen[0]["revoked_at"] is not None
+        sent = [await post.send(stranger, {"key": made["key"]}, headers={"Idempotency-Key": "one"}) for _ in range(2)]
+        revoked = await owner.get(f"/v1/api-keys/{made['api_key']['id']}")
+        entries = await owner.get("/v1/audit", params={"action": "key.revoked"})
+
+    assert [(answer.status_code, answer.json()) for answer in sent] == [(202, {"accepted": True})] * 2
+    assert revoked.json()["revoked_at"] is not None
+    assert len(entries.json()["items"]) == 1
 
 
 async def test_key_of_an_add_is_a_new_one_once_its_answer_is_no_longer_kept(memory: AsyncMemory, owner: Owner) -> None:
