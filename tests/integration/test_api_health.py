@@ -10,10 +10,13 @@ from agentmem import AsyncMemory
 from agentmem.entrypoints.api.draining import Draining
 from agentmem.entrypoints.api.serving import Served
 from agentmem.errors import EmbedderUnavailable
+from agentmem.foundation.database.connect import ExternalServer
+from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.probe import DatabaseProbe
 from agentmem.foundation.state.memory import MemoryState
 from agentmem.pipelines.health.readiness import Part, PartState, Readiness
 from tests.support.embedders import FlakyEmbedder, HashEmbedder
+from tests.support.redis_server import free_port
 from tests.support.served import client, served_by
 from tests.support.stores import Store, with_models
 
@@ -70,6 +73,33 @@ async def test_schema_of_another_version_is_named(memory: AsyncMemory) -> None:
     async with client(memory.app, None, served=served) as opened:
         unready = await opened.get("/health/ready")
     assert unready.json()["errors"] == [{"field": "migrations", "message": "store_incompatible"}]
+
+
+async def test_database_that_is_gone_is_named(memory: AsyncMemory) -> None:
+    app = memory.app
+    gone = ExternalServer(conninfo=f"host=127.0.0.1 port={free_port()} dbname=agentmem")
+    database = Database.open(gone, app.database.provider, pool_size=1)
+    served = replace(served_by(app), readiness=Readiness.over(database, app.models, app.state))
+    async with client(app, None, served=served) as opened:
+        unready = await opened.get("/health/ready")
+        health = await opened.get("/health")
+        assert (await opened.get("/health/live")).status_code == 200
+    await database.close()
+
+    assert (unready.status_code, unready.json()["code"]) == (503, "unavailable")
+    assert int(unready.headers["retry-after"]) >= 1
+    assert unready.json()["errors"] == [
+        {"field": "database", "message": "database_unavailable"},
+        {"field": "migrations", "message": "database_unavailable"},
+    ]
+    assert "database, migrations failed" in unready.json()["detail"]
+    assert (health.status_code, health.json()["status"]) == (200, "failed")
+    assert {part["name"]: part["status"] for part in health.json()["parts"]} == {
+        "database": "failed",
+        "migrations": "failed",
+        "state": "ok",
+        "embedder": "ok",
+    }
 
 
 async def test_closed_state_degrades_and_does_not_fail(memory: AsyncMemory) -> None:
