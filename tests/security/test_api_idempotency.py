@@ -17,7 +17,7 @@ from tests.support.api_document import document_of
 from tests.support.api_matrix import ApiOperation, operations_of
 from tests.support.served import api, client, operator_key
 from tests.support.stores import Owner, Store
-from tests.support.walls import rows_of
+from tests.support.walls import stored_of
 
 Prepare = Callable[[httpx.AsyncClient], Awaitable[dict[str, str]]]
 
@@ -97,7 +97,7 @@ def posts_of(store: Store) -> dict[str, ApiOperation]:
     return {name: one for name, one in operations_of(document_of(store.app)).items() if one.method == "POST"}
 
 
-async def test_every_post_answers_a_repeated_key_as_the_first_time(store: Store) -> None:
+async def test_every_post_answers_a_repeated_key_as_the_first_time(store: Store, owner: Owner) -> None:
     posts, operator = posts_of(store), await operator_key(store.app)
     assert {"add", "search", "import_", "create_api_key", "create_organization"} < set(posts)
     assert {name for name, post in posts.items() if post.permission is None} == {PUBLIC}
@@ -111,7 +111,7 @@ async def test_every_post_answers_a_repeated_key_as_the_first_time(store: Store)
             ids = await PREPARED.get(name, _nothing)(caller)
             headers = {"Idempotency-Key": f"{name}-{uuid4().hex}"}
             first = await post.send(caller, ids, headers=headers)
-            after = rows_but_the_trail(store, memory)
+            after = stored_of(owner, memory.app.caller.organization_id)
             again = await post.send(caller, ids, headers=headers)
 
             assert first.is_success, (name, first.text)
@@ -119,14 +119,7 @@ async def test_every_post_answers_a_repeated_key_as_the_first_time(store: Store)
             assert again.headers.get("Idempotency-Replayed") == "true", (name, again.text)
             shown = {**first.json(), "key": None} if "key" in first.json() else first.json()
             assert again.json() == shown, name
-            assert rows_but_the_trail(store, memory) == after, name
-
-
-def rows_but_the_trail(store: Store, memory: AsyncMemory) -> dict[str, list[str]]:
-    """Read what an organization has, but for the traces of requests."""
-    with store.connect_as_owner() as owner:
-        rows = rows_of(owner, memory.app.caller.organization_id)
-    return {name: found for name, found in rows.items() if name not in {"api_keys", "api_key_usage"}}
+            assert stored_of(owner, memory.app.caller.organization_id) == after, name
 
 
 async def test_report_of_a_leak_does_the_same_however_often_it_is_sent(store: Store, memory: AsyncMemory) -> None:

@@ -92,3 +92,14 @@ async def app_over(app: App, database: Database, state: State | None = None) -> 
     yield made
     await made.admission.aclose()
     await embeddings.aclose()
+
+
+def stored_of(owner: Owner, organization_id: UUID) -> dict[str, object]:
+    """Read what an organization has, without the traces that requests leave: their counts, and when a key was used."""
+    rows: dict[str, object] = {**rows_of(owner, organization_id)}
+    del rows["key_usage"]
+    keys = owner.execute(
+        "SELECT (to_jsonb(k) - 'last_used_at')::text FROM agentmem.api_keys k WHERE organization_id = %s ORDER BY 1",
+        [organization_id],
+    )
+    return {**rows, "api_keys": keys.fetchall()}

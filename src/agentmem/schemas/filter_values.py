@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from typing import Final, TypeAlias
 from uuid import UUID
 
-from agentmem.errors import InvalidFilter
+from agentmem.errors import Fault, InvalidFilter
 from agentmem.schemas.base import check_text, to_utc
 
 MAX_LIST: Final = 1000
@@ -150,4 +150,8 @@ def shown(name: object) -> str:
 
 def fault(path: str, message: str) -> InvalidFilter:
     """Make the error for what is wrong at a place in the filter."""
-    return InvalidFilter(f"Filter at {path}: {message}." if path else f"The filter {message}.")
+    where = f"filters.{path}" if path else "filters"
+    return InvalidFilter(
+        f"Filter at {path}: {message}." if path else f"The filter {message}.",
+        faults=[Fault(field=where, message=message)],
+    )

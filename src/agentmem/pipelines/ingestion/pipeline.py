@@ -12,7 +12,7 @@ from typing import Final, Protocol, TypeVar
 
 import structlog
 
-from agentmem.errors import ContentTooLarge, EmbedderUnavailable, EmptyScope, InvalidInput
+from agentmem.errors import ContentTooLarge, EmbedderUnavailable, EmptyScope, Fault, InvalidInput
 from agentmem.features.memories.index_entry import build, indexed_text
 from agentmem.features.memories.index_writing import PENDING
 from agentmem.features.memories.model import PreparedMemory
@@ -132,9 +132,11 @@ class Ingestion:
         """Refuse content that is longer than the limit."""
         size = len(content.encode())
         if size > self.content_limit:
+            message = f"has {size} bytes, the limit is {self.content_limit}"
             raise ContentTooLarge(
-                f"The content has {size} bytes, the limit is {self.content_limit}.",
+                f"The content {message}.",
                 hint="Split it, or raise AGENTMEM_CONTENT_LIMIT.",
+                faults=[Fault(field="content", message=message)],
             )
 
     def check_expiry(self, expires_at: datetime | None) -> None:
