@@ -163,6 +163,16 @@ async def test_libraries_log_no_message_of_an_exception(log_lines: io.StringIO) 
     assert CANARY not in log_lines.getvalue()
 
 
+async def test_answer_that_broke_off_is_not_told_as_one_that_came(log_lines: io.StringIO) -> None:
+    toy = Toy()
+    async with toy.client() as opened:
+        with pytest.raises(AssertionError):  # the client's side insists on an end that never comes
+            await opened.get("/cut")
+    told = next(line for line in parsed(log_lines) if line["event"] == "request")
+    assert (told["level"], told["status"], told["code"]) == ("warning", 200, "cut_off")
+    assert 'agentmem_problems_total{code="cut_off"} 1.0' in toy.metrics.text().decode()
+
+
 async def test_keys_in_log_lines_are_starred(log_lines: io.StringIO) -> None:
     key = f"amk_live_{'a' * 12}_{'b' * 49}"
     structlog.get_logger().warning("odd", said=f"Bearer {key} was refused", authorization=f"Bearer {key}")

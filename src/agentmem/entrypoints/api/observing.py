@@ -28,13 +28,14 @@ class Observed:
         """Answer a request."""
         context = context_of(scope)
         context.rules = self.find(scope)
-        status = 0
+        status, whole = 0, False
 
         async def watched(message: Message) -> None:
-            nonlocal status
+            nonlocal status, whole
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
+            whole = message["type"] == "http.response.body" and not message.get("more_body", False)
 
         method = str(scope["method"])
         carrier = {name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name in _TRACE}
@@ -46,7 +47,7 @@ class Observed:
                 await self.app(scope, receive, watched)
             finally:
                 seconds = time.perf_counter() - context.started
-                code, status = (context.code, status) if status else ("cut_off", 500)
+                code, status = context.code if whole else _CUT_OFF, status or _FAILED
                 if span.is_recording():
                     span.update_name(f"{method} {context.route}")
                     span.set_attribute("http.route", context.route)
@@ -61,13 +62,15 @@ class Observed:
 
 _TRACE = frozenset({b"traceparent", b"tracestate"})
 _FAILED = 500
+_CUT_OFF = "cut_off"
+"""In place of an error's code: the answer did not come, or its end did not."""
 
 
 def _tell(method: str, route: str, status: int, seconds: float, code: str | None) -> None:
     fields: dict[str, object] = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 3)}
     if code is not None:
         fields["code"] = code
-    if status >= _FAILED:
+    if status >= _FAILED or code == _CUT_OFF:
         log.warning("request", **fields)
     else:
         log.info("request", **fields)

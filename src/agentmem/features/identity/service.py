@@ -127,7 +127,7 @@ class ApiKeyService:
         """Revoke a key, if asked with all that it can have made; give it, and name all that are revoked then.
 
         What was revoked before stays as it is. Raises :class:`NotFound`, :class:`VersionConflict`, and
-        :class:`PermissionDenied` for a key beyond the ceiling; a leaked key has none, for the installation itself ends it.
+        :class:`PermissionDenied` for a key beyond the ceiling; a leaked key has none: the installation itself ends it.
         """
         _require_version(await repository.fetch_key(tx, key_id, lock=True), if_version)
         if ceiling is not None:
