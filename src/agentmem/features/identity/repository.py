@@ -121,7 +121,7 @@ async def find_organization(tx: SystemTransaction, key_id: str) -> OrganizationI
     return None if row is None else OrganizationId(UUID(str(row.organization_id)))
 
 
-async def fetch_chain(tx: SystemTransaction, key_id: str) -> list[StoredKey]:
+async def fetch_chain(tx: Transaction | SystemTransaction, key_id: str) -> list[StoredKey]:
     """Read a key and the keys above it, in this order."""
     first = select(*CHECKED, literal(1).label("depth")).where(tx.own(api_keys), api_keys.c.key_id == key_id)
     chain = first.cte("chain", recursive=True)
