@@ -139,6 +139,16 @@ def test_import_that_cannot_be_read_is_said_in_one_line(agentmem: CommandLine, s
     assert len(failed.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "command", ["add -", "add - --lines", "update 01936a5e-7b1c-7d3e-9f20-4a5b6c7d8e9f --content -"]
+)
+def test_standard_input_that_cannot_be_read_is_said_in_one_line(agentmem: CommandLine, command: str) -> None:
+    failed = agentmem.shell(f"{PROGRAM} {command} 0>/dev/null")
+
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert failed.stderr == "error: Standard input cannot be read: Bad file descriptor. (input_invalid)\n"
+
+
 @pytest.mark.parametrize("command", ["export", "shell"])
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_output_to_a_full_disk_is_said_in_one_line(

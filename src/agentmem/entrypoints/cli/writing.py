@@ -86,8 +86,11 @@ def update(
     as_json: options.AsJson = False,
 ) -> None:
     """Change a memory; what it was stays in its history."""
+    call = invocation(context)
+    with call.guarded():
+        text = None if content is None else next(_contents([content], lines=False))
     changes = options.changes(
-        content=None if content is None else next(_contents([content], lines=False)),
+        content=text,
         kind=kind,
         metadata=options.metadata_of(metadata),
         occurred_at=occurred_at,
@@ -97,7 +100,7 @@ def update(
     )
     if no_expiry:
         changes["expires_at"] = None
-    with invocation(context).opened() as memory:
+    with call.opened() as memory:
         if not changes:
             raise InvalidInput("There is nothing to change.", hint="Say what, for example with --content.")
         changed = memory.update(memory_id, if_version=if_version, **changes)
@@ -155,13 +158,16 @@ def restore(context: typer.Context, memory_id: options.MemoryId, *, as_json: opt
 
 def _contents(texts: list[str], *, lines: bool) -> Iterator[str]:
     """Give each text; ``-`` stands for what is read from standard input, whole or line by line."""
-    for text in texts:
-        if text != options.STANDARD_INPUT:
-            yield text
-        elif lines:
-            yield from (line for line in map(str.strip, sys.stdin) if line)
-        else:
-            yield sys.stdin.read().strip()
+    try:
+        for text in texts:
+            if text != options.STANDARD_INPUT:
+                yield text
+            elif lines:
+                yield from (line for line in map(str.strip, sys.stdin) if line)
+            else:
+                yield sys.stdin.read().strip()
+    except OSError as error:
+        raise InvalidInput(f"Standard input cannot be read: {error.strerror}.") from None
 
 
 def _told(added: Added) -> str:
