@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -11,6 +13,11 @@ import httpx
 from tests.support.embedded_server import is_down, wait_until
 from tests.support.redis_server import free_port
 from tests.support.servers import ServerProcess, servers
+
+LONG = "x" * 60_000
+"""What each memory has as metadata, which nothing analyses."""
+MEMORIES = 160
+"""So many of them are more than all buffers between a server and its client hold."""
 
 
 def tell(server: ServerProcess, number: signal.Signals) -> None:
@@ -87,4 +94,57 @@ def test_request_that_never_ends_does_not_keep_the_server(tmp_path: Path) -> Non
             connection.sendall(head.encode() + b"{")
             wait_until(lambda: in_flight(int(given["metrics_port"])) == 1)
             assert server.stop() == 0
+    wait_until(lambda: is_down(tmp_path / "data"))
+
+
+def test_export_that_takes_longer_than_a_stop_is_cut_and_never_looks_whole(tmp_path: Path) -> None:
+    with servers(tmp_path / "data", 1, drain_seconds="0", shutdown_seconds="1") as (server,):
+        headers = {"Authorization": f"Bearer {server.key}", "Content-Type": "application/x-ndjson"}
+        new = [{"content": f"Memory {number}.", "metadata": {"long": LONG}} for number in range(MEMORIES)]
+        lines = "".join(f"{json.dumps(memory)}\n" for memory in new)
+        imported = httpx.post(f"{server.url}/v1/memories/import", content=lines, headers=headers, timeout=120)
+        assert imported.json() == {"imported": MEMORIES, "skipped": 0}
+        with socket.socket() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+            connection.connect(("127.0.0.1", server.port))
+            key = f"Authorization: Bearer {server.key}\r\n"
+            connection.sendall(f"GET /v1/memories/export HTTP/1.1\r\nHost: x\r\n{key}\r\n".encode())
+            answer = connection.recv(1000)
+            assert server.stop() == 0
+            with suppress(ConnectionResetError):
+                while part := connection.recv(65536):
+                    answer += part
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert len(answer) < MEMORIES * len(LONG)
+        assert not answer.endswith(b"0\r\n\r\n"), "the answer looks whole"
+        assert '"code": "cut_off"' in server.said
+        assert '"route": "/v1/memories/export"' in server.said
+    wait_until(lambda: is_down(tmp_path / "data"))
+
+
+def test_import_that_takes_longer_than_a_stop_is_cut_and_is_sent_again_without_harm(tmp_path: Path) -> None:
+    given = {"drain_seconds": "0", "shutdown_seconds": "1", "body_timeout": "600", "metrics_port": str(free_port())}
+    lines = b"".join(b'"Line %d of an import."\n' % number for number in range(200))
+    with servers(tmp_path / "data", 1, **given) as (server,):
+        key = server.key
+        head = (
+            f"POST /v1/memories/import HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
+            "Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        with socket.create_connection(("127.0.0.1", server.port)) as connection:
+            connection.sendall(head.encode() + f"{len(lines):x}\r\n".encode() + lines + b"\r\n")
+            wait_until(lambda: in_flight(int(given["metrics_port"])) == 1)
+            assert server.stop() == 0
+            try:
+                answer = connection.makefile("rb").read()
+            except ConnectionResetError:
+                answer = b""
+        assert b" 200 " not in answer
+        assert '"code": "cut_off"' in server.said
+        assert '"route": "/v1/memories/import"' in server.said
+        server.start()
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/x-ndjson"}
+        again = httpx.post(f"{server.url}/v1/memories/import", content=lines, headers=headers, timeout=120).json()
+        assert again["imported"] + again["skipped"] == 200
+        assert httpx.get(f"{server.url}/v1/stats", headers=headers).json()["memories"] == 200
     wait_until(lambda: is_down(tmp_path / "data"))
