@@ -11,7 +11,7 @@ from agentmem.client import administration, calls
 from agentmem.client.calls import Call
 from agentmem.schemas.memories import NewMemory
 
-ID = uuid4()
+ID = UUID(int=1)
 CHANGING: list[Call[Any]] = [
     calls.add([NewMemory(content="tea")], None, None),
     calls.restore(ID, None),
