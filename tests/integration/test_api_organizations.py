@@ -141,8 +141,8 @@ async def test_creation_that_was_cut_off_is_finished_by_repeating_it(store: Stor
     if done != "nothing":
         made = await app.platform.create(caller, NewOrganization(name="Acme"), begun.made_id)
         if done == "its key":
-            founder = founding_caller(replace(caller, organization_id=OrganizationId(made.id)))
-            unseen = await first_key(app.issuing, founder)
+            target = founding_caller(replace(caller, organization_id=OrganizationId(made.id)))
+            unseen = await first_key(app.issuing, target)
 
     async with client(app, text) as operator:
         headers = {"Idempotency-Key": key}

@@ -51,9 +51,9 @@ async def create_organization(request: Request, new: NewOrganization) -> Respons
     """
     app, caller, begun = app_of(request), caller_of(request), begun_of(request)
     created = await app.platform.create(caller, new, None if begun is None else begun.made_id)
-    founder = founding_caller(replace(caller, organization_id=OrganizationId(created.id)))
+    target = founding_caller(replace(caller, organization_id=OrganizationId(created.id)))
     again = begun is not None and begun.resumed
-    issued = await (first_key_again if again else first_key)(app.issuing, founder)
+    issued = await (first_key_again if again else first_key)(app.issuing, target)
     if issued is None:
         raise Conflict("The organization has had its first key.")
     view = CreatedOrganization(organization=created, key=issued.key, api_key=issued.api_key)
