@@ -20,7 +20,7 @@ from agentmem.features.memories.visibility import View
 from agentmem.foundation.authorization.caller import Permission
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.transaction import Transaction
-from agentmem.foundation.ledger.idempotency import claim
+from agentmem.foundation.ledger.idempotency import KEPT, claim
 from agentmem.kit.ids import MemoryId, Place
 from agentmem.kit.paging import decode_cursor, encode_cursor, query_fingerprint
 from agentmem.operations import operation
@@ -53,7 +53,7 @@ class MemoryService:
     """Operations on the memories of the caller's organization; an add's idempotency key is ``kept`` so long."""
 
     database: Database
-    kept: timedelta
+    kept: timedelta = KEPT
 
     @operation(Permission.MEMORY_WRITE, audit="memory.added")
     async def add(

@@ -22,7 +22,7 @@ from agentmem.features.memories.tables import index_entries, index_settings, mem
 from agentmem.foundation.authorization.caller import Permission
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.transaction import Transaction
-from agentmem.foundation.ledger.idempotency import forget
+from agentmem.foundation.ledger.idempotency import KEPT, forget
 from agentmem.kit.ids import Place
 from agentmem.operations import operation
 
@@ -48,7 +48,7 @@ class MemoryUpkeep:
     """
 
     database: Database
-    kept: timedelta
+    kept: timedelta = KEPT
 
     @operation(Permission.MEMORY_READ, read_only=True)
     async def recorded_model(self, tx: Transaction) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Final
 from uuid import UUID
 
 from pydantic import JsonValue
@@ -12,6 +13,9 @@ from sqlalchemy.dialects.postgresql import insert
 from agentmem.errors import IdempotencyConflict
 from agentmem.foundation.database.transaction import Transaction
 from agentmem.foundation.ledger.tables import idempotency_keys
+
+KEPT: Final = timedelta(hours=24)
+"""How long a key is kept where no setting says otherwise."""
 
 
 async def forget(tx: Transaction, kept: timedelta) -> int:
