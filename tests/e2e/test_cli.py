@@ -262,14 +262,16 @@ def test_completion_script_is_printed_for_each_shell(agentmem: CommandLine) -> N
 @pytest.mark.parametrize(
     "typed,expected",
     [
-        (("exp",), {"export"}),
-        (("re",), {"reembed", "restore"}),
-        (("list", "--or"), {"--order"}),
-        (("keys", "rev"), {"revoke"}),
+        (("exp",), ["export"]),
+        (("re",), ["reembed", "restore"]),
+        (("list", "--or"), ["--order"]),
+        (("keys", "rev"), ["revoke"]),
     ],
     ids=str,
 )
-def test_bash_completes_commands_and_options(agentmem: CommandLine, typed: tuple[str, ...], expected: set[str]) -> None:
+def test_bash_completes_commands_and_options(
+    agentmem: CommandLine, typed: tuple[str, ...], expected: list[str]
+) -> None:
     words = " ".join(("agentmem", *typed))
     script = f"""
         eval "$(_AGENTMEM_COMPLETE=source_bash {PROGRAM})"
@@ -281,7 +283,7 @@ def test_bash_completes_commands_and_options(agentmem: CommandLine, typed: tuple
     completed = agentmem.shell(script)
 
     assert (completed.returncode, completed.stderr) == (0, "")
-    assert set(completed.stdout.split()) == expected
+    assert sorted(completed.stdout.split()) == expected
 
 
 def test_version_and_help_need_no_store(agentmem: CommandLine) -> None:
