@@ -65,6 +65,7 @@ DIRECT_CALLS: dict[str, DirectCall] = {
     "audit.repository.write_seal": _seal,
     "identity.repository.change_key": lambda tx, f: keys.change_key(tx, f.key_id, {"name": "renamed"}),
     "identity.repository.descendants": lambda tx, f: keys.descendants(tx, f.key_id),
+    "identity.repository.fetch_chain": lambda tx, f: keys.fetch_chain(tx, f.key_id),
     "memories.index_reading.read_visible_places": _places,
     "memories.index_reading.set_graph_width": lambda tx, _: index_reading.set_graph_width(tx, 100),
     "memories.index_writing.set_live": lambda tx, f: set_live(tx, f.places, live=False),

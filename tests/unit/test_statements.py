@@ -10,6 +10,7 @@ from agentmem.schemas import filters
 ARM = Arm(
     shape=Shape(own=by_organization, scope=(), as_of=False, known_at=False),
     dimensions=384,
+    most=64,
     plain=False,
 )
 

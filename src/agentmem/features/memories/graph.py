@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Text, and_, cast, func, select, update
 
 from agentmem.features.memories.index_reading import (
+    NEAREST_LIMIT,
     Arm,
     nearest_in_graph,
     nearest_of_all,
@@ -118,17 +119,17 @@ class VectorGraph:
 
 async def _least_width(tx: Transaction, model: str, probes: NDArray[np.float32]) -> int:
     view = View()
-    arm = Arm(shape=view.shape(tx), dimensions=probes.shape[1], plain=True)
+    arm = Arm(shape=view.shape(tx), dimensions=probes.shape[1], most=NEAREST_LIMIT, plain=True)
     asked = [{"query": vector_text(probe), "model": model, **view.values(tx)} for probe in probes]
     bounds = []
     for values in asked:
-        similarities = (await run_nearest(tx, nearest_of_all(arm, None), values)).similarities
+        similarities = (await run_nearest(tx, nearest_of_all(arm, None), values, arm.most)).similarities
         bounds.append(float(np.sort(similarities)[-NEAREST:].min()) - ROUNDING)
     for width in WIDTHS[:-1]:
         await set_graph_width(tx, width)
         found = 0
         for values, bound in zip(asked, bounds, strict=True):
-            similarities = (await run_nearest(tx, nearest_in_graph(arm, None), values)).similarities
+            similarities = (await run_nearest(tx, nearest_in_graph(arm, None), values, arm.most)).similarities
             found += min(NEAREST, int((similarities >= bound).sum()))
         if found >= ENOUGH * NEAREST * len(asked):
             return width

@@ -59,7 +59,7 @@ SET_WIDTH: Final = select(func.set_config("hnsw.ef_search", bindparam("width", t
 UNMEASURED_WIDTH: Final = 320
 PLACE = np.dtype(">i8")
 NEAREST_LIMIT = 64
-"""How many candidates the semantic arm gives; 100 find nothing more."""
+"""How many candidates each arm gives, unless more results are asked for; 100 find nothing more."""
 MATCHING_LIMIT = 20_000
 """Up to so many memories that pass a filter are ranked one by one; more are asked of the indexes with the filter."""
 
@@ -179,27 +179,35 @@ async def read_visible_places(tx: Transaction, view: View, most: int | None) -> 
     return np.frombuffer(places or b"", dtype=PLACE).astype(np.int64)
 
 
-async def read_nearest(
-    tx: Transaction, view: View, statistics: Statistics, vector: NDArray[np.float32], within: NDArray[np.int64] | None
-) -> Nearest:
-    """Find the vectors nearest to a normalised one.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """The ``most`` vectors nearest to a normalised one, in the whole scope or ``within`` some places."""
+
+    vector: NDArray[np.float32]
+    most: int
+    within: NDArray[np.int64] | None
+
+
+async def read_nearest(tx: Transaction, view: View, statistics: Statistics, wanted: Wanted) -> Nearest:
+    """Find the nearest vectors.
 
     With ``within``, those places are compared, all of them; a small scope is compared as a whole. Else the HNSW graph
     is asked, which scans on until it has found enough in the scope, and the rows that are not in it yet are compared
     one by one. Whatever the graph cannot fill is found by comparing all.
     """
-    arm = Arm(shape=view.shape(tx), dimensions=len(vector), plain=view.is_plain)
+    vector, within = wanted.vector, wanted.within
+    arm = Arm(shape=view.shape(tx), dimensions=len(vector), most=wanted.most, plain=view.is_plain)
     values = {"query": vector_text(vector), "model": statistics.model, "user": view.scope.user_id, **view.values(tx)}
     if within is not None:
-        return await run_nearest(tx, nearest_within(arm), {**values, "within": array_text(within.tolist())})
+        return await run_nearest(tx, nearest_within(arm), {**values, "within": array_text(within.tolist())}, arm.most)
     shown = None if view.filters is None else ExactFilter.of(view.filters)
     if statistics.documents > EXACT_SCOPE:
         if statistics.graph_width != GRAPH_WIDTH:
             await set_graph_width(tx, statistics.graph_width)
-        nearest = await run_nearest(tx, nearest_in_graph(arm, shown), values)
-        if len(nearest.places) >= min(NEAREST_LIMIT, statistics.documents):
+        nearest = await run_nearest(tx, nearest_in_graph(arm, shown), values, arm.most)
+        if len(nearest.places) >= min(arm.most, statistics.documents):
             return nearest
-    return await run_nearest(tx, nearest_of_all(arm, shown), values)
+    return await run_nearest(tx, nearest_of_all(arm, shown), values, arm.most)
 
 
 async def set_graph_width(tx: Transaction, width: int) -> None:
@@ -225,6 +233,7 @@ class Arm:
 
     shape: Shape
     dimensions: int
+    most: int
     plain: bool
 
     def alive(self, filters: ExactFilter | None) -> ColumnElement[bool]:
@@ -251,7 +260,7 @@ class Arm:
                 condition,
             )
             .order_by(distance)
-            .limit(literal_column(str(NEAREST_LIMIT)))
+            .limit(literal_column(str(self.most)))
             .subquery()
         )
         return select(found.c.place, found.c.distance)
@@ -282,11 +291,12 @@ async def run_nearest(
     tx: Transaction,
     statement: Select[tuple[int, float]] | CompoundSelect[tuple[int, float]],
     values: dict[str, object],
+    most: int,
 ) -> Nearest:
-    """Run a nearest-neighbour statement."""
+    """Run a nearest-neighbour statement, of whose rows the ``most`` nearest count."""
     found = await tx.run(statement, values)
-    if len(found) > NEAREST_LIMIT:
-        found = sorted(found, key=itemgetter(1, 0))[:NEAREST_LIMIT]
+    if len(found) > most:
+        found = sorted(found, key=itemgetter(1, 0))[:most]
     found.sort()
     return Nearest(
         places=np.array([place for place, _ in found], np.int64),

@@ -14,9 +14,11 @@ from agentmem.errors import Conflict
 from agentmem.features.memories.binding import bound_view
 from agentmem.features.memories.index_reading import (
     MATCHING_LIMIT,
+    NEAREST_LIMIT,
     Candidates,
     Nearest,
     Statistics,
+    Wanted,
     read_candidates,
     read_model,
     read_nearest,
@@ -35,11 +37,15 @@ from agentmem.schemas.memories import MemoryRecord
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Query:
-    """What is looked for: ``terms`` by words, ``pooled`` (made by ``model``, normalised) by meaning, or both."""
+    """What is looked for: ``terms`` by words, ``pooled`` (made by ``model``, normalised) by meaning, or both.
+
+    ``most`` is how many candidates the meaning gives.
+    """
 
     terms: Sequence[str]
     model: str
     pooled: NDArray[np.float32] | None
+    most: int = NEAREST_LIMIT
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,27 +117,26 @@ class MemorySearch:
         nothing = np.zeros(0, POSTING)
         postings = [found.get(hashed, nothing) for hashed in hashes]
         words = Words(statistics=statistics, hashes=hashes, postings=postings, within=within)
-        best = await _rank(tx, view, words, query.pooled, ranking)
+        best = await _rank(tx, view, words, query, ranking)
         if best is None:
             words = replace(words, within=await read_visible_places(tx, view, None))
-            best = await _rank(tx, view, words, query.pooled, ranking)
+            best = await _rank(tx, view, words, query, ranking)
         records = await read_records(tx, view, best) if best else {}
         seen = [(place, records[place]) for place in best or () if place in records]
         return Found(model=statistics.model, best=seen)
 
 
-async def _rank(
-    tx: Transaction, view: View, words: Words, pooled: NDArray[np.float32] | None, ranking: Ranking
-) -> Sequence[int] | None:
+async def _rank(tx: Transaction, view: View, words: Words, query: Query, ranking: Ranking) -> Sequence[int] | None:
     """Give the best places in order; nothing when most candidates are deleted, expired or filtered away.
 
     Then the caller ranks once more ``within`` all places that are seen.
     """
     statistics, nearest = words.statistics, None
-    if pooled is None:
+    if query.pooled is None:
         ranking.weigh(words)
     else:
-        comparing = asyncio.create_task(read_nearest(tx, view, statistics, pooled, words.within))
+        wanted = Wanted(vector=query.pooled, most=query.most, within=words.within)
+        comparing = asyncio.create_task(read_nearest(tx, view, statistics, wanted))
         try:
             await asyncio.sleep(0)  # the statement is sent: the server compares vectors while the words are scored here
             ranking.weigh(words)
@@ -139,10 +144,10 @@ async def _rank(
             nearest = await comparing
         if not len(nearest.places) and await read_model(tx) != statistics.model:
             raise Conflict("The store has put another embedding model in force during the search.", hint="Retry.")
-    wanted = ranking.shortlist(nearest, sifted=words.within is None and not view.is_plain)
-    if not len(wanted):
+    places = ranking.shortlist(nearest, sifted=words.within is None and not view.is_plain)
+    if not len(places):
         return ()
-    candidates = await read_candidates(tx, view, statistics.model, wanted)
+    candidates = await read_candidates(tx, view, statistics.model, places)
     if words.within is None and ranking.is_starved(candidates):
         return None
     return ranking.order(candidates)

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agentmem.features.memories.index_reading import Nearest
+from agentmem.features.memories.index_reading import NEAREST_LIMIT, Nearest
 from agentmem.features.memories.model import can_hold
 from agentmem.pipelines.retrieval.lexical import Matches
 from agentmem.pipelines.retrieval.signals import MEANING_FLOOR, NAMES, NOTHING, PIECES_FLOOR, Signals, spread
@@ -22,7 +22,6 @@ MOST_CANDIDATES: Final = 48
 REACH: Final = 2
 """How far the neighbours lie that are read, and may be found, together with a candidate."""
 
-_ARM: Final = 64
 _SURE_OF_A_LOOK: Final = 8
 _CHOICE_WORDS, _CHOICE_WINDOW, _CHOICE_MEANING, _CHOICE_AROUND = 0.3, 1.0, 0.5, 2.0
 """Weights of the cheap signals; the meaning of the turns around tells most of what a full look will find."""
@@ -66,9 +65,9 @@ class FoundByWords:
     sure: Places
 
     @classmethod
-    def of(cls, matches: Matches) -> FoundByWords:
-        """Choose among all places that hold a term."""
-        return cls(best=matches.best(_ARM), windows=matches.best_windows(_ARM), sure=matches.best(_SURE_OF_A_LOOK))
+    def of(cls, matches: Matches, most: int = NEAREST_LIMIT) -> FoundByWords:
+        """Choose among all places that hold a term, so many of each sort at the most."""
+        return cls(best=matches.best(most), windows=matches.best_windows(most), sure=matches.best(_SURE_OF_A_LOOK))
 
 
 def choose(matches: Matches, found: FoundByWords, nearest: Nearest | None, most: int = MOST_CANDIDATES) -> Places:

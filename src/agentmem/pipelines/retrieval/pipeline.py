@@ -8,6 +8,7 @@ from time import perf_counter
 import structlog
 
 from agentmem.errors import Conflict, DatabaseUnavailable, EmbedderUnavailable
+from agentmem.features.memories.index_reading import NEAREST_LIMIT
 from agentmem.features.memories.searching import Found, MemorySearch, Query
 from agentmem.features.memories.visibility import View
 from agentmem.foundation.authorization.caller import Caller
@@ -76,7 +77,10 @@ class Retrieval:
             embedding = embedded.embedding
             ranking = QueryRanking(parsed, embedding, limit=limit, by_words=by_words)
             query = Query(
-                terms=list(parsed.terms), model=embedded.model, pooled=None if embedding is None else embedding.pooled
+                terms=list(parsed.terms),
+                model=embedded.model,
+                pooled=None if embedding is None else embedding.pooled,
+                most=max(NEAREST_LIMIT, limit),
             )
             try:
                 with span("memory.search.find"):

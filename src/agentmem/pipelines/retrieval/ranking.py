@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentmem.features.memories.index_entry import decode_all
-from agentmem.features.memories.index_reading import Candidates, Nearest
+from agentmem.features.memories.index_reading import NEAREST_LIMIT, Candidates, Nearest
 from agentmem.features.memories.searching import Words
 from agentmem.foundation.inference.port import Embedding
 from agentmem.pipelines.retrieval import signals
@@ -53,7 +53,7 @@ class QueryRanking:
         self._words = words
         postings = [_postings(found, words.within) for found in words.postings] if self._by_words else []
         self._matches = Matches(postings, words.statistics.documents, words.statistics.average_length)
-        self._found = FoundByWords.of(self._matches)
+        self._found = FoundByWords.of(self._matches, max(NEAREST_LIMIT, self._limit))
         self.seconds += perf_counter() - began
 
     def shortlist(self, nearest: Nearest | None, *, sifted: bool) -> NDArray[np.int64]:
