@@ -223,11 +223,13 @@ async def test_sweeper_goes_on_when_a_whole_round_breaks_down(store: Store) -> N
             raise ZeroDivisionError("a round that nobody thought of")
 
     async def came_again() -> bool:
-        return len(rounds) > 2
+        return len(rounds) > 1
 
     rounds: list[int] = []
     parts = {name: getattr(store.app.platform, name) for name in Platform.__dataclass_fields__}
-    sweeping = asyncio.create_task(replace(store.app.sweeper, platform=Broken(**parts), seconds=0.001).run())
+    # Without steps: in a database that many tests share a round of all organizations takes long.
+    sweeper = replace(store.app.sweeper, platform=Broken(**parts), steps=(), seconds=0.001)
+    sweeping = asyncio.create_task(sweeper.run())
     try:
         await eventually(came_again)
         assert not sweeping.done()
