@@ -105,14 +105,21 @@ class Terminal:
         """Type a text; a line ends with a line break."""
         os.write(self.descriptor, text.encode())
 
+    def press_until(self, key: str, text: str) -> None:
+        """Press a key, again each second, until the terminal shows a text; for keys that may come too soon."""
+        while (found := self.seen.find(text, self.waited)) < 0:
+            self.type(key)
+            self.seen += self._read(1.0)
+        self.waited = found + len(text)
+
     def end(self) -> int:
         """Read to the end and give the exit status."""
         while piece := self._read():
             self.seen += piece
         return os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
 
-    def _read(self) -> str:
-        if not select.select([self.descriptor], [], [], PATIENCE)[0]:
+    def _read(self, patience: float = PATIENCE) -> str:
+        if not select.select([self.descriptor], [], [], patience)[0]:
             return ""
         try:
             return os.read(self.descriptor, 65536).decode("utf-8", errors="replace")
