@@ -8,6 +8,7 @@ run before there is a caller: it turns ``(self, tx, ...)`` into ``(self, ...)``.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 
@@ -19,8 +20,23 @@ from agentmem.foundation.database.transaction import Transaction
 from agentmem.foundation.ledger.audit import Outcome, origin_of, write_audit_entry
 
 
+class Transactions(Protocol):
+    """Where an operation's transaction is opened: the database, or a replica that takes its reads."""
+
+    def transaction(self, caller: Caller, *, read_only: bool = False) -> AbstractAsyncContextManager[Transaction]:
+        """Open a transaction bound to the caller's organization."""
+
+
 class Service(Protocol):
     """Anything whose methods are operations."""
+
+    @property
+    def database(self) -> Transactions:
+        """Where the gate opens transactions."""
+
+
+class SystemService(Protocol):
+    """Anything whose methods are operations of the system."""
 
     @property
     def database(self) -> Database:
@@ -28,12 +44,13 @@ class Service(Protocol):
 
 
 S = TypeVar("S", bound=Service)
+T = TypeVar("T", bound=SystemService)
 P = ParamSpec("P")
 R = TypeVar("R")
 Body = Callable[Concatenate[S, Transaction, P], Awaitable[R]]
 Gated = Callable[Concatenate[S, Caller, P], Coroutine[Any, Any, R]]
-SystemBody = Callable[Concatenate[S, SystemTransaction, P], Awaitable[R]]
-SystemGated = Callable[Concatenate[S, P], Coroutine[Any, Any, R]]
+SystemBody = Callable[Concatenate[T, SystemTransaction, P], Awaitable[R]]
+SystemGated = Callable[Concatenate[T, P], Coroutine[Any, Any, R]]
 
 
 def operation(
@@ -71,15 +88,15 @@ def operation(
 
 def system_operation(
     purpose: SystemPurpose, *, read_only: bool = False
-) -> Callable[[SystemBody[S, P, R]], SystemGated[S, P, R]]:
+) -> Callable[[SystemBody[T, P, R]], SystemGated[T, P, R]]:
     """Declare an operation that runs before there is a caller, or without one."""
 
-    def declare(body: SystemBody[S, P, R]) -> SystemGated[S, P, R]:
-        async def gated(service: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+    def declare(body: SystemBody[T, P, R]) -> SystemGated[T, P, R]:
+        async def gated(service: T, /, *args: P.args, **kwargs: P.kwargs) -> R:
             async with service.database.system(purpose, read_only=read_only) as tx:
                 return await body(service, tx, *args, **kwargs)
 
         gated.__dict__["system_operation"] = purpose
-        return cast("SystemGated[S, P, R]", wraps(body)(gated))
+        return cast("SystemGated[T, P, R]", wraps(body)(gated))
 
     return declare

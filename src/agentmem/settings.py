@@ -37,6 +37,9 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         default=None, description="PostgreSQL >= 16 with pgvector >= 0.8 to use instead of the embedded server."
     )
+    database_replica_url: SecretStr | None = Field(
+        default=None, description="Read replica of that PostgreSQL, which takes searches while it has caught up."
+    )
     migrate: bool = Field(
         default=True, description="Apply database migrations when a store is opened; off, an old schema is refused."
     )

@@ -81,6 +81,7 @@ async def app_over(app: App, database: Database, state: State | None = None) -> 
         settings=app.settings,
         caller=app.caller,
         database=database,
+        searches=database,
         server=app.server,
         models=app.models,
         state=state or app.state,

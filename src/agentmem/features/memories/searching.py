@@ -29,9 +29,8 @@ from agentmem.features.memories.index_reading import (
 from agentmem.features.memories.index_writing import POSTING
 from agentmem.features.memories.visibility import View
 from agentmem.foundation.authorization.caller import Permission
-from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.transaction import Transaction
-from agentmem.operations import operation
+from agentmem.operations import Transactions, operation
 from agentmem.schemas.memories import MemoryRecord
 
 
@@ -98,9 +97,9 @@ class Ranking(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class MemorySearch:
-    """Searches the memories of the caller's organization."""
+    """Searches the memories of the caller's organization, on a replica where there is one."""
 
-    database: Database
+    database: Transactions
 
     @operation(Permission.MEMORY_READ, read_only=True)
     async def search(self, tx: Transaction, view: View, query: Query, ranking: Ranking) -> Found:

@@ -67,16 +67,16 @@ class Database:
         """
         keys = await self.keys(caller.organization_id)
         bind = set_organization(caller.organization_id) if read_only else enter(keys)
-        async with self._connection(bind, read_only=read_only) as (link, bound):
+        async with self.connection(bind, read_only=read_only) as (link, bound):
             if bound is False:
                 self.forget_keys([caller.organization_id])
                 raise NotFound(f"The organization {caller.organization_id} was erased.")
-            yield self._bound(link, caller, keys)
+            yield self.bound(link, caller, keys)
 
     @asynccontextmanager
     async def system(self, purpose: SystemPurpose, *, read_only: bool = False) -> AsyncIterator[SystemTransaction]:
         """Open a transaction of the system itself, bound to no organization; it commits as any other does."""
-        async with self._connection(ACT_AS_SYSTEM, read_only=read_only) as (link, _):
+        async with self.connection(ACT_AS_SYSTEM, read_only=read_only) as (link, _):
             yield SystemTransaction(
                 connection=link.connection,
                 driver=link.driver,
@@ -102,11 +102,12 @@ class Database:
     async def registration(self, caller: Caller, wrapped: list[WrappedKey]) -> AsyncIterator[Transaction]:
         """Open the transaction that registers a new organization: its first rows are its keys."""
         keys = await unwrap_organization_keys(self.provider, caller.organization_id, wrapped)
-        async with self._connection(set_organization(caller.organization_id), read_only=False) as (link, _):
-            yield self._bound(link, caller, keys)
+        async with self.connection(set_organization(caller.organization_id), read_only=False) as (link, _):
+            yield self.bound(link, caller, keys)
         self._keys[caller.organization_id] = keys
 
-    def _bound(self, link: Link, caller: Caller, keys: OrganizationKeys) -> Transaction:
+    def bound(self, link: Link, caller: Caller, keys: OrganizationKeys) -> Transaction:
+        """Give the transaction that was begun on a connection and bound to the caller's organization."""
         return Transaction(
             connection=link.connection,
             driver=link.driver,
@@ -117,23 +118,29 @@ class Database:
         )
 
     @asynccontextmanager
-    async def _connection(self, first: str, *, read_only: bool) -> AsyncIterator[tuple[Link, object]]:
-        """Begin a transaction with a first statement, and give the connection with the value of that statement."""
+    async def connection(
+        self, first: str, *, read_only: bool, pool: ConnectionPool | None = None
+    ) -> AsyncIterator[tuple[Link, object]]:
+        """Begin a transaction with a first statement, and give the connection with the value of that statement.
+
+        ``pool`` is that of a replica, where it is not the database's own.
+        """
+        pool = pool or self.pool
         # One round trip: two statements in one text cannot have parameters.
         level = "REPEATABLE READ" if self.snapshots else "READ COMMITTED"
         mode = f"ISOLATION LEVEL {level} {'READ ONLY' if read_only else 'READ WRITE'}"
         with translated():
-            link, cursor = await self.pool.begin(f"BEGIN {mode}; {first}".encode())
+            link, cursor = await pool.begin(f"BEGIN {mode}; {first}".encode())
             try:
                 cursor.nextset()
                 (value,) = await cursor.fetchone() or (None,)
                 yield link, value
                 await link.driver.commit()
             finally:
-                await self.pool.give_back(link)
+                await pool.give_back(link)
 
     async def _load_keys(self, organization_id: OrganizationId) -> OrganizationKeys:
-        async with self._connection(set_organization(organization_id), read_only=True) as (link, _):
+        async with self.connection(set_organization(organization_id), read_only=True) as (link, _):
             rows = await link.connection.execute(
                 select(encryption_keys).where(self.tenant_filter(encryption_keys)),
                 {OWN_ORGANIZATION: organization_id},

@@ -36,9 +36,14 @@ def translated() -> Iterator[None]:
 
 def translate(error: psycopg.Error) -> AgentMemError | None:
     """Find the error of ours that a psycopg error means; none for faults of the program."""
-    if isinstance(error, errors.DiskFull | errors.ReadOnlySqlTransaction | errors.IoError):
+    if isinstance(error, errors.DiskFull | errors.IoError):
         return StorageFull(
             "The database cannot write: the disk is full or read-only.", hint="Free space or fix the mount; then retry."
+        )
+    if isinstance(error, errors.ReadOnlySqlTransaction):
+        return DatabaseUnavailable(
+            "The database takes no writes: it is a standby, or was made read-only.",
+            hint="Retry; let AGENTMEM_DATABASE_URL name all servers, with target_session_attrs=read-write.",
         )
     if isinstance(error, errors.InvalidPassword | errors.InvalidAuthorizationSpecification):
         return ConfigurationError("The database refused the sign-in.", hint="Check AGENTMEM_DATABASE_URL.")

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import structlog
 
-from agentmem.errors import ConfigurationError, IntegrityError
+from agentmem.bootstrap.models import first_model, open_model, open_reranking
 from agentmem.features.audit.service import AuditService
 from agentmem.features.identity.service import ApiKeyService
 from agentmem.features.identity.usage import KeyUsage
@@ -40,18 +40,15 @@ from agentmem.foundation.database.failures import translated
 from agentmem.foundation.database.inspect import Caretaker
 from agentmem.foundation.database.migrate import bring_up_to_date
 from agentmem.foundation.database.probe import DatabaseProbe
+from agentmem.foundation.database.replica import Replica
 from agentmem.foundation.encryption.providers.file import FileKeyProvider
-from agentmem.foundation.inference.absent import AbsentEmbedder
 from agentmem.foundation.inference.loaded import Models
-from agentmem.foundation.inference.multilingual import MULTILINGUAL_MODEL
-from agentmem.foundation.inference.open import DEFAULT_MODEL, open_embedder
-from agentmem.foundation.inference.port import Embedder
-from agentmem.foundation.inference.remote_reranker import RemoteReranker
 from agentmem.foundation.inference.shared import SharedQueries
 from agentmem.foundation.ledger.requests import IdempotentRequests
 from agentmem.foundation.state.open import open_state
 from agentmem.foundation.state.port import State
 from agentmem.kit.clock import utc_now
+from agentmem.operations import Transactions
 from agentmem.pipelines.administration.platform import Platform
 from agentmem.pipelines.administration.sweeper import Sweeper
 from agentmem.pipelines.admission.admission import Admission
@@ -130,6 +127,7 @@ class _Opened:
     settings: Settings
     caller: Caller
     database: Database
+    searches: Transactions
     server: Server
     models: Models
     state: State
@@ -151,10 +149,10 @@ async def open_app(
     ``background`` work keeps the settings' organization in shape; a server, which has many, runs ``App.sweeper``.
     """
     async with AsyncExitStack() as stack:
-        reranking = _open_reranking(settings)
+        reranking = open_reranking(settings)
         if reranking is not None:
             stack.push_async_callback(reranking.reranker.aclose)
-        loading = asyncio.create_task(_open_embedder(settings, settings.embedding_model))
+        loading = asyncio.create_task(open_model(settings, settings.embedding_model))
         stack.push_async_callback(_discard, loading)
         server = await asyncio.to_thread(_attach, settings)
         stack.push_async_callback(asyncio.to_thread, server.detach)
@@ -162,11 +160,14 @@ async def open_app(
         provider = await FileKeyProvider.open(settings.master_key_file)
         database = Database.open(server, provider, pool_size=settings.pool_size)
         stack.push_async_callback(database.close)
+        searches = _open_replica(settings, database) or database
+        if isinstance(searches, Replica):
+            stack.push_async_callback(searches.close)
         caller = local_operator(organization_id_of(settings.organization))
         await OrganizationService(database=database).register(caller, settings.organization)
         upkeep = MemoryUpkeep(database=database, kept=timedelta(hours=settings.idempotency_hours))
-        first = await _first_model(loading, upkeep, caller)
-        models = Models(first, partial(_open_embedder, settings))
+        first = await first_model(loading, upkeep, caller)
+        models = Models(first, partial(open_model, settings))
         stack.push_async_callback(models.aclose)
         watchers = watchers or Watchers()
         state = open_state(settings, fell_back=watchers.fell_back)
@@ -179,6 +180,7 @@ async def open_app(
                 settings=settings,
                 caller=caller,
                 database=database,
+                searches=searches,
                 server=server,
                 models=models,
                 state=state,
@@ -256,7 +258,7 @@ def _ingestion(opened: _Opened, memories: MemoryService) -> Ingestion:
 
 def _retrieval(opened: _Opened) -> Retrieval:
     return Retrieval(
-        search_operation=MemorySearch(database=opened.database),
+        search_operation=MemorySearch(database=opened.searches),
         models=opened.models,
         clock=utc_now,
         embeddings=opened.embeddings,
@@ -335,62 +337,15 @@ def _attach(settings: Settings) -> Server:
     return EmbeddedServer.attach(settings.data_directory, linger=settings.linger)
 
 
+def _open_replica(settings: Settings, primary: Database) -> Replica | None:
+    if settings.database_replica_url is None:
+        return None
+    return Replica.open(primary, settings.database_replica_url.get_secret_value(), pool_size=settings.pool_size)
+
+
 def _migrate(server: Server, *, migrate: bool) -> None:
     with translated(), connect_as_owner(server) as connection:
         bring_up_to_date(connection, migrate=migrate)
-
-
-async def _first_model(loading: asyncio.Task[Embedder], upkeep: MemoryUpkeep, caller: Caller) -> Embedder:
-    """Give the model that the settings name; without it a store that records one opens all the same."""
-    try:
-        return await loading
-    except (ConfigurationError, IntegrityError) as error:
-        recorded = await upkeep.recorded_model(caller)
-        if recorded is None:
-            raise
-        return AbsentEmbedder(recorded, error)
-
-
-async def _open_embedder(settings: Settings, model: str) -> Embedder:
-    """Open a model by the name that a setting may have, or by the id under which a store records it."""
-    if "@" not in model or await asyncio.to_thread(Path(model).is_dir):
-        return await _open_named(settings, model)
-    shipped = [name for name in (DEFAULT_MODEL, MULTILINGUAL_MODEL) if model.startswith(name)]
-    for name in dict.fromkeys([*shipped, settings.embedding_model]):
-        try:
-            embedder = await _open_named(settings, name)
-        except ConfigurationError as error:
-            log.warning("model_not_opened", name=name, reason=error.message)
-            continue
-        if embedder.model == model:
-            return embedder
-        await embedder.aclose()
-    raise ConfigurationError(
-        f"The store's memories are embedded by the model {model}, which is neither shipped with this version nor the "
-        f"one that the settings name ({settings.embedding_model}).",
-        hint="Set AGENTMEM_EMBEDDING_MODEL to the name or folder of that model.",
-    )
-
-
-async def _open_named(settings: Settings, model: str) -> Embedder:
-    name = DEFAULT_MODEL if model == "default" else model
-    return await open_embedder(
-        name,
-        threads=settings.embedding_threads,
-        base_url=settings.embedding_url,
-        api_key=settings.embedding_key,
-        dimensions=settings.embedding_dimensions,
-    )
-
-
-def _open_reranking(settings: Settings) -> Reranking | None:
-    if settings.reranker is None:
-        return None
-    return Reranking(
-        reranker=RemoteReranker.open(settings.reranker, base_url=settings.reranker_url, api_key=settings.reranker_key),
-        deadline=settings.reranker_deadline,
-        depth=settings.reranker_depth,
-    )
 
 
 async def _discard(task: asyncio.Task[Result]) -> None:

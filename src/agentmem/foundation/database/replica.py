@@ -1,0 +1,104 @@
+"""A read replica: it takes reads as soon as it holds all that was committed before they were asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from time import monotonic
+from typing import Final
+
+import structlog
+
+from agentmem.errors import ConfigurationError, DatabaseUnavailable
+from agentmem.foundation.authorization.caller import Caller
+from agentmem.foundation.database.connect import ExternalServer
+from agentmem.foundation.database.database import Database
+from agentmem.foundation.database.failures import translated
+from agentmem.foundation.database.pool import ConnectionPool
+from agentmem.foundation.database.transaction import Transaction
+from agentmem.kit.ids import OrganizationId
+
+PATIENCE: Final = 0.05
+"""Seconds a read waits for the replica to catch up; the primary takes it then."""
+_PAUSE: Final = 0.002
+_LEFT_ALONE: Final = 5.0
+"""Seconds for which a replica that does not answer is not asked again."""
+_POSITION: Final = b"SELECT pg_current_wal_flush_lsn()::text"
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(kw_only=True)
+class Replica:
+    """Opens transactions that read on a replica, and on the primary while the replica is behind or does not answer.
+
+    Each asks the primary how far its log reached: a read sees what any caller's finished write has written, whichever
+    process it went through. One that no replica can serve costs the primary what it costs without a replica.
+    """
+
+    primary: Database
+    pool: ConnectionPool
+    patience: float = PATIENCE
+    _down_until: float = 0.0
+
+    @classmethod
+    def open(cls, primary: Database, conninfo: str, *, pool_size: int) -> Replica:
+        """Make a replica of a database; connects when first used."""
+        return cls(primary=primary, pool=ConnectionPool(ExternalServer(conninfo=conninfo), pool_size))
+
+    async def close(self) -> None:
+        """Close every connection to the replica."""
+        await self.pool.close()
+
+    @asynccontextmanager
+    async def transaction(self, caller: Caller, *, read_only: bool = False) -> AsyncIterator[Transaction]:
+        """Open a transaction as :meth:`Database.transaction` does, where its reads may go."""
+        async with AsyncExitStack() as stack:
+            tx = await self._caught_up(stack, caller) if read_only else None
+            if tx is None:
+                tx = await stack.enter_async_context(self.primary.transaction(caller, read_only=read_only))
+            yield tx
+
+    async def _caught_up(self, stack: AsyncExitStack, caller: Caller) -> Transaction | None:
+        """Begin on the replica once it holds what the primary holds now; nothing when that takes too long."""
+        if monotonic() < self._down_until:
+            return None
+        keys = await self.primary.keys(caller.organization_id)
+        check = _bind_and_compare(caller.organization_id, await self._position())
+        until = monotonic() + self.patience
+        while True:
+            async with AsyncExitStack() as attempt:
+                try:
+                    begun = self.primary.connection(check, read_only=True, pool=self.pool)
+                    link, caught_up = await attempt.enter_async_context(begun)
+                except (DatabaseUnavailable, ConfigurationError) as error:
+                    log.warning("replica_left_alone", reason=error.message, seconds=_LEFT_ALONE)
+                    self._down_until = monotonic() + _LEFT_ALONE
+                    return None
+                if caught_up:
+                    stack.push_async_exit(attempt.pop_all())
+                    return self.primary.bound(link, caller, keys)
+            if monotonic() >= until:
+                return None
+            await asyncio.sleep(_PAUSE)
+
+    async def _position(self) -> str:
+        """Ask the primary how far its log is on its disk: all that was acknowledged lies before it."""
+        with translated():
+            link, cursor = await self.primary.pool.begin(_POSITION)
+            try:
+                (position,) = await cursor.fetchone() or (None,)
+            finally:
+                await self.primary.pool.give_back(link)
+        return str(position)
+
+
+def _bind_and_compare(organization_id: OrganizationId, position: str) -> str:
+    """Write the statement that binds a transaction and says whether the replica holds the log up to a position.
+
+    It does not where it has become a primary itself: it may have lost what the other one has.
+    """
+    bound = f"set_config('agentmem.organization_id', '{organization_id!s}', true) IS NOT NULL"
+    return f"SELECT CASE WHEN {bound} THEN pg_last_wal_replay_lsn() >= '{position}'::pg_lsn END"
