@@ -151,3 +151,13 @@ async def test_purged_memories_are_gone_from_every_index(store: Store, owner: Ow
         assert left == (1,)
     assert [hit.memory.id for hit in (await memory.search("words purged", limit=10)).hits] == [kept.id]
     assert (await memory.doctor()).healthy
+
+
+async def test_what_comes_beside_a_graph_is_moved_into_it_soon(large: Collection, owner: Owner) -> None:
+    """The last test of the large store: it leaves more in it."""
+    outside = "SELECT count(*) FROM agentmem.vectors WHERE organization_id = %s AND graph IS NULL"
+    organization_id = large.memory.app.caller.organization_id
+    for added, left in ((499, 499), (1, 0)):
+        await large.memory.add_many((f"late {added} {number}" for number in range(added)), user_id="late")
+        await large.memory.app.upkeep.look_after(large.memory.app.caller)
+        assert owner.execute(outside.encode(), [organization_id]).fetchone() == (left,)

@@ -67,7 +67,6 @@ DIRECT_CALLS: dict[str, DirectCall] = {
     "identity.repository.descendants": lambda tx, f: keys.descendants(tx, f.key_id),
     "identity.repository.fetch_chain": lambda tx, f: keys.fetch_chain(tx, f.key_id),
     "memories.index_reading.read_visible_places": _places,
-    "memories.index_reading.set_graph_width": lambda tx, _: index_reading.set_graph_width(tx, 100),
     "memories.index_writing.set_live": lambda tx, f: set_live(tx, f.places, live=False),
     "memories.index_writing.write_entries": lambda tx, f: write_entries(tx, f.seen, TermHashes(tx)),
     "memories.packing.strip": _strip,

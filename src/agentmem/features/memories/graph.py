@@ -7,15 +7,15 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Text, and_, cast, func, select, update
+from sqlalchemy import Integer, Text, and_, bindparam, cast, func, select, update
 
 from agentmem.features.memories.index_reading import (
     NEAREST_LIMIT,
     Arm,
+    graph_width_set,
     nearest_in_graph,
     nearest_of_all,
     run_nearest,
-    set_graph_width,
 )
 from agentmem.features.memories.index_writing import vector_text
 from agentmem.features.memories.packing import is_any
@@ -28,7 +28,9 @@ from agentmem.foundation.database.transaction import Transaction
 from agentmem.operations import operation
 
 GRAPH_TAIL: Final = 5_000
-"""Vectors outside the graph from which on they are moved into it: as many as a search may compare one by one."""
+"""Vectors of a store without a graph from which on it gets one: as many as a search may compare one by one."""
+GROWN_TAIL: Final = 500
+"""Vectors outside a graph from which on they are moved into it: every search compares them beside it."""
 GRAPH_BATCH: Final = 500
 
 WIDTHS: Final = (
@@ -69,6 +71,9 @@ ROUNDING: Final = 1e-4
 """Similarities this close count as equal: half precision keeps three digits of each of many numbers."""
 
 
+_SET_WIDTH: Final = select(graph_width_set(bindparam("width", type_=Integer())))
+
+
 @dataclass(frozen=True, kw_only=True)
 class VectorGraph:
     """Keeps the graph of the caller's vectors; every operation does one bounded step and may be repeated."""
@@ -78,9 +83,11 @@ class VectorGraph:
     @operation(Permission.MEMORY_MAINTAIN, read_only=True)
     async def has_long_tail(self, tx: Transaction, model: str) -> bool:
         """Say whether so many vectors are outside the graph that they should be moved into it."""
-        outside = and_(tx.own(vectors), vectors.c.model == model, vectors.c.graph.is_(None))
-        tail = select(func.count()).select_from(select(vectors.c.place).where(outside).limit(GRAPH_TAIL).subquery())
-        return int((await tx.execute(tail)).scalar_one()) >= GRAPH_TAIL
+        of_model = and_(tx.own(vectors), vectors.c.model == model)
+        begun = select(vectors.c.place).where(of_model, vectors.c.graph.is_not(None)).limit(1)
+        limit = GROWN_TAIL if (await tx.execute(begun)).first() is not None else GRAPH_TAIL
+        outside = select(vectors.c.place).where(of_model, vectors.c.graph.is_(None)).limit(limit).subquery()
+        return int((await tx.execute(select(func.count()).select_from(outside))).scalar_one()) >= limit
 
     @operation(Permission.MEMORY_MAINTAIN)
     async def grow(self, tx: Transaction, model: str, dimensions: int) -> int:
@@ -126,7 +133,7 @@ async def _least_width(tx: Transaction, model: str, probes: NDArray[np.float32])
         similarities = (await run_nearest(tx, nearest_of_all(arm, None), values, arm.most)).similarities
         bounds.append(float(np.sort(similarities)[-NEAREST:].min()) - ROUNDING)
     for width in WIDTHS[:-1]:
-        await set_graph_width(tx, width)
+        await tx.run(_SET_WIDTH, {"width": width})
         found = 0
         for values, bound in zip(asked, bounds, strict=True):
             similarities = (await run_nearest(tx, nearest_in_graph(arm, None), values, arm.most)).similarities

@@ -16,7 +16,6 @@ from sqlalchemy import (
     CompoundSelect,
     LargeBinary,
     Select,
-    SmallInteger,
     Text,
     and_,
     bindparam,
@@ -47,7 +46,6 @@ from agentmem.features.memories.tables import (
 )
 from agentmem.features.memories.visibility import SHAPES, Shape, View, visible
 from agentmem.foundation.database.bulk import array_text
-from agentmem.foundation.database.connect import GRAPH_WIDTH
 from agentmem.foundation.database.transaction import TenantFilter, Transaction
 from agentmem.schemas.filters import Filter
 from agentmem.schemas.memories import MemoryRecord, Scope
@@ -55,7 +53,6 @@ from agentmem.schemas.memories import MemoryRecord, Scope
 EXACT_SCOPE = 5_000
 """Scopes of up to so many memories are compared one by one."""
 
-SET_WIDTH: Final = select(func.set_config("hnsw.ef_search", bindparam("width", type_=Text()), true()))
 UNMEASURED_WIDTH: Final = 320
 PLACE = np.dtype(">i8")
 NEAREST_LIMIT = 64
@@ -71,7 +68,6 @@ class Statistics:
     model: str
     documents: int
     average_length: float
-    graph_width: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,7 +108,8 @@ async def read_overview(
 ) -> tuple[Statistics, dict[int, NDArray[np.void]]]:
     """Read the model in force, the counts of the scope's user or of all users, and all postings of the terms.
 
-    The postings come per term and in no order. It is one statement, because every search begins with it.
+    The postings come per term and in no order. It is one statement, because every search begins with it; it also sets
+    the width with which the transaction searches the graph.
     """
     statement = _overview(tx.tenant_filter, scope.user_id is None)
     rows = await tx.run(statement, {"terms": array_text(terms), "user": scope.user_id})
@@ -123,7 +120,6 @@ async def read_overview(
         model=counts.model,
         documents=documents,
         average_length=float(counts.length) / documents if documents else 0.0,
-        graph_width=counts.graph_width or UNMEASURED_WIDTH,
     )
     return statistics, found
 
@@ -131,11 +127,12 @@ async def read_overview(
 @lru_cache(SHAPES)
 def _overview(own: TenantFilter, all_users: bool) -> CompoundSelect[Any]:  # noqa: FBT001 - decides the SQL
     settings = select(index_settings).where(own(index_settings)).subquery()
+    measured = select(settings.c.graph_width).scalar_subquery()
     counts = select(
         cast(null(), BigInteger).label("term"),
         cast(null(), LargeBinary).label("packed"),
         select(settings.c.embedding_model).scalar_subquery().label("model"),
-        select(settings.c.graph_width).scalar_subquery().label("graph_width"),
+        graph_width_set(func.coalesce(measured, UNMEASURED_WIDTH)).label("graph_width"),
         cast(func.coalesce(func.sum(scope_statistics.c.documents), 0), BigInteger).label("documents"),
         cast(func.coalesce(func.sum(scope_statistics.c.length), 0), BigInteger).label("length"),
     ).where(own(scope_statistics), _of_user(scope_statistics.c.user_id, all_users=all_users))
@@ -145,7 +142,7 @@ def _overview(own: TenantFilter, all_users: bool) -> CompoundSelect[Any]:  # noq
             postings.c.term,
             func.string_agg(postings.c.packed, literal(b"", LargeBinary)),
             cast(null(), Text),
-            cast(null(), SmallInteger),
+            cast(null(), Text),
             cast(null(), BigInteger),
             cast(null(), BigInteger),
         )
@@ -153,6 +150,11 @@ def _overview(own: TenantFilter, all_users: bool) -> CompoundSelect[Any]:  # noq
         .group_by(postings.c.term)
     )
     return union_all(counts, packed)
+
+
+def graph_width_set(width: ColumnElement[int]) -> ColumnElement[str]:
+    """Build the call that sets how widely the graph is searched (``ef_search``) until the transaction ends."""
+    return func.set_config("hnsw.ef_search", cast(width, Text), true())
 
 
 def _of_user(column: ColumnElement[str], *, all_users: bool) -> ColumnElement[bool]:
@@ -202,17 +204,10 @@ async def read_nearest(tx: Transaction, view: View, statistics: Statistics, want
         return await run_nearest(tx, nearest_within(arm), {**values, "within": array_text(within.tolist())}, arm.most)
     shown = None if view.filters is None else ExactFilter.of(view.filters)
     if statistics.documents > EXACT_SCOPE:
-        if statistics.graph_width != GRAPH_WIDTH:
-            await set_graph_width(tx, statistics.graph_width)
         nearest = await run_nearest(tx, nearest_in_graph(arm, shown), values, arm.most)
         if len(nearest.places) >= min(arm.most, statistics.documents):
             return nearest
     return await run_nearest(tx, nearest_of_all(arm, shown), values, arm.most)
-
-
-async def set_graph_width(tx: Transaction, width: int) -> None:
-    """Let the graph be searched with this width (``ef_search``) until the transaction ends."""
-    await tx.run(SET_WIDTH, {"width": str(width)})
 
 
 class ExactFilter(NamedTuple):
