@@ -1,4 +1,4 @@
-"""Install the programs that the tests start beside PostgreSQL: Redis, HAProxy and Chromium (run by `make services`).
+"""Install the programs that tests start beside PostgreSQL: Redis, HAProxy, nginx, faketime, Chromium (`make services`).
 
 They come from where the system's packages come from. The tests run processes of their own on free ports and touch no
 service that a package may set up. Where they cannot be installed the script says so and succeeds: the tests that need
@@ -12,7 +12,13 @@ import shutil
 import subprocess
 import sys
 
-PACKAGES = {"redis-server": "redis-server", "haproxy": "haproxy", "chromium": "chromium"}
+PACKAGES = {
+    "redis-server": "redis-server",
+    "haproxy": "haproxy",
+    "nginx": "nginx-light",
+    "faketime": "faketime",
+    "chromium": "chromium",
+}
 """The package of each program."""
 SYSTEM_PATH = "/usr/sbin:/usr/local/sbin:/opt/homebrew/bin"
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from scripts import install_services
 from tests.architecture.source_tree import ROOT
 
 SCRIPT = ROOT / "scripts" / "install_services.py"
@@ -27,7 +28,7 @@ def program(folder: Path, name: str, text: str = "exit 0") -> Path:
 
 
 def test_nothing_is_installed_where_everything_is_there(tmp_path: Path) -> None:
-    for name in ("redis-server", "haproxy", "chromium"):
+    for name in install_services.PACKAGES:
         program(tmp_path, name)
     program(tmp_path, "apt-get", "exit 1")
 

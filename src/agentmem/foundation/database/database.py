@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
@@ -25,8 +26,17 @@ from agentmem.foundation.database.transaction import (
 )
 from agentmem.foundation.encryption.keyring import OrganizationKeys, WrappedKey, unwrap_organization_keys
 from agentmem.foundation.encryption.providers.port import KeyProvider, KeyPurpose
-from agentmem.kit.clock import Clock, utc_now
+from agentmem.kit.clock import utc_now
 from agentmem.kit.ids import KeyId, OrganizationId
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Begun:
+    """A transaction that was begun: its connection, the value of its first statement, and its moment in time."""
+
+    link: Link
+    value: object
+    now: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +45,8 @@ class Database:
 
     pool: ConnectionPool
     provider: KeyProvider
-    clock: Clock = utc_now
+    ahead: timedelta = timedelta(0)
+    """How far in the future this process works, for tests."""
     tenant_filter: TenantFilter = by_organization
     snapshots: bool = False
     """Whether all statements of a transaction see the same moment."""
@@ -48,12 +59,15 @@ class Database:
         provider: KeyProvider,
         *,
         pool_size: int,
-        clock: Clock = utc_now,
         tenant_filter: TenantFilter = by_organization,
     ) -> Database:
         """Make a database over a server; connects when first used."""
         pool = ConnectionPool(server, pool_size)
-        return cls(pool=pool, provider=provider, clock=clock, tenant_filter=tenant_filter, _keys={})
+        return cls(pool=pool, provider=provider, tenant_filter=tenant_filter, _keys={})
+
+    def clock(self) -> datetime:
+        """Give the present moment by this machine's clock; a transaction has the server's, which all share."""
+        return utc_now() + self.ahead
 
     async def close(self) -> None:
         """Close every connection."""
@@ -67,20 +81,20 @@ class Database:
         """
         keys = await self.keys(caller.organization_id)
         bind = set_organization(caller.organization_id) if read_only else enter(keys)
-        async with self.connection(bind, read_only=read_only) as (link, bound):
-            if bound is False:
+        async with self.connection(bind, read_only=read_only) as begun:
+            if begun.value is False:
                 self.forget_keys([caller.organization_id])
                 raise NotFound(f"The organization {caller.organization_id} was erased.")
-            yield self.bound(link, caller, keys)
+            yield self.bound(begun, caller, keys)
 
     @asynccontextmanager
     async def system(self, purpose: SystemPurpose, *, read_only: bool = False) -> AsyncIterator[SystemTransaction]:
         """Open a transaction of the system itself, bound to no organization; it commits as any other does."""
-        async with self.connection(ACT_AS_SYSTEM, read_only=read_only) as (link, _):
+        async with self.connection(ACT_AS_SYSTEM, read_only=read_only) as begun:
             yield SystemTransaction(
-                connection=link.connection,
-                driver=link.driver,
-                now=self.clock(),
+                connection=begun.link.connection,
+                driver=begun.link.driver,
+                now=begun.now,
                 purpose=purpose,
                 tenant_filter=self.tenant_filter,
             )
@@ -102,26 +116,26 @@ class Database:
     async def registration(self, caller: Caller, wrapped: list[WrappedKey]) -> AsyncIterator[Transaction]:
         """Open the transaction that registers a new organization: its first rows are its keys."""
         keys = await unwrap_organization_keys(self.provider, caller.organization_id, wrapped)
-        async with self.connection(set_organization(caller.organization_id), read_only=False) as (link, _):
-            yield self.bound(link, caller, keys)
+        async with self.connection(set_organization(caller.organization_id), read_only=False) as begun:
+            yield self.bound(begun, caller, keys)
         self._keys[caller.organization_id] = keys
 
-    def bound(self, link: Link, caller: Caller, keys: OrganizationKeys) -> Transaction:
+    def bound(self, begun: Begun, caller: Caller, keys: OrganizationKeys) -> Transaction:
         """Give the transaction that was begun on a connection and bound to the caller's organization."""
         return Transaction(
-            connection=link.connection,
-            driver=link.driver,
+            connection=begun.link.connection,
+            driver=begun.link.driver,
             caller=caller,
             keys=keys,
-            now=self.clock(),
+            now=begun.now,
             tenant_filter=self.tenant_filter,
         )
 
     @asynccontextmanager
     async def connection(
         self, first: str, *, read_only: bool, pool: ConnectionPool | None = None
-    ) -> AsyncIterator[tuple[Link, object]]:
-        """Begin a transaction with a first statement, and give the connection with the value of that statement.
+    ) -> AsyncIterator[Begun]:
+        """Begin a transaction with a first statement, a ``SELECT`` of one value.
 
         ``pool`` is that of a replica, where it is not the database's own.
         """
@@ -130,18 +144,20 @@ class Database:
         level = "REPEATABLE READ" if self.snapshots else "READ COMMITTED"
         mode = f"ISOLATION LEVEL {level} {'READ ONLY' if read_only else 'READ WRITE'}"
         with translated():
-            link, cursor = await pool.begin(f"BEGIN {mode}; {first}".encode())
+            link, cursor = await pool.begin(f"BEGIN {mode}; {first}, now()".encode())
             try:
                 cursor.nextset()
-                (value,) = await cursor.fetchone() or (None,)
-                yield link, value
+                value, now = await cursor.fetchone() or (None, None)
+                if not isinstance(now, datetime):
+                    raise TypeError("the time of a transaction is no moment")
+                yield Begun(link=link, value=value, now=now + self.ahead)
                 await link.driver.commit()
             finally:
                 await pool.give_back(link)
 
     async def _load_keys(self, organization_id: OrganizationId) -> OrganizationKeys:
-        async with self.connection(set_organization(organization_id), read_only=True) as (link, _):
-            rows = await link.connection.execute(
+        async with self.connection(set_organization(organization_id), read_only=True) as begun:
+            rows = await begun.link.connection.execute(
                 select(encryption_keys).where(self.tenant_filter(encryption_keys)),
                 {OWN_ORGANIZATION: organization_id},
             )

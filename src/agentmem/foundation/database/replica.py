@@ -71,15 +71,15 @@ class Replica:
         while True:
             async with AsyncExitStack() as attempt:
                 try:
-                    begun = self.primary.connection(check, read_only=True, pool=self.pool)
-                    link, caught_up = await attempt.enter_async_context(begun)
+                    beginning = self.primary.connection(check, read_only=True, pool=self.pool)
+                    begun = await attempt.enter_async_context(beginning)
                 except (DatabaseUnavailable, ConfigurationError) as error:
                     log.warning("replica_left_alone", reason=error.message, seconds=_LEFT_ALONE)
                     self._down_until = monotonic() + _LEFT_ALONE
                     return None
-                if caught_up:
+                if begun.value:
                     stack.push_async_exit(attempt.pop_all())
-                    return self.primary.bound(link, caller, keys)
+                    return self.primary.bound(begun, caller, keys)
             if monotonic() >= until:
                 return None
             await asyncio.sleep(_PAUSE)
