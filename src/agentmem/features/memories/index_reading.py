@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
-from operator import itemgetter
+from itertools import pairwise
+from operator import attrgetter, itemgetter
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -29,7 +30,7 @@ from sqlalchemy import (
     type_coerce,
     union_all,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql import ColumnElement
 from sqlalchemy.types import Float
 
@@ -311,6 +312,7 @@ async def read_candidates(tx: Transaction, view: View, model: str, places: NDArr
     else:  # filters make a statement that nobody will ask again
         rows = list(await tx.execute(statement.where(view.filtered()), {**values, "places": places.tolist()}))
     opener = tx.keys.keyring.opener("index_entries", "entry")
+    rows = _one_each(rows)
     found, ids, versions, lengths, speakers, entries, embedded, days = zip(*rows, strict=True) if rows else ((),) * 8
     return Candidates(
         places=np.array(found, np.int64),
@@ -320,6 +322,15 @@ async def read_candidates(tx: Transaction, view: View, model: str, places: NDArr
         embedded=embedded,
         entries=list(map(opener, ids, versions, entries)),
     )
+
+
+def _one_each(rows: list[Any]) -> list[Any]:
+    """Put rows in the order of their places, with one for each: that of the model in force, where there are several.
+
+    Here and not in SQL, which would carry all entries through a sort: half of the statement's time.
+    """
+    rows.sort(key=attrgetter("place", "embedded"))
+    return [row for row, following in pairwise((*rows, None)) if following is None or row.place != following.place]
 
 
 @lru_cache(SHAPES)
@@ -334,14 +345,12 @@ def _candidates(shape: Shape) -> Select[Any]:
     ordinal = cast(func.floor(day), BigInteger) + literal_column(str(date(1970, 1, 1).toordinal()))
     return (
         select(*(index_entries.c[name] for name in columns), embedded, ordinal)
-        .ext(distinct_on(index_entries.c.place))
         .join(memories, same)
         .where(
             shape.own(index_entries),
             index_entries.c.place == func.any(bindparam("places", type_=ARRAY(BigInteger))),
             visible(shape),
         )
-        .order_by(index_entries.c.place, embedded.desc())
     )
 
 

@@ -1,0 +1,67 @@
+"""PostgreSQL is restarted and fails over under load: callers are told to wait, and what was acknowledged is there."""
+
+from __future__ import annotations
+
+import tempfile
+from asyncio import to_thread
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.fleet import Fleet, fleet
+from tests.support.load import audit, load
+
+AT_ONCE = 8
+
+
+@contextmanager
+def with_standby() -> Iterator[Fleet]:
+    # Not pytest's own folder: nginx serves as a user that cannot look into it.
+    with tempfile.TemporaryDirectory(prefix="agentmem-fleet-", ignore_cleanup_errors=True) as directory:
+        folder = Path(directory)
+        folder.chmod(0o755)
+        with fleet(folder, size=2, standbys=["standby"]) as running:
+            yield running
+
+
+@pytest.mark.timeout(600)
+async def test_nothing_is_lost_when_the_database_restarts_and_when_its_synchronous_standby_takes_over() -> None:
+    with with_standby() as installation:
+        primary, (standby,) = installation.primary, installation.standbys
+        # From here on a commit waits for the standby.
+        primary.ask("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
+        primary.ask("SELECT pg_reload_conf()")
+        async with load(installation.url, installation.key, clients=AT_ONCE) as book:
+            await book.grows(40)
+            await to_thread(primary.stop_immediately)
+            await to_thread(primary.start)
+            await book.grows(40)
+            await to_thread(primary.kill)
+            await to_thread(standby.promote)
+            await book.grows(40)
+
+        assert await audit(installation.url, installation.key, book) == []
+        assert set(book.answers) <= {200, 201, 409, 503}
+
+
+@pytest.mark.timeout(600)
+async def test_an_asynchronous_standby_loses_no_more_than_what_it_had_not_received(
+    record_property: Callable[[str, object], None],
+) -> None:
+    with with_standby() as installation:
+        primary, (standby,) = installation.primary, installation.standbys
+        async with load(installation.url, installation.key, clients=AT_ONCE) as book:
+            await book.grows(40)
+            await to_thread(primary.kill)
+            promised = book.written
+            await to_thread(standby.promote)
+            await book.grows(40)
+
+        differences = await audit(installation.url, installation.key, book)
+        lost = [difference for difference in differences if difference.startswith("lost: ")]
+        record_property("lost", len(lost))
+        assert [difference for difference in differences if difference not in lost] == []
+        # On one machine what was acknowledged has left the primary long before anybody could kill it.
+        assert len(lost) <= AT_ONCE, f"of {promised} promised writes"
