@@ -7,12 +7,18 @@ import random
 import tempfile
 from asyncio import to_thread
 from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from tests.support.fleet import Fleet, fleet
 from tests.support.load import audit, load
+from tests.support.servers import ServerProcess
+from tests.support.traffic import bearer
 
 AT_ONCE = 64
 
@@ -23,8 +29,59 @@ def installation() -> Iterator[Fleet]:
     with tempfile.TemporaryDirectory(prefix="agentmem-fleet-", ignore_cleanup_errors=True) as directory:
         folder = Path(directory)
         folder.chmod(0o755)
-        with fleet(folder, size=3, workers=2) as running:
+        with fleet(folder, size=3, workers=0) as running:
             yield running
+
+
+def call(server: ServerProcess, key: str, method: str, path: str, body: object = None) -> Any:
+    """Send a request that must succeed, and give its answer."""
+    answer = httpx.request(method, f"{server.url}/v1{path}", headers=bearer(key), json=body, timeout=60)
+    assert answer.is_success, answer.text
+    return answer.json()
+
+
+def ahead_by(seconds: int) -> dict[str, str]:
+    """Give the environment of a process whose clock is wrong; the pace of its timers is not."""
+    libraries = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+    if not libraries:
+        pytest.skip("needs faketime: make services")
+    return {"LD_PRELOAD": str(libraries[0]), "FAKETIME": f"+{seconds}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+
+
+@pytest.mark.timeout(600)
+async def test_a_server_whose_clock_is_90_seconds_ahead_harms_nothing(installation: Fleet) -> None:
+    with fast_server(installation, 90) as fast:
+        right = installation.servers[0]
+        async with load(fast.url, installation.key, clients=4) as book, load(right.url, installation.key, clients=4):
+            await book.grows(20)
+        assert await audit(right.url, installation.key, book) == []
+
+        made = [
+            call(server, installation.key, "POST", "/api-keys", {"name": "test"})["key"] for server in (fast, right)
+        ]
+        for server in (fast, right):
+            for key in made:
+                call(server, key, "GET", "/me")
+        memory = call(
+            fast, installation.key, "POST", "/memories", {"content": "The clock is wrong.", "user_id": "clock"}
+        )
+        (stored,) = memory["memories"]
+        difference = abs(datetime.now(UTC) - datetime.fromisoformat(stored["created_at"]))
+        assert difference < timedelta(seconds=60)
+        for number, server in enumerate((right, fast) * 3):
+            call(server, installation.key, "PATCH", f"/memories/{stored['id']}", {"metadata": {"number": number}})
+        history = call(right, installation.key, "GET", f"/memories/{stored['id']}/history")
+        assert [change["version"] for change in history["items"]] == list(range(1, 8))
+
+
+@contextmanager
+def fast_server(installation: Fleet, seconds: int) -> Iterator[ServerProcess]:
+    server = ServerProcess(installation.folder, installation.settings, environment=ahead_by(seconds))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
 
 
 @pytest.mark.timeout(600)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,9 @@ class Fleet:
 
     url: str
     key: str
+    folder: Path
+    settings: Mapping[str, str]
+    """The folder and the settings of every process."""
     servers: Sequence[ServerProcess]
     workers: Sequence[ServerProcess]
     redis: RedisServer
@@ -51,6 +54,8 @@ def fleet(folder: Path, *, size: int, workers: int = 0, standbys: Sequence[str] 
         yield Fleet(
             url=url,
             key=running[0].key,
+            folder=folder / "data",
+            settings=settings,
             servers=running,
             workers=working,
             redis=redis,

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
+from uuid import uuid4
 
 import httpx
 
@@ -100,15 +101,15 @@ class Client:
 @asynccontextmanager
 async def load(url: str, key: str, *, clients: int, gateway_may_fail: bool = False) -> AsyncIterator[Book]:
     """Write and search from so many clients at once until the block ends; all of them end what they have begun."""
-    book, ending = Book(), asyncio.Event()
+    book, ending, run = Book(), asyncio.Event(), uuid4().hex[:8]
     limits = httpx.Limits(max_connections=clients)
 
     async def work(http: httpx.AsyncClient, number: int) -> None:
-        client = Client(book, http, f"user-{number}", gateway_may_fail=gateway_may_fail)
+        client = Client(book, http, f"user-{run}-{number}", gateway_may_fail=gateway_may_fail)
         turn = 0
         while not ending.is_set():
             turn += 1
-            note = f"Note {turn} of client {number}."
+            note = f"Note {turn} of client {run}-{number}."
             await client.write(note)
             await client.find(note)
 

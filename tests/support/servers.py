@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx
 
@@ -25,7 +26,14 @@ STOPPING = 60.0
 class ServerProcess:
     """A server on one port that can be stopped and started again; what it prints is kept."""
 
-    def __init__(self, directory: Path, settings: Mapping[str, str], *, command: str = "serve") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        settings: Mapping[str, str],
+        *,
+        command: str = "serve",
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.directory = directory
         self.command = command
         self.port = free_port()
@@ -40,6 +48,7 @@ class ServerProcess:
             "AGENTMEM_PORT": str(self.port),
             "AGENTMEM_LINGER": "0.5",
             **{f"AGENTMEM_{name.upper()}": value for name, value in settings.items()},
+            **environment,
         }
 
     @property
