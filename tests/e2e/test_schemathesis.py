@@ -38,10 +38,10 @@ of a single operation that takes one are thousands, and would leave no time for 
 days of a query are at most a year apart."""
 
 
-SAMPLE = ("--max-examples", "3")
-"""How many requests a sample makes up of each operation beside those that cover its schema."""
-FULL = ("--max-time", "400")
-"""For how many seconds a full run goes on, each part; a test that takes 480 is given up."""
+SAMPLE = ("--phases", "examples,fuzzing,stateful", "--max-examples", "3")
+"""How many requests a sample makes up of each operation."""
+FULL = ("--phases", "examples,coverage,fuzzing,stateful", "--max-time", "400")
+"""A full run covers every schema as well, for so many seconds each part; a test that takes 480 is given up."""
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def run(folder: Path, server: ServerProcess, key: str, choice: Sequence[str]) ->
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(configuration)),
         *("run", f"{server.url}/openapi.json"),
-        *("--phases", "examples,coverage,fuzzing,stateful", "--checks", "all", "--seed", "1", "--continue-on-failure"),
+        *("--checks", "all", "--seed", "1", "--continue-on-failure"),
         *("--no-color", "--warnings", "off", *choice),
     ]
     hooks = {"SCHEMATHESIS_HOOKS": "tests.support.schemathesis_hooks", "SCHEMATHESIS_CALLS": str(calls)}
