@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
-
-import structlog
 
 from agentmem.errors import ConfigurationError, IntegrityError
 from agentmem.features.audit.service import AuditService
@@ -42,18 +40,22 @@ from agentmem.foundation.database.migrate import bring_up_to_date
 from agentmem.foundation.database.probe import DatabaseProbe
 from agentmem.foundation.encryption.providers.file import FileKeyProvider
 from agentmem.foundation.inference.absent import AbsentEmbedder
+from agentmem.foundation.inference.by_settings import embedder_of
 from agentmem.foundation.inference.loaded import Models
-from agentmem.foundation.inference.multilingual import MULTILINGUAL_MODEL
-from agentmem.foundation.inference.open import DEFAULT_MODEL, open_embedder
 from agentmem.foundation.inference.port import Embedder
 from agentmem.foundation.inference.remote_reranker import RemoteReranker
 from agentmem.foundation.inference.shared import SharedQueries
+from agentmem.foundation.jobs.drain import Drains
+from agentmem.foundation.jobs.model import Work
+from agentmem.foundation.jobs.upkeep import Schedule
+from agentmem.foundation.jobs.worker import Worker
 from agentmem.foundation.ledger.requests import IdempotentRequests
 from agentmem.foundation.state.open import open_state
 from agentmem.foundation.state.port import State
 from agentmem.kit.clock import utc_now
 from agentmem.pipelines.administration.platform import Platform
 from agentmem.pipelines.administration.sweeper import Sweeper
+from agentmem.pipelines.admission.acting import Acting
 from agentmem.pipelines.admission.admission import Admission
 from agentmem.pipelines.admission.issuing import Issuing
 from agentmem.pipelines.admission.metering import Meter
@@ -64,14 +66,13 @@ from agentmem.pipelines.health.info import Information
 from agentmem.pipelines.ingestion.batches import Batches
 from agentmem.pipelines.ingestion.pipeline import Ingestion
 from agentmem.pipelines.ingestion.transfer import Transfer
-from agentmem.pipelines.ingestion.upkeep import Upkeep
+from agentmem.pipelines.ingestion.upkeep import FIRST_LOOK, NEXT_LOOK, Upkeep
 from agentmem.pipelines.retrieval.embeddings import QueryEmbeddings
 from agentmem.pipelines.retrieval.pipeline import Retrieval
 from agentmem.pipelines.retrieval.rerank import Reranking
 from agentmem.settings import Settings
 
 Result = TypeVar("Result")
-log = structlog.get_logger(__name__)
 
 
 def unheard(*_told: object) -> None:
@@ -86,6 +87,7 @@ class Watchers:
     rate_limited: Callable[[str], None] = unheard
     embedded: Callable[[str, float], None] = unheard
     fell_back: Callable[[], None] = unheard
+    job_ended: Callable[[str, str], None] = unheard
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +123,7 @@ class App:
     doctor: Doctor
     information: Information
     sweeper: Sweeper
+    worker: Worker
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,13 +151,13 @@ async def open_app(
 ) -> AsyncIterator[App]:
     """Open everything that the settings name, and close it at the end; several may be open in one process.
 
-    ``background`` work keeps the settings' organization in shape; a server, which has many, runs ``App.sweeper``.
+    ``background`` work is done for the settings' organization; a server, which has many, runs ``App.worker``.
     """
     async with AsyncExitStack() as stack:
         reranking = _open_reranking(settings)
         if reranking is not None:
             stack.push_async_callback(reranking.reranker.aclose)
-        loading = asyncio.create_task(_open_embedder(settings, settings.embedding_model))
+        loading = asyncio.create_task(embedder_of(settings, settings.embedding_model))
         stack.push_async_callback(_discard, loading)
         server = await asyncio.to_thread(_attach, settings)
         stack.push_async_callback(asyncio.to_thread, server.detach)
@@ -166,7 +169,7 @@ async def open_app(
         await OrganizationService(database=database).register(caller, settings.organization)
         upkeep = MemoryUpkeep(database=database, kept=timedelta(hours=settings.idempotency_hours))
         first = await _first_model(loading, upkeep, caller)
-        models = Models(first, partial(_open_embedder, settings))
+        models = Models(first, partial(embedder_of, settings))
         stack.push_async_callback(models.aclose)
         watchers = watchers or Watchers()
         state = open_state(settings, fell_back=watchers.fell_back)
@@ -190,8 +193,7 @@ async def open_app(
         stack.push_async_callback(app.admission.aclose)
         await app.upkeep.follow(caller)
         if background:
-            filling = asyncio.create_task(app.upkeep.keep_filled(caller))
-            stack.push_async_callback(_discard, filling)
+            stack.push_async_callback(_discard, asyncio.create_task(_work_behind(app)))
         yield app
 
 
@@ -241,6 +243,7 @@ def _assemble(opened: _Opened) -> App:
         doctor=_doctor(opened, upkeep),
         information=_information(opened, memories),
         sweeper=Sweeper(steps=steps, platform=platform, seconds=settings.sweep_seconds),
+        worker=_worker(opened, members, upkeep.works()),
     )
 
 
@@ -261,6 +264,21 @@ def _retrieval(opened: _Opened) -> Retrieval:
         clock=utc_now,
         embeddings=opened.embeddings,
         reranking=opened.reranking,
+    )
+
+
+def _worker(opened: _Opened, members: MemberService, works: Sequence[Work]) -> Worker:
+    drains = Drains(
+        database=opened.database,
+        works={work.kind.name: work for work in works},
+        authorize=Acting(members=members).authorize,
+        ended=opened.watchers.job_ended,
+    )
+    return Worker(
+        database=opened.database,
+        drains=drains,
+        at_once=opened.settings.jobs_at_once,
+        grace=opened.settings.shutdown_seconds,
     )
 
 
@@ -351,38 +369,6 @@ async def _first_model(loading: asyncio.Task[Embedder], upkeep: MemoryUpkeep, ca
         return AbsentEmbedder(recorded, error)
 
 
-async def _open_embedder(settings: Settings, model: str) -> Embedder:
-    """Open a model by the name that a setting may have, or by the id under which a store records it."""
-    if "@" not in model or await asyncio.to_thread(Path(model).is_dir):
-        return await _open_named(settings, model)
-    shipped = [name for name in (DEFAULT_MODEL, MULTILINGUAL_MODEL) if model.startswith(name)]
-    for name in dict.fromkeys([*shipped, settings.embedding_model]):
-        try:
-            embedder = await _open_named(settings, name)
-        except ConfigurationError as error:
-            log.warning("model_not_opened", name=name, reason=error.message)
-            continue
-        if embedder.model == model:
-            return embedder
-        await embedder.aclose()
-    raise ConfigurationError(
-        f"The store's memories are embedded by the model {model}, which is neither shipped with this version nor the "
-        f"one that the settings name ({settings.embedding_model}).",
-        hint="Set AGENTMEM_EMBEDDING_MODEL to the name or folder of that model.",
-    )
-
-
-async def _open_named(settings: Settings, model: str) -> Embedder:
-    name = DEFAULT_MODEL if model == "default" else model
-    return await open_embedder(
-        name,
-        threads=settings.embedding_threads,
-        base_url=settings.embedding_url,
-        api_key=settings.embedding_key,
-        dimensions=settings.embedding_dimensions,
-    )
-
-
 def _open_reranking(settings: Settings) -> Reranking | None:
     if settings.reranker is None:
         return None
@@ -391,6 +377,18 @@ def _open_reranking(settings: Settings) -> Reranking | None:
         deadline=settings.reranker_deadline,
         depth=settings.reranker_depth,
     )
+
+
+async def _work_behind(app: App) -> None:
+    """Do the jobs of one organization, and keep its store in shape; what is cut off at the end goes on elsewhere."""
+    await asyncio.sleep(FIRST_LOOK)
+    queue = str(app.caller.organization_id)
+    look_after = partial(app.upkeep.look_after, app.caller)
+    own = Schedule(name=f"upkeep of {queue}", seconds=NEXT_LOOK, run=look_after, queue=queue)
+    worker = replace(app.worker, queues=[queue], schedules=(own,), grace=0.0)
+    async with asyncio.TaskGroup() as together:
+        together.create_task(app.upkeep.keep_following(app.caller))
+        together.create_task(worker.run())
 
 
 async def _discard(task: asyncio.Task[Result]) -> None:

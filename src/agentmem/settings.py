@@ -152,6 +152,9 @@ class Settings(BaseSettings):
         default=24, ge=1, le=720, description="Hours an answer is kept for a repeated request."
     )
     sweep_seconds: float = Field(default=30.0, gt=0, le=3600, description="Seconds between two rounds of upkeep.")
+    jobs_at_once: int = Field(
+        default=4, ge=1, le=64, description="Organizations whose background jobs one process does at once."
+    )
     otlp_endpoint: str | None = Field(default=None, description="URL of an OpenTelemetry collector for traces (HTTP).")
     leak_report_key: Path | None = Field(
         default=None, description="File with the public key (PEM) that must have signed reports of leaked keys."

@@ -12,8 +12,10 @@ from psycopg import sql
 from agentmem import AsyncMemory
 from agentmem.errors import ConfigurationError, NotFound
 from agentmem.features.identity.usage import KeyCount
+from agentmem.features.memories.jobs import EMBED
 from agentmem.foundation.authorization.caller import Caller, service_caller
 from agentmem.foundation.database.tables import SCHEMA, metadata
+from agentmem.foundation.jobs.queue import enqueue
 from agentmem.kit.ids import OrganizationId
 from agentmem.schemas.keys import NewApiKey
 from tests.support.foreign import foreign_of
@@ -58,6 +60,8 @@ async def fill(store: Store, memory: AsyncMemory) -> Caller:
             [caller.organization_id],
         )
     await app.audit.seal(caller)
+    async with app.database.transaction(caller) as tx:
+        await enqueue(tx, EMBED)
     assert foreign.key_id
     return caller
 
