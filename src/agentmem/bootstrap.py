@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -15,6 +15,7 @@ from agentmem.errors import ConfigurationError, IntegrityError
 from agentmem.features.audit.service import AuditService
 from agentmem.features.identity.service import ApiKeyService
 from agentmem.features.identity.usage import KeyUsage
+from agentmem.features.jobs.service import JobService
 from agentmem.features.memories.batches import MemoryBatches
 from agentmem.features.memories.checking import MemoryChecking
 from agentmem.features.memories.entities import Entities
@@ -52,7 +53,9 @@ from agentmem.foundation.jobs.worker import Worker
 from agentmem.foundation.ledger.requests import IdempotentRequests
 from agentmem.foundation.state.open import open_state
 from agentmem.foundation.state.port import State
+from agentmem.foundation.telemetry.watchers import Watchers
 from agentmem.kit.clock import utc_now
+from agentmem.pipelines.administration.instances import Instances
 from agentmem.pipelines.administration.platform import Platform
 from agentmem.pipelines.administration.sweeper import Sweeper
 from agentmem.pipelines.admission.acting import Acting
@@ -73,21 +76,6 @@ from agentmem.pipelines.retrieval.rerank import Reranking
 from agentmem.settings import Settings
 
 Result = TypeVar("Result")
-
-
-def unheard(*_told: object) -> None:
-    """Hear what a watcher is told, and do nothing."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Watchers:
-    """What a server counts; ``embedded`` is told what was embedded, and in how many seconds."""
-
-    failed: Callable[[str], None] = unheard
-    rate_limited: Callable[[str], None] = unheard
-    embedded: Callable[[str, float], None] = unheard
-    fell_back: Callable[[], None] = unheard
-    job_ended: Callable[[str, str], None] = unheard
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +111,8 @@ class App:
     doctor: Doctor
     information: Information
     sweeper: Sweeper
+    jobs: JobService
+    instances: Instances
     worker: Worker
 
 
@@ -200,19 +190,15 @@ async def open_app(
 def _assemble(opened: _Opened) -> App:
     settings, database, models = opened.settings, opened.database, opened.models
     kept = timedelta(hours=settings.idempotency_hours)
-    memories = MemoryService(database=database, kept=kept)
+    memories, requests = MemoryService(database=database, kept=kept), IdempotentRequests(database=database, kept=kept)
     ingestion = _ingestion(opened, memories)
-    upkeep = Upkeep(
-        memories=MemoryUpkeep(database=database, kept=kept),
-        graph=VectorGraph(database=database),
-        models=models,
-        ingestion=ingestion,
-        caretaker=opened.caretaker,
-    )
+    upkeep = _upkeep(opened, ingestion)
     members, audit = MemberService(database=database), AuditService(database=database)
     platform, issuing = _platform(opened, members, upkeep), _issuing(opened, members)
-    requests = IdempotentRequests(database=database, kept=kept)
-    steps = (upkeep.look_after, audit.seal, issuing.expire_unused, requests.sweep)
+    jobs = JobService(database=database, kept=timedelta(days=settings.job_days))
+    steps = (upkeep.look_after, audit.seal, issuing.expire_unused, requests.sweep, jobs.sweep)
+    sweeper = Sweeper(steps=steps, platform=platform, seconds=settings.sweep_seconds)
+    worker = _worker(opened, members, upkeep.works(), sweeper.schedules())
     return App(
         settings=settings,
         caller=opened.caller,
@@ -242,8 +228,20 @@ def _assemble(opened: _Opened) -> App:
         upkeep=upkeep,
         doctor=_doctor(opened, upkeep),
         information=_information(opened, memories),
-        sweeper=Sweeper(steps=steps, platform=platform, seconds=settings.sweep_seconds),
-        worker=_worker(opened, members, upkeep.works()),
+        sweeper=sweeper,
+        jobs=jobs,
+        instances=Instances.over(database),
+        worker=worker,
+    )
+
+
+def _upkeep(opened: _Opened, ingestion: Ingestion) -> Upkeep:
+    return Upkeep(
+        memories=MemoryUpkeep(database=opened.database, kept=timedelta(hours=opened.settings.idempotency_hours)),
+        graph=VectorGraph(database=opened.database),
+        models=opened.models,
+        ingestion=ingestion,
+        caretaker=opened.caretaker,
     )
 
 
@@ -267,7 +265,7 @@ def _retrieval(opened: _Opened) -> Retrieval:
     )
 
 
-def _worker(opened: _Opened, members: MemberService, works: Sequence[Work]) -> Worker:
+def _worker(opened: _Opened, members: MemberService, works: Sequence[Work], schedules: Sequence[Schedule]) -> Worker:
     drains = Drains(
         database=opened.database,
         works={work.kind.name: work for work in works},
@@ -277,6 +275,8 @@ def _worker(opened: _Opened, members: MemberService, works: Sequence[Work]) -> W
     return Worker(
         database=opened.database,
         drains=drains,
+        schedules=schedules,
+        due=opened.watchers.jobs_due,
         at_once=opened.settings.jobs_at_once,
         grace=opened.settings.shutdown_seconds,
     )

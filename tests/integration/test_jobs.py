@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from uuid import UUID
 
 import pytest
 
@@ -13,7 +15,11 @@ from agentmem.features.memories.jobs import EMBED
 from agentmem.foundation.authorization.caller import Caller, Permission
 from agentmem.foundation.jobs.model import Job, JobKind, JobState
 from agentmem.foundation.jobs.queue import enqueue
+from agentmem.foundation.jobs.upkeep import Schedule
+from agentmem.foundation.jobs.worker import Worker
 from agentmem.schemas.access import Role
+from agentmem.schemas.audit import AuditQuery
+from agentmem.schemas.jobs import JobQuery
 from tests.support.embedders import FlakyEmbedder, HashEmbedder
 from tests.support.jobs import ask, at_once, row_of, until, worker_of, working
 from tests.support.patience import eventually
@@ -212,3 +218,168 @@ async def test_memories_stored_while_the_model_failed_are_embedded_by_one_job(st
     drains = replace(memory.app.worker.drains, works=works)
     async with working(replace(memory.app.worker, drains=drains, queues=[str(memory.app.caller.organization_id)])):
         await eventually(embedded)
+
+
+def every_moment(memory: AsyncMemory, run: Callable[[], Awaitable[None]]) -> Worker:
+    """Give a worker of the organization with a schedule whose time has always come."""
+    queue = str(memory.app.caller.organization_id)
+    schedule = Schedule(name=f"test {queue}", seconds=0.01, run=run, queue=queue)
+    return replace(memory.app.worker, schedules=(schedule,), queues=[queue], grace=0.0)
+
+
+async def test_schedule_is_run_by_one_worker_of_many_at_a_time(memory: AsyncMemory) -> None:
+    inside, together = set[int](), list[int]()
+
+    async def run() -> None:
+        inside.add(len(together))
+        together.append(len(inside))
+        await asyncio.sleep(0.1)
+        inside.clear()
+
+    async def often() -> bool:
+        return len(together) > 3
+
+    worker = every_moment(memory, run)
+    async with working(worker, worker, worker):
+        await eventually(often)
+
+    assert set(together) == {1}
+
+
+async def test_schedule_fires_once_for_all_workers_until_its_next_time(memory: AsyncMemory, owner: Owner) -> None:
+    rounds: list[int] = []
+
+    async def run() -> None:
+        rounds.append(1)
+
+    queue = str(memory.app.caller.organization_id)
+    daily = Schedule(name=f"daily {queue}", seconds=86_400, run=run, queue=queue)
+    worker = worker_of(memory.app, NOTE, Noted(), schedules=(daily,))
+    async with working(worker, worker, worker):
+        for _ in range(2):
+            await asyncio.sleep(1.2)  # by then each worker has looked again
+            (job_id,) = await ask(memory.app, NOTE)
+            await until(owner, job_id, JobState.SUCCEEDED)
+
+    assert rounds == [1]
+
+
+async def test_schedule_comes_again_after_whatever_goes_wrong(memory: AsyncMemory) -> None:
+    rounds: list[int] = []
+
+    async def break_down() -> None:
+        rounds.append(1)
+        raise ZeroDivisionError("a round that nobody thought of")
+
+    async def came_again() -> bool:
+        return len(rounds) > 1
+
+    async with working(every_moment(memory, break_down)):
+        await eventually(came_again)
+
+
+async def test_discarded_job_is_cut_off_and_a_retried_one_runs_again(memory: AsyncMemory, owner: Owner) -> None:
+    ends = asyncio.Event()
+    cut: list[str] = []
+
+    async def run(_caller: Caller, job: Job) -> None:
+        job.progress.total = 3
+        if job.attempt > 1:
+            return
+        job.progress.done = 2
+        try:
+            await ends.wait()
+        except asyncio.CancelledError:
+            cut.append(str(job.id))
+            raise
+
+    async def is_cut() -> bool:
+        return cut != []
+
+    app = memory.app
+    async with working(worker_of(app, NOTE, run)):
+        (job_id,) = await ask(app, NOTE)
+        await until(owner, job_id, JobState.RUNNING)
+        with pytest.raises(Conflict, match="running"):
+            await app.jobs.retry(app.caller, job_id)
+        assert (await app.jobs.discard(app.caller, job_id)).state is JobState.DISCARDED
+        await eventually(is_cut)
+        assert (await app.jobs.retry(app.caller, job_id)).state is JobState.QUEUED
+        await until(owner, job_id, JobState.SUCCEEDED)
+        with pytest.raises(Conflict, match="succeeded"):
+            await app.jobs.discard(app.caller, job_id)
+
+    found = await app.jobs.get(app.caller, job_id)
+    assert (found.attempts, found.done, found.total) == (2, 0, 3)
+    actions = {entry.action for entry in (await app.audit.page(app.caller, AuditQuery())).items}
+    assert {"job.discarded", "job.retried"} <= actions
+
+
+async def test_progress_of_a_running_job_is_seen(memory: AsyncMemory, owner: Owner) -> None:
+    ends = asyncio.Event()
+
+    async def run(_caller: Caller, job: Job) -> None:
+        job.progress.done, job.progress.total = 7, 10
+        await ends.wait()
+
+    async def is_seen() -> bool:
+        found = await memory.app.jobs.get(memory.app.caller, job_id)
+        return (found.done, found.total) == (7, 10)
+
+    async with working(worker_of(memory.app, NOTE, run)):
+        (job_id,) = await ask(memory.app, NOTE)
+        await eventually(is_seen)
+        ends.set()
+        await until(owner, job_id, JobState.SUCCEEDED)
+
+
+async def test_pages_of_jobs_hold_what_is_asked_for_the_newest_first(memory: AsyncMemory) -> None:
+    app = memory.app
+    asked = await ask(app, NOTE, {"n": 0}, {"n": 1}, {"n": 2}, {"n": 3}, {"n": 4})
+    await ask(app, replace(NOTE, name="test.other"))
+    await app.jobs.discard(app.caller, asked[2])
+    seen: list[UUID] = []
+    cursor = None
+    while True:
+        query = JobQuery(kind=NOTE.name, state=JobState.QUEUED, limit=2, cursor=cursor)
+        page = await app.jobs.page(app.caller, query)
+        seen += [job.id for job in page.items]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+
+    assert seen == [asked[n] for n in (4, 3, 1, 0)]
+
+
+async def test_ended_jobs_are_swept_after_their_days(memory: AsyncMemory, owner: Owner) -> None:
+    app = memory.app
+    old, young, waiting = await ask(app, NOTE, {"n": 1}, {"n": 2}, {"n": 3})
+    for job_id in (old, young):
+        await app.jobs.discard(app.caller, job_id)
+    owner.execute("UPDATE agentmem.jobs SET finished_at = now() - interval '15 days' WHERE job_id = %s", [old])
+    swept = await app.jobs.sweep(app.caller)
+
+    assert swept == 1
+    assert [job.id for job in (await app.jobs.page(app.caller, JobQuery())).items] == [waiting, young]
+
+
+async def test_model_is_changed_by_a_job_that_says_how_far_it_is(store: Store, owner: Owner) -> None:
+    before, after = HashEmbedder("hash@1"), HashEmbedder("hash@2")
+
+    async def opener(_name: str) -> HashEmbedder:
+        return after
+
+    memory = await store.with_embedder(before, opener)
+    await memory.add([f"the ferry number {n} is late" for n in range(30)], user_id="u")
+    app = memory.app
+    job_id = await app.upkeep.memories.order_model(app.caller, "hash@2")
+    again = await app.upkeep.memories.order_model(app.caller, "hash@2")
+    works = {work.kind.name: work for work in app.upkeep.works()}
+    drains = replace(app.worker.drains, works=works)
+    async with working(replace(app.worker, drains=drains, queues=[str(app.caller.organization_id)])):
+        await until(owner, job_id, JobState.SUCCEEDED)
+
+    found = await app.jobs.get(app.caller, job_id)
+    assert again == job_id
+    assert (found.done, found.total, found.asked_by) == (30, 30, "local")
+    assert await app.upkeep.memories.recorded_model(app.caller) == "hash@2"

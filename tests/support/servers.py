@@ -25,8 +25,9 @@ STOPPING = 60.0
 class ServerProcess:
     """A server on one port that can be stopped and started again; what it prints is kept."""
 
-    def __init__(self, directory: Path, settings: Mapping[str, str]) -> None:
+    def __init__(self, directory: Path, settings: Mapping[str, str], *, command: str = "serve") -> None:
         self.directory = directory
+        self._command = command
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.printed = ""
@@ -40,6 +41,21 @@ class ServerProcess:
             "AGENTMEM_LINGER": "0.5",
             **{f"AGENTMEM_{name.upper()}": value for name, value in settings.items()},
         }
+
+    def run_from(self, source: Path) -> None:
+        """Have another version of the package run from the next start on: the one in this folder."""
+        self._environment["PYTHONPATH"] = str(source)
+
+    def kill(self) -> None:
+        """Kill it as a machine that fails does, and wait until it is gone."""
+        assert self._process is not None
+        self._process.kill()
+        self.ends()
+
+    def tell(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
 
     @property
     def key(self) -> str:
@@ -59,7 +75,12 @@ class ServerProcess:
         """Start it, and wait until it takes requests."""
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(
-            [PROGRAM, "serve"], stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, env=self._environment, text=True
+            [PROGRAM, self._command],
+            stdin=subprocess.DEVNULL,
+            stdout=pipe,
+            stderr=pipe,
+            env=self._environment,
+            text=True,
         )
         # Daemons: whoever inherited a pipe and lives on must not keep the tests from ending.
         self._readers = [threading.Thread(target=read, daemon=True) for read in (self._read_output, self._read_errors)]

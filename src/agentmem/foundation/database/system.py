@@ -27,6 +27,8 @@ class SystemPurpose(StrEnum):
     """Background work looks for the organizations it is to visit."""
     WORK = "work"
     """A worker takes from the queue whose jobs it is to do next."""
+    PRESENCE = "presence"
+    """A process says that it is there, or operators look who is."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

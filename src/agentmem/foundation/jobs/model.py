@@ -5,27 +5,30 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Final
 
 from agentmem.foundation.authorization.caller import Caller, Permission
 from agentmem.kit.ids import JobId, OrganizationId, PrincipalId
+from agentmem.schemas.jobs import JobState
+
+__all__ = [
+    "Argument",
+    "Authorize",
+    "Handler",
+    "Job",
+    "JobKind",
+    "JobState",
+    "Progress",
+    "Reason",
+    "Work",
+    "full_jitter",
+]
 
 Argument = str | int
 """An id or a number; never anything that a user said."""
 
 FIRST_WAIT: Final = 1.0
 LONGEST_WAIT: Final = 300.0
-
-
-class JobState(StrEnum):
-    """Where a job is; ``failed`` is the dead letter: it is done again only when somebody asks for it."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    DISCARDED = "discarded"
 
 
 WAITING: Final = (JobState.QUEUED, JobState.RUNNING)

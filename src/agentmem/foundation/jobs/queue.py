@@ -17,13 +17,11 @@ from agentmem.errors import LeaseLost
 from agentmem.foundation.authorization.caller import SERVICE
 from agentmem.foundation.database.transaction import OWN_ORGANIZATION, Statements, Transaction
 from agentmem.foundation.jobs.model import WAITING, Argument, Job, JobKind, JobState, Reason
-from agentmem.foundation.jobs.tables import jobs, queue
+from agentmem.foundation.jobs.tables import DRAIN, jobs, queue
 from agentmem.kit.ids import JobId, PrincipalId, uuid7
 
 LEASE: Final = timedelta(seconds=15)
 """How long a job is its worker's after each sign of life."""
-
-DRAIN: Final = "drain"
 
 
 async def enqueue(

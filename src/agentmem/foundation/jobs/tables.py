@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
@@ -19,6 +21,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from agentmem.foundation.database.tables import metadata, platform_metadata
 
+DRAIN: Final = "drain"
+"""The task of a row that stands for an organization's jobs of one kind."""
 _WAITING = text("state IN ('queued', 'running')")
 
 jobs = Table(

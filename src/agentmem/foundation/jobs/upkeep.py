@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from sqlalchemy import ARRAY, BigInteger, bindparam, func, text
+from sqlalchemy import ARRAY, BigInteger, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from agentmem.foundation.database.system import SystemTransaction
-from agentmem.foundation.jobs.tables import queue, schedules
+from agentmem.foundation.jobs.tables import DRAIN, queue, schedules
 
 SCHEDULE: Final = "schedule"
 STALLED: Final = 15.0
@@ -56,6 +56,18 @@ async def take_back(tx: SystemTransaction, worker_id: int | None, running: Colle
     """
     values = {"mine": worker_id, "running": list(running), "stalled": STALLED}
     return (await tx.execute(_TAKE_BACK, values)).rowcount
+
+
+async def due(tx: SystemTransaction) -> dict[str, tuple[int, float]]:
+    """Tell of each kind how many organizations wait for a worker, and for how many seconds the first of them."""
+    kind = queue.c.args["kind"].astext
+    since = func.extract("epoch", func.now() - func.min(queue.c.scheduled_at))
+    waiting = select(kind, func.count(), since).where(
+        queue.c.task_name == DRAIN, queue.c.status == text("'todo'"), queue.c.scheduled_at <= func.now()
+    )
+    return {
+        str(name): (int(count), float(seconds)) for name, count, seconds in await tx.execute(waiting.group_by(kind))
+    }
 
 
 async def fire(tx: SystemTransaction, due: Sequence[Schedule]) -> None:

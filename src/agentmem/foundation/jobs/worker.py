@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -16,8 +16,8 @@ from agentmem.errors import AgentMemError
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.system import SystemPurpose
 from agentmem.foundation.jobs.drain import Drains
-from agentmem.foundation.jobs.queue import DRAIN
-from agentmem.foundation.jobs.upkeep import SCHEDULE, Schedule, fire, take_back
+from agentmem.foundation.jobs.tables import DRAIN
+from agentmem.foundation.jobs.upkeep import SCHEDULE, Schedule, due, fire, take_back
 from agentmem.kit.ids import OrganizationId
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ class Worker:
     queues: Sequence[str] | None = None
     at_once: int
     grace: float
+    due: Callable[[Mapping[str, tuple[int, float]]], None]
+    """Is told again and again, by kind, how many organizations have jobs that wait, and for how many seconds."""
 
     async def run(self) -> None:
         """Work until cancelled; an outage of the database delays it and does not end it."""
@@ -80,6 +82,8 @@ class Worker:
             with suppress(AgentMemError):  # the next look finds it as well
                 async with self.database.system(SystemPurpose.WORK) as tx:
                     taken = await take_back(tx, connector.worker_id, connector.running)
+                    waiting = await due(tx)
+                self.due(waiting)
                 if taken:
                     log.info("jobs_taken_back", queued=taken)
 

@@ -15,7 +15,7 @@ import structlog
 
 from agentmem.errors import AgentMemError, EmbedderUnavailable
 from agentmem.features.memories.graph import VectorGraph
-from agentmem.features.memories.jobs import EMBED
+from agentmem.features.memories.jobs import EMBED, REEMBED
 from agentmem.features.memories.model import PreparedMemory, StoredVersion
 from agentmem.features.memories.upkeep import Lacking, MemoryUpkeep
 from agentmem.foundation.authorization.caller import Caller, Permission
@@ -26,7 +26,7 @@ from agentmem.foundation.jobs.model import Job, Work
 from agentmem.kit.ids import Place
 from agentmem.pipelines.ingestion.pipeline import BATCH, Draft, Ingestion
 from agentmem.schemas.health import Reembedded, Vacuumed
-from agentmem.schemas.memories import NewMemory, OnDuplicate
+from agentmem.schemas.memories import NewMemory, OnDuplicate, Scope
 
 Progress = Callable[[int], None]
 Find = Callable[[Caller, str, Place, int], Awaitable[Lacking | None]]
@@ -51,7 +51,7 @@ class Upkeep:
 
     def works(self) -> Sequence[Work]:
         """Give the jobs of a store's upkeep, and what does them."""
-        return (Work(kind=EMBED, run=self._embed),)
+        return (Work(kind=EMBED, run=self._embed), Work(kind=REEMBED, run=self._reembed))
 
     async def keep_following(self, caller: Caller) -> None:
         """Follow the store to the model that it has in force, until cancelled; a failure is logged, and tried again."""
@@ -70,6 +70,14 @@ class Upkeep:
                 hint="Change the embedding model of the organization.",
             )
         await self.fill_pending(caller)
+
+    async def _reembed(self, caller: Caller, job: Job) -> None:
+        job.progress.total = (await self.ingestion.memories.stats(caller, Scope())).versions
+
+        def count(embedded: int) -> None:
+            job.progress.done += embedded
+
+        await self.change_model(caller, str(job.arguments["model"]), count)
 
     async def look_after(self, caller: Caller) -> None:
         """Embed what is pending and tidy after many adds, once; what has another model in force is left alone."""
