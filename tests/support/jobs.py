@@ -14,7 +14,7 @@ from agentmem.foundation.jobs.model import Handler, JobKind, JobState, Work
 from agentmem.foundation.jobs.queue import enqueue
 from agentmem.foundation.jobs.worker import Worker
 from agentmem.kit.ids import JobId
-from tests.support.patience import eventually
+from tests.support.patience import PATIENCE, eventually
 from tests.support.stores import Owner
 
 
@@ -57,11 +57,11 @@ def row_of(owner: Owner, job_id: JobId) -> dict[str, Any]:
     return found
 
 
-async def until(owner: Owner, job_id: JobId, state: JobState) -> dict[str, Any]:
+async def until(owner: Owner, job_id: JobId, state: JobState, *, seconds: float = PATIENCE) -> dict[str, Any]:
     """Wait until a job is in a state, and give its row."""
 
     async def reached() -> bool:
         return bool(row_of(owner, job_id)["state"] == state.value)
 
-    await eventually(reached)
+    await eventually(reached, seconds=seconds)
     return row_of(owner, job_id)
