@@ -25,6 +25,7 @@
     │   ├── VersionConflict          version_conflict          412
     │   ├── IdempotencyConflict      idempotency_conflict      422
     │   ├── PreconditionRequired     precondition_required     428
+    │   ├── LeaseLost                lease_lost                409
     │   ├── RequestRunning           request_running           409   retry
     │   └── OutcomeUnknown           outcome_unknown           409
     ├── Unavailable                  unavailable               503   retry
@@ -232,6 +233,12 @@ class PreconditionRequired(Conflict):
 
     code = "precondition_required"
     status = 428
+
+
+class LeaseLost(Conflict):
+    """A worker took longer to say that it is alive than its job waits; another one has it, and nothing was stored."""
+
+    code = "lease_lost"
 
 
 class RequestRunning(Conflict):

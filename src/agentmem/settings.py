@@ -155,6 +155,13 @@ class Settings(BaseSettings):
         default=24, ge=1, le=720, description="Hours an answer is kept for a repeated request."
     )
     sweep_seconds: float = Field(default=30.0, gt=0, le=3600, description="Seconds between two rounds of upkeep.")
+    run_jobs: bool = Field(
+        default=True, description="Whether the server does background jobs too; off where `agentmem worker` does them."
+    )
+    job_days: int = Field(default=14, ge=1, le=3650, description="Days that a job is kept after its end.")
+    jobs_at_once: int = Field(
+        default=4, ge=1, le=64, description="Organizations whose background jobs one process does at once."
+    )
     otlp_endpoint: str | None = Field(default=None, description="URL of an OpenTelemetry collector for traces (HTTP).")
     leak_report_key: Path | None = Field(
         default=None, description="File with the public key (PEM) that must have signed reports of leaked keys."

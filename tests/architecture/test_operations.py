@@ -23,6 +23,7 @@ READS = frozenset(
     {
         Permission.AUDIT_READ,
         Permission.AUDIT_VERIFY,
+        Permission.JOB_READ,
         Permission.KEY_READ,
         Permission.MEMBER_READ,
         Permission.MEMORY_READ,
@@ -33,6 +34,9 @@ READS = frozenset(
 # What runs without a caller is a closed list: whoever adds to it says here why.
 SYSTEM = {
     "ApiKeyService.find": SystemPurpose.AUTHENTICATE,
+    "InstanceService.every": SystemPurpose.PRESENCE,
+    "InstanceService.gone": SystemPurpose.PRESENCE,
+    "InstanceService.seen": SystemPurpose.PRESENCE,
     "KeyUsage.record": SystemPurpose.SWEEP,
     "MemberService.owners": SystemPurpose.SWEEP,
     "MemberService.standing": SystemPurpose.AUTHENTICATE,

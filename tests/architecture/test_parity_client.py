@@ -16,7 +16,7 @@ from tests.architecture.test_parity import SHARED, described, public, synchronou
 ADDED = {"delete": ["if_version"], "pin": ["if_version"], "restore": ["if_version"]}
 # What only the client has: what a server knows, and what saves round trips.
 CLIENT_ALONE = frozenset({"delete_many", "entities", "iterate", "me", "update_many", "usage"})
-PARTS = ("Audit", "Keys", "Members", "OwnOrganization", "Platform")
+PARTS = ("Audit", "Jobs", "Keys", "Members", "OwnOrganization", "Platform")
 FACES = [
     (AsyncClient, Client),
     *((getattr(namespaces_async, f"Async{part}"), getattr(namespaces_sync, part)) for part in PARTS),

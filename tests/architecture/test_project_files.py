@@ -28,14 +28,14 @@ def test_every_locked_requirement_is_pinned_and_hashed() -> None:
         entries = [line for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
 
         assert entries
-        assert [entry for entry in entries if not re.match(r"\S+==\S+ .*--hash=sha256:", entry)] == []
+        assert [entry for entry in entries if not re.match(r"[^=;]+==\S+ .*--hash=sha256:", entry)] == []
 
 
 def test_every_declared_dependency_is_locked() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     locked = set(
         re.findall(
-            r"^([a-z0-9-]+)(?:\[[a-z0-9,-]+\])?==", (ROOT / "requirements" / "dev.txt").read_text(), re.MULTILINE
+            r"^([a-z0-9-]+)(?:\[[a-z0-9, -]+\])?==", (ROOT / "requirements" / "dev.txt").read_text(), re.MULTILINE
         )
     )
     groups = [

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from tests.support.balancer import balancer
+from tests.support.command_line import CommandLine
 from tests.support.embedded_server import is_down, wait_until
 from tests.support.patience import eventually
 from tests.support.redis_server import RedisServer, redis_server
@@ -127,6 +128,77 @@ def test_redis_holds_neither_what_was_stored_nor_what_was_asked_nor_a_key(
     assert b"canary" not in held
     assert key.encode() not in held
     assert key.split("_")[3].encode() not in held
+
+
+@pytest.fixture(scope="module")
+def operator(directory: Path, pair: list[ServerProcess]) -> str:
+    """A key of who operates both servers, made beside them."""
+    line = CommandLine(directory=directory)
+    made: Any = line.json("keys", "create", "operations", "--operator")
+    return str(made["key"])
+
+
+async def test_limits_and_rules_that_one_server_sets_are_in_force_at_the_other_within_a_second(
+    pair: list[ServerProcess], key: str, operator: str
+) -> None:
+    one, other = pair
+    organization = me(one, key).json()["organization_id"]
+    memory_id = post(one, key, "/memories", {"content": "The tide turns at noon."})["memories"][0]["id"]
+
+    def change(path: str, key: str, body: Mapping[str, object]) -> None:
+        version = httpx.get(f"{one.url}/v1{path}", headers=bearer(key), timeout=30).headers["etag"]
+        headers = {**bearer(key), "If-Match": version}
+        answer = httpx.patch(f"{one.url}/v1{path}", headers=headers, json=body, timeout=30)
+        assert answer.is_success, answer.text
+
+    def pinned() -> int:
+        path = f"{other.url}/v1/memories/{memory_id}"
+        return httpx.patch(path, headers=bearer(key), json={"importance": 0.7}, timeout=30).status_code
+
+    async def is_limited() -> bool:
+        return bool(me(other, key).json()["limits"]["requests_per_minute"] == 5000)
+
+    async def demands_a_version() -> bool:
+        return pinned() == 428
+
+    async def demands_none() -> bool:
+        return pinned() == 200
+
+    assert pinned() == 200
+    change(f"/platform/organizations/{organization}", operator, {"requests_per_minute": 5000})
+    await eventually(is_limited, seconds=1)
+    change("/organization", key, {"require_if_match": True})
+    await eventually(demands_a_version, seconds=1)
+    change("/organization", key, {"require_if_match": False})
+    await eventually(demands_none, seconds=1)
+
+
+async def test_organization_that_one_server_suspends_is_refused_by_the_other_within_a_second(
+    pair: list[ServerProcess], key: str, operator: str
+) -> None:
+    one, other = pair
+    path = f"/platform/organizations/{me(one, key).json()['organization_id']}"
+
+    async def is_refused() -> bool:
+        return bool(me(other, key).json().get("code") == "organization_suspended")
+
+    async def is_served() -> bool:
+        return me(other, key).status_code == 200
+
+    assert await is_served()
+    post(one, operator, f"{path}/suspend", {"reason": "a test"})
+    try:
+        await eventually(is_refused, seconds=1)
+    finally:
+        post(one, operator, f"{path}/resume", {})
+    await eventually(is_served, seconds=1)
+
+
+def test_servers_are_listed_while_they_are_there(pair: list[ServerProcess], operator: str) -> None:
+    listed = httpx.get(f"{pair[0].url}/v1/admin/instances", headers=bearer(operator), timeout=30).json()["items"]
+
+    assert {one["address"] for one in listed if one["alive"]} == {server.url for server in pair}
+    assert {one["role"] for one in listed} == {"server"}
 
 
 def test_two_servers_grant_a_rate_limit_once(pair: list[ServerProcess], key: str) -> None:

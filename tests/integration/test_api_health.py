@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+import psycopg
 import pytest
 
 from agentmem import AsyncMemory
 from agentmem.entrypoints.api.draining import Draining
 from agentmem.entrypoints.api.serving import Served
-from agentmem.errors import EmbedderUnavailable
+from agentmem.errors import EmbedderUnavailable, IncompatibleStore
 from agentmem.foundation.database.connect import ExternalServer
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.probe import DatabaseProbe
@@ -68,11 +70,24 @@ async def test_failing_embedder_is_named(store: Store) -> None:
 
 async def test_schema_of_another_version_is_named(memory: AsyncMemory) -> None:
     probe = DatabaseProbe(database=memory.app.database, expected="9999")
-    parts = (Part(name="migrations", ask=probe.is_current), Part(name="database", ask=probe.revision))
+    parts = (Part(name="migrations", ask=probe.is_usable), Part(name="database", ask=probe.revision))
     served = replace(served_by(memory.app), readiness=Readiness(parts=parts))
     async with client(memory.app, None, served=served) as opened:
         unready = await opened.get("/health/ready")
     assert unready.json()["errors"] == [{"field": "migrations", "message": "store_incompatible"}]
+
+
+async def test_newer_schema_is_no_fault_while_it_says_that_this_version_may_use_it(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with AsyncMemory(database_url=database_url, key_file=tmp_path / "keys" / "master.json") as memory:
+        probe = DatabaseProbe.of(memory.app.database)
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            connection.execute("UPDATE agentmem.alembic_version SET version_num = '9999'")
+            await probe.is_usable()
+            connection.execute("UPDATE agentmem_platform.schema_compatibility SET oldest_revision = '9998'")
+        with pytest.raises(IncompatibleStore, match="9999"):
+            await probe.is_usable()
 
 
 async def test_database_that_is_gone_is_named(memory: AsyncMemory) -> None:

@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from agentmem import AsyncMemory
 from agentmem.bootstrap import open_app
-from agentmem.entrypoints.api.serving import watching
+from agentmem.entrypoints.measured import watching
 from agentmem.foundation.telemetry.logs import forward_library_logs
 from agentmem.foundation.telemetry.metrics import Metrics
 from agentmem.schemas.access import Role

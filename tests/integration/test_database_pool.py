@@ -71,7 +71,7 @@ async def test_probe_after_all_kept_connections_have_died_finds_the_server_there
 ) -> None:
     end(owner, await backends(store, database))
 
-    await DatabaseProbe.of(database).is_current()
+    await DatabaseProbe.of(database).is_usable()
 
 
 async def test_connection_is_kept_for_the_next_transaction(store: Store, database: Database) -> None:

@@ -113,12 +113,27 @@ def test_migrating_again_changes_nothing(database_url: str) -> None:
     assert revision(database_url) == before
 
 
-def test_schema_of_a_newer_version_is_refused(database_url: str) -> None:
-    migrate(database_url)
+def age(database_url: str, revision: str, oldest: str) -> None:
+    """Let the schema be one of a later revision, which versions as old as ``oldest`` may use."""
     with psycopg.connect(database_url) as connection:
-        connection.execute("UPDATE agentmem.alembic_version SET version_num = '9999'")
+        connection.execute("UPDATE agentmem.alembic_version SET version_num = %s", [revision])
+        connection.execute("UPDATE agentmem_platform.schema_compatibility SET oldest_revision = %s", [oldest])
+
+
+def test_schema_of_a_newer_version_that_has_dropped_what_this_one_needs_is_refused(database_url: str) -> None:
+    migrate(database_url)
+    age(database_url, "9999", "9998")
     with pytest.raises(IncompatibleStore, match=r"9999.*newer"):
         migrate(database_url)
+
+    assert revision(database_url) == "9999"
+
+
+def test_schema_that_a_newer_version_has_only_extended_is_used_as_it_is(database_url: str) -> None:
+    migrate(database_url)
+    age(database_url, "9999", newest_revision())
+    migrate(database_url)
+    migrate(database_url, migrate=False)
 
     assert revision(database_url) == "9999"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
@@ -17,7 +16,6 @@ from agentmem.foundation.database.tables import SCHEMA, metadata
 from agentmem.kit.ids import OrganizationId
 from agentmem.schemas.keys import NewApiKey
 from tests.support.foreign import foreign_of
-from tests.support.patience import eventually
 from tests.support.stores import Owner, Store
 from tests.support.tenants import operator_of
 
@@ -120,7 +118,7 @@ async def test_organization_is_kept_while_its_grace_lasts(store: Store, memory: 
     caller = memory.app.caller
     await memory.add("kept for now")
     await store.app.organizations.schedule_deletion(caller, 1)
-    await store.app.sweeper.sweep()
+    await store.app.sweeper.erase_due()
 
     assert counts(owner, caller.organization_id)["memories"] == 1
     await store.app.organizations.cancel_deletion(caller)
@@ -134,6 +132,7 @@ async def test_sweep_visits_every_organization_and_erases_those_that_are_due(
     await due.add("to be erased")
     await store.app.organizations.schedule_deletion(due.app.caller, 0)
     visited = await store.app.sweeper.sweep()
+    await store.app.sweeper.erase_due()
     known = await store.app.platform.service.all_ids(None, 10_000)
 
     assert visited == len(known) + 1
@@ -160,34 +159,6 @@ async def test_step_that_fails_in_one_organization_spares_the_others(store: Stor
 
     assert visited == len(seen)
     assert memory.app.caller.organization_id in seen
-
-
-async def test_of_two_sweepers_one_sweeps_at_a_time(store: Store, memory: AsyncMemory) -> None:
-    inside: list[OrganizationId] = []
-    together: list[int] = []
-
-    async def step(caller: Caller) -> None:
-        inside.append(caller.organization_id)
-        together.append(len(inside))
-        await asyncio.sleep(0)
-        inside.remove(caller.organization_id)
-
-    async def swept() -> bool:
-        await asyncio.sleep(0)
-        return len(together) > 2 * len(await store.app.platform.service.all_ids(None, 10_000))
-
-    make = type(store.app.sweeper)
-    tasks = [
-        asyncio.create_task(make(steps=(step,), platform=store.app.platform, seconds=0.001).run()) for _ in range(2)
-    ]
-    try:
-        await eventually(swept)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    assert set(together) == {1}
 
 
 async def test_servers_without_shared_state_are_alone_on_a_database(store: Store) -> None:

@@ -9,12 +9,10 @@ from dataclasses import replace
 import pytest
 
 from agentmem import AsyncMemory
-from agentmem.bootstrap import App
 from agentmem.errors import AgentMemError, Conflict, NotFound
 from agentmem.foundation.authorization.caller import Caller
 from agentmem.kit.ids import OrganizationId
 from agentmem.pipelines.administration.platform import Platform
-from agentmem.pipelines.administration.sweeper import Sweeper
 from agentmem.schemas.organizations import NewOrganization, OrganizationStatus
 from tests.support.credentials import moved
 from tests.support.patience import eventually
@@ -197,26 +195,7 @@ async def test_name_is_not_taken_again_while_its_organization_is_being_erased(
     assert {name for name, rows in rows_of(owner, caller.organization_id).items() if rows} == {"organization_directory"}
 
 
-async def test_sweeper_goes_on_after_whatever_goes_wrong(store: Store, memory: AsyncMemory) -> None:
-    rounds: list[OrganizationId] = []
-
-    async def break_down(caller: Caller) -> None:
-        rounds.append(caller.organization_id)
-        raise ZeroDivisionError("a step that nobody thought of")
-
-    async def came_again() -> bool:
-        return rounds.count(memory.app.caller.organization_id) > 1
-
-    sweeping = asyncio.create_task(sweeper_of(store.app, break_down).run())
-    try:
-        await eventually(came_again)
-        assert not sweeping.done()
-    finally:
-        sweeping.cancel()
-        await asyncio.gather(sweeping, return_exceptions=True)
-
-
-async def test_sweeper_goes_on_when_a_whole_round_breaks_down(store: Store) -> None:
+async def test_keys_go_on_being_forgotten_when_once_that_breaks_down(store: Store) -> None:
     class Broken(Platform):
         async def forget_erased(self) -> None:
             rounds.append(1)
@@ -227,17 +206,11 @@ async def test_sweeper_goes_on_when_a_whole_round_breaks_down(store: Store) -> N
 
     rounds: list[int] = []
     parts = {name: getattr(store.app.platform, name) for name in Platform.__dataclass_fields__}
-    # Without steps: in a database that many tests share a round of all organizations takes long.
-    sweeper = replace(store.app.sweeper, platform=Broken(**parts), steps=(), seconds=0.001)
-    sweeping = asyncio.create_task(sweeper.run())
+    sweeper = replace(store.app.sweeper, platform=Broken(**parts), seconds=0.001)
+    sweeping = asyncio.create_task(sweeper.keep_forgetting())
     try:
         await eventually(came_again)
         assert not sweeping.done()
     finally:
         sweeping.cancel()
         await asyncio.gather(sweeping, return_exceptions=True)
-
-
-def sweeper_of(app: App, step: object) -> Sweeper:
-    """Give a sweeper of one step that never rests."""
-    return replace(app.sweeper, steps=(step,), seconds=0.001)  # type: ignore[arg-type]

@@ -24,7 +24,7 @@ from tests.support.twins import CANARY, PLACES, WALLS, Twins, of_nobody, standin
 from tests.support.walls import row_security_off, rows_of
 
 NAMES: Final = sorted(route.name for router in routers() for route in router.routes if isinstance(route, APIRoute))
-LISTS: Final = ("list", "query", "audit_entries", "list_members", "list_api_keys", "entities")
+LISTS: Final = ("list", "query", "audit_entries", "list_members", "list_api_keys", "list_jobs", "entities")
 """Every list that an organization has, each of which gives cursors."""
 PASSING: Final = re.compile(r"req_[0-9a-f]{32}|\"timings\":{[^}]*}")
 """What a response says of the request alone: its id, and how long it took."""

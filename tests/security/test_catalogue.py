@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from psycopg import errors, sql
 
+from agentmem.features.memories.jobs import ALL, EMBED
 from agentmem.foundation.database.system import SystemPurpose
-from agentmem.foundation.database.tables import SCHEMA, metadata
+from agentmem.foundation.database.tables import PLATFORM_SCHEMA, SCHEMA, metadata
+from agentmem.foundation.jobs.queue import enqueue
 from tests.support.stores import Owner, Store
 
 # Found by time across organizations when old rows are swept; it holds no id of an organization.
@@ -221,3 +223,68 @@ async def test_read_only_operation_cannot_write(store: Store) -> None:
     async with store.app.database.transaction(store.app.caller, read_only=True) as tx:
         row = await tx.connection.exec_driver_sql("SHOW transaction_read_only")
         assert row.scalar_one() == "on"
+
+
+PLATFORM = frozenset({"procrastinate_jobs", "procrastinate_workers", "schedules", "instances"})
+"""Tables of the schema that belongs to no organization, beside the one that every version may read."""
+OF_ALL_VERSIONS = "schema_compatibility"
+
+
+def test_platform_holds_ids_names_times_and_versions_alone(owner: Owner) -> None:
+    columns = owner.execute(
+        "SELECT table_name || '.' || column_name FROM information_schema.columns WHERE table_schema = %s "
+        "AND table_name = ANY (%s) AND data_type IN ('text', 'character varying', 'jsonb', 'bytea')",
+        [PLATFORM_SCHEMA, sorted(PLATFORM)],
+    ).fetchall()
+
+    assert {str(name) for (name,) in columns} == {
+        # The organization of a queue, and the kind of jobs.
+        *("procrastinate_jobs.queue_name", "procrastinate_jobs.task_name", "procrastinate_jobs.args"),
+        *("procrastinate_jobs.lock", "procrastinate_jobs.queueing_lock", "schedules.name"),
+        *("instances.role", "instances.version", "instances.schema_revision", "instances.host", "instances.address"),
+    }
+
+
+def test_platform_is_seen_by_the_system_alone_but_for_a_tenants_own_queue(owner: Owner) -> None:
+    found = owner.execute(
+        "SELECT c.relname, c.relrowsecurity AND c.relforcerowsecurity, pg_get_expr(p.polqual, p.polrelid), "
+        "pg_get_expr(p.polwithcheck, p.polrelid) FROM pg_class c LEFT JOIN pg_policy p ON p.polrelid = c.oid "
+        "WHERE c.relnamespace = %s::regnamespace AND c.relkind = 'r'",
+        [PLATFORM_SCHEMA],
+    ).fetchall()
+    policies = {str(name): str(seen) for name, forced, seen, written in found if forced and seen == written}
+
+    assert set(policies) == PLATFORM
+    assert {str(row[0]) for row in found} == PLATFORM | {OF_ALL_VERSIONS}
+    assert all("acts_as_system()" in policy for policy in policies.values())
+    assert {name for name, policy in policies.items() if " OR " in policy} == {"procrastinate_jobs"}
+
+
+async def test_tenant_sees_its_own_queue_and_nobody_elses(store: Store) -> None:
+    one, other = await store.organization(), await store.organization()
+    for memory in (one, other):
+        async with memory.app.database.transaction(memory.app.caller) as tx:
+            await enqueue(tx, EMBED, once=ALL)
+    statement = "SELECT queue_name FROM agentmem_platform.procrastinate_jobs"
+    async with one.app.database.transaction(one.app.caller) as tx:
+        own = [row[0] for row in await tx.connection.exec_driver_sql(statement)]
+        hidden = [
+            (await tx.connection.exec_driver_sql(f"SELECT count(*) FROM agentmem_platform.{table}")).scalar_one()
+            for table in sorted(PLATFORM - {"procrastinate_jobs"})
+        ]
+
+    assert own == [str(one.app.caller.organization_id)]
+    assert hidden == [0, 0, 0]
+
+
+def test_platform_runs_no_code_of_its_own_accord_and_none_with_the_owners_rights(owner: Owner) -> None:
+    definers = owner.execute(
+        "SELECT count(*) FROM pg_proc WHERE pronamespace = %s::regnamespace AND prosecdef", [PLATFORM_SCHEMA]
+    ).fetchone()
+    triggers = owner.execute(
+        "SELECT count(*) FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid "
+        "WHERE c.relnamespace = %s::regnamespace AND NOT tgisinternal",
+        [PLATFORM_SCHEMA],
+    ).fetchone()
+
+    assert (definers, triggers) == ((0,), (0,))

@@ -14,7 +14,7 @@ from agentmem.foundation.authorization.caller import BOUND_PERMISSIONS, Binding
 from agentmem.foundation.database.database import Database
 from agentmem.kit.ids import OrganizationId
 from agentmem.schemas.memories import Scope
-from tests.support import calls_identity, calls_memories, calls_tenants
+from tests.support import calls_identity, calls_jobs, calls_memories, calls_tenants
 from tests.support.calls_repositories import DIRECT_CALLS, REGISTERING, called, functions
 from tests.support.operations import CALLS, Foreign, foreign_of, needed, operations, service_of
 from tests.support.stores import Owner, Store
@@ -31,7 +31,7 @@ OWN = frozenset(
         "MemoryChecking.keys",
     }
 )
-NOT_FOUND = calls_memories.NOT_FOUND | calls_tenants.NOT_FOUND | calls_identity.NOT_FOUND
+NOT_FOUND = calls_memories.NOT_FOUND | calls_tenants.NOT_FOUND | calls_identity.NOT_FOUND | calls_jobs.NOT_FOUND
 # What the program itself writes of everybody: it may grow while somebody else is attacked.
 SHARED = frozenset({"audit_entries", "organization_usage", "scope_statistics"})
 

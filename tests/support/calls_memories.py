@@ -49,6 +49,7 @@ CALLS: dict[str, Call] = {
     "VectorGraph.fit_width": lambda s, c, f: s.fit_width(c, f.model, len(f.vector)),
     "MemoryUpkeep.recorded_model": lambda s, c, f: s.recorded_model(c),
     "MemoryUpkeep.active_model": lambda s, c, f: s.active_model(c, f.model),
+    "MemoryUpkeep.order_model": lambda s, c, f: s.order_model(c, "model of the attacker"),
     "MemoryUpkeep.activate_model": lambda s, c, f: s.activate_model(c, "model of the attacker"),
     "MemoryUpkeep.lacking": lambda s, c, f: s.lacking(c, "no model", Place(-1), 100),
     "MemoryUpkeep.pending": lambda s, c, f: s.pending(c, "no model", Place(-1), 100),

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from agentmem import AsyncMemory
 from agentmem.features.memories.index_reading import Candidates, Nearest
+from agentmem.features.memories.jobs import EMBED
 from agentmem.features.memories.model import PreparedMemory, StoredVersion
 from agentmem.features.memories.near_duplicates import AlikePair
 from agentmem.features.memories.searching import Query, Ranking, Words
 from agentmem.foundation.authorization.caller import Caller, Permission
+from agentmem.foundation.jobs.queue import enqueue
 from agentmem.kit.ids import MemoryId, OrganizationId, Place
 from agentmem.pipelines.ingestion.pipeline import Draft
 from agentmem.pipelines.retrieval.query import parse_query
@@ -60,6 +62,7 @@ class Foreign:
     organization_id: OrganizationId
     member: Member
     key_id: str
+    job_id: UUID
     live: MemoryId
     deleted: MemoryId
     places: list[Place]
@@ -133,6 +136,9 @@ async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: st
     ]
     member = await app.members.create(app.caller, NewMember(name=content))
     issued = await app.issuing.create(app.caller, NewApiKey(name=content, scopes=[Permission.MEMORY_READ]))
+    job_id = await app.upkeep.memories.order_model(app.caller, content)
+    async with app.database.transaction(app.caller) as tx:
+        await enqueue(tx, EMBED, {"text": content})
     return Foreign(
         model=app.models.current.model,
         agent_id="secret-agent",
@@ -143,6 +149,7 @@ async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: st
         organization_id=app.caller.organization_id,
         member=member,
         key_id=issued.api_key.id,
+        job_id=job_id,
         live=MemoryId(live.id),
         deleted=MemoryId(gone.id),
         places=sorted({version.place for version in versions}),

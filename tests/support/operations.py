@@ -12,34 +12,32 @@ import agentmem
 from agentmem.foundation.authorization.caller import Permission
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.system import SystemPurpose
-from tests.support import calls_identity, calls_memories, calls_tenants
+from tests.support import calls_identity, calls_jobs, calls_memories, calls_tenants
 from tests.support.foreign import Call, Foreign, foreign_of
 
 __all__ = ["CALLS", "Foreign", "foreign_of", "needed", "operations", "service_classes", "service_modules", "service_of"]
 
-CALLS: dict[str, Call] = {**calls_memories.CALLS, **calls_tenants.CALLS, **calls_identity.CALLS}
+CALLS: dict[str, Call] = {**calls_memories.CALLS, **calls_tenants.CALLS, **calls_identity.CALLS, **calls_jobs.CALLS}
 """An example of each operation, called with what belongs to somebody else."""
 
 
 def service_classes() -> list[type]:
-    """Find the classes of the features that have operations."""
-    return sorted({owner for owner, _ in _members()}, key=lambda owner: owner.__qualname__)
+    """Find the classes of the features that have operations, of callers or of the system."""
+    return sorted(
+        {owner for owner, _ in _members("operation", "system_operation")}, key=lambda owner: owner.__qualname__
+    )
 
 
 def operations() -> dict[str, Callable[..., Awaitable[object]]]:
     """Find every operation by its name, ``Class.method``."""
-    return {f"{owner.__qualname__}.{name}": getattr(owner, name) for owner, name in _members()}
+    return {f"{owner.__qualname__}.{name}": getattr(owner, name) for owner, name in _members("operation")}
 
 
 def system_operations() -> dict[str, SystemPurpose]:
     """Find every operation of the system itself, which no caller asks for, and why it is one."""
     return {
-        f"{owner.__qualname__}.{name}": value.__dict__["system_operation"]
-        for module in service_modules()
-        for _, owner in inspect.getmembers(module, inspect.isclass)
-        if owner.__module__ == module.__name__
-        for name, value in vars(owner).items()
-        if hasattr(value, "system_operation")
+        f"{owner.__qualname__}.{name}": getattr(owner, name).__dict__["system_operation"]
+        for owner, name in _members("system_operation")
     }
 
 
@@ -50,11 +48,14 @@ def service_modules() -> Iterator[ModuleType]:
         yield importlib.import_module(found.name)
 
 
-def _members() -> Iterator[tuple[type, str]]:
+def _members(*marks: str) -> Iterator[tuple[type, str]]:
     for module in service_modules():
         for _, owner in inspect.getmembers(module, inspect.isclass):
             if owner.__module__ == module.__name__:
-                yield from ((owner, name) for name, value in vars(owner).items() if hasattr(value, "operation"))
+                marked = (
+                    (name, value) for name, value in vars(owner).items() if any(hasattr(value, mark) for mark in marks)
+                )
+                yield from ((owner, name) for name, _ in marked)
 
 
 def needed(name: str) -> tuple[Permission, str | None]:

@@ -51,6 +51,21 @@ class ServerProcess:
             **environment,
         }
 
+    def run_from(self, source: Path) -> None:
+        """Have another version of the package run from the next start on: the one in this folder."""
+        self._environment["PYTHONPATH"] = str(source)
+
+    def kill(self) -> None:
+        """Kill it as a machine that fails does, and wait until it is gone."""
+        assert self._process is not None
+        self._process.kill()
+        self.ends()
+
+    def tell(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     @property
     def key(self) -> str:
         """The API key that this server prints at its first start, once it listens."""
@@ -109,12 +124,6 @@ class ServerProcess:
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         return self.ends()
-
-    def kill(self) -> None:
-        """End it at once, as a crash does."""
-        assert self._process is not None
-        self._process.kill()
-        self.ends()
 
     def close(self) -> None:
         """End it however it is."""

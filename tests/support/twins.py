@@ -46,6 +46,7 @@ class Twins:
             **of_memory(str(known.live)),
             "member_id": str(known.member_id),
             "key_id": known.key_id,
+            "job_id": str(known.job_id),
             "organization_id": str(known.organization_id),
             "user_id": known.user_id,
             "agent_id": known.agent_id,

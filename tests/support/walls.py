@@ -11,11 +11,12 @@ from psycopg import sql
 from sqlalchemy import FromClause, true
 from sqlalchemy.sql import ColumnElement
 
-from agentmem.bootstrap import App, Watchers, _assemble, _Opened
+from agentmem.bootstrap import App, _assemble, _Opened
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.tables import SCHEMA
 from agentmem.foundation.inference.shared import SharedQueries
 from agentmem.foundation.state.port import State
+from agentmem.foundation.telemetry.watchers import Watchers
 from agentmem.pipelines.retrieval.embeddings import QueryEmbeddings
 from tests.support.stores import Owner
 

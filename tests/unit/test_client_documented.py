@@ -13,6 +13,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "client.md"
 ROW = re.compile(r"^\| `([\w.]+)\((.*?)\)` \|", re.MULTILINE)
 PARTS = {
     "audit": parts.AsyncAudit,
+    "jobs": parts.AsyncJobs,
     "keys": parts.AsyncKeys,
     "members": parts.AsyncMembers,
     "organization": parts.AsyncOwnOrganization,

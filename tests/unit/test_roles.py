@@ -20,6 +20,8 @@ from agentmem.schemas.memories import Origin
 TABLE = """
 audit:read           oa   p
 audit:verify         oa   p
+job:read             oa   p
+job:write            oa   p
 key:read             oa   p
 key:write            oa   p
 member:read          oa   p

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import structlog
-
-from agentmem.bootstrap.models import first_model, open_model, open_reranking
+from agentmem.bootstrap.models import first_model, open_reranking
 from agentmem.features.audit.service import AuditService
 from agentmem.features.identity.service import ApiKeyService
 from agentmem.features.identity.usage import KeyUsage
+from agentmem.features.jobs.service import JobService
 from agentmem.features.memories.batches import MemoryBatches
 from agentmem.features.memories.checking import MemoryChecking
 from agentmem.features.memories.entities import Entities
@@ -42,15 +41,23 @@ from agentmem.foundation.database.migrate import bring_up_to_date
 from agentmem.foundation.database.probe import DatabaseProbe
 from agentmem.foundation.database.replica import Replica
 from agentmem.foundation.encryption.providers.file import FileKeyProvider
+from agentmem.foundation.inference.by_settings import embedder_of
 from agentmem.foundation.inference.loaded import Models
 from agentmem.foundation.inference.shared import SharedQueries
+from agentmem.foundation.jobs.drain import Drains
+from agentmem.foundation.jobs.model import Work
+from agentmem.foundation.jobs.upkeep import Schedule
+from agentmem.foundation.jobs.worker import Worker
 from agentmem.foundation.ledger.requests import IdempotentRequests
 from agentmem.foundation.state.open import open_state
 from agentmem.foundation.state.port import State
+from agentmem.foundation.telemetry.watchers import Watchers
 from agentmem.kit.clock import utc_now
 from agentmem.operations import Transactions
+from agentmem.pipelines.administration.instances import Instances
 from agentmem.pipelines.administration.platform import Platform
 from agentmem.pipelines.administration.sweeper import Sweeper
+from agentmem.pipelines.admission.acting import Acting
 from agentmem.pipelines.admission.admission import Admission
 from agentmem.pipelines.admission.issuing import Issuing
 from agentmem.pipelines.admission.metering import Meter
@@ -61,28 +68,13 @@ from agentmem.pipelines.health.info import Information
 from agentmem.pipelines.ingestion.batches import Batches
 from agentmem.pipelines.ingestion.pipeline import Ingestion
 from agentmem.pipelines.ingestion.transfer import Transfer
-from agentmem.pipelines.ingestion.upkeep import Upkeep
+from agentmem.pipelines.ingestion.upkeep import FIRST_LOOK, NEXT_LOOK, Upkeep
 from agentmem.pipelines.retrieval.embeddings import QueryEmbeddings
 from agentmem.pipelines.retrieval.pipeline import Retrieval
 from agentmem.pipelines.retrieval.rerank import Reranking
 from agentmem.settings import Settings
 
 Result = TypeVar("Result")
-log = structlog.get_logger(__name__)
-
-
-def unheard(*_told: object) -> None:
-    """Hear what a watcher is told, and do nothing."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Watchers:
-    """What a server counts; ``embedded`` is told what was embedded, and in how many seconds."""
-
-    failed: Callable[[str], None] = unheard
-    rate_limited: Callable[[str], None] = unheard
-    embedded: Callable[[str, float], None] = unheard
-    fell_back: Callable[[], None] = unheard
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +110,9 @@ class App:
     doctor: Doctor
     information: Information
     sweeper: Sweeper
+    jobs: JobService
+    instances: Instances
+    worker: Worker
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,13 +141,13 @@ async def open_app(
 ) -> AsyncIterator[App]:
     """Open everything that the settings name, and close it at the end; several may be open in one process.
 
-    ``background`` work keeps the settings' organization in shape; a server, which has many, runs ``App.sweeper``.
+    ``background`` work is done for the settings' organization; a server, which has many, runs ``App.worker``.
     """
     async with AsyncExitStack() as stack:
         reranking = open_reranking(settings)
         if reranking is not None:
             stack.push_async_callback(reranking.reranker.aclose)
-        loading = asyncio.create_task(open_model(settings, settings.embedding_model))
+        loading = asyncio.create_task(embedder_of(settings, settings.embedding_model))
         stack.push_async_callback(_discard, loading)
         server = await asyncio.to_thread(_attach, settings)
         stack.push_async_callback(asyncio.to_thread, server.detach)
@@ -167,7 +162,7 @@ async def open_app(
         await OrganizationService(database=database).register(caller, settings.organization)
         upkeep = MemoryUpkeep(database=database, kept=timedelta(hours=settings.idempotency_hours))
         first = await first_model(loading, upkeep, caller)
-        models = Models(first, partial(open_model, settings))
+        models = Models(first, partial(embedder_of, settings))
         stack.push_async_callback(models.aclose)
         watchers = watchers or Watchers()
         state = open_state(settings, fell_back=watchers.fell_back)
@@ -192,27 +187,22 @@ async def open_app(
         stack.push_async_callback(app.admission.aclose)
         await app.upkeep.follow(caller)
         if background:
-            filling = asyncio.create_task(app.upkeep.keep_filled(caller))
-            stack.push_async_callback(_discard, filling)
+            stack.push_async_callback(_discard, asyncio.create_task(_work_behind(app)))
         yield app
 
 
 def _assemble(opened: _Opened) -> App:
     settings, database, models = opened.settings, opened.database, opened.models
     kept = timedelta(hours=settings.idempotency_hours)
-    memories = MemoryService(database=database, kept=kept)
+    memories, requests = MemoryService(database=database, kept=kept), IdempotentRequests(database=database, kept=kept)
     ingestion = _ingestion(opened, memories)
-    upkeep = Upkeep(
-        memories=MemoryUpkeep(database=database, kept=kept),
-        graph=VectorGraph(database=database),
-        models=models,
-        ingestion=ingestion,
-        caretaker=opened.caretaker,
-    )
+    upkeep = _upkeep(opened, ingestion)
     members, audit = MemberService(database=database), AuditService(database=database)
     platform, issuing = _platform(opened, members, upkeep), _issuing(opened, members)
-    requests = IdempotentRequests(database=database, kept=kept)
-    steps = (upkeep.look_after, audit.seal, issuing.expire_unused, requests.sweep)
+    jobs = JobService(database=database, kept=timedelta(days=settings.job_days))
+    steps = (upkeep.look_after, audit.seal, issuing.expire_unused, requests.sweep, jobs.sweep)
+    sweeper = Sweeper(steps=steps, platform=platform, seconds=settings.sweep_seconds)
+    worker = _worker(opened, members, upkeep.works(), sweeper.schedules())
     return App(
         settings=settings,
         caller=opened.caller,
@@ -242,7 +232,20 @@ def _assemble(opened: _Opened) -> App:
         upkeep=upkeep,
         doctor=_doctor(opened, upkeep),
         information=_information(opened, memories),
-        sweeper=Sweeper(steps=steps, platform=platform, seconds=settings.sweep_seconds),
+        sweeper=sweeper,
+        jobs=jobs,
+        instances=Instances.over(database),
+        worker=worker,
+    )
+
+
+def _upkeep(opened: _Opened, ingestion: Ingestion) -> Upkeep:
+    return Upkeep(
+        memories=MemoryUpkeep(database=opened.database, kept=timedelta(hours=opened.settings.idempotency_hours)),
+        graph=VectorGraph(database=opened.database),
+        models=opened.models,
+        ingestion=ingestion,
+        caretaker=opened.caretaker,
     )
 
 
@@ -263,6 +266,23 @@ def _retrieval(opened: _Opened) -> Retrieval:
         clock=utc_now,
         embeddings=opened.embeddings,
         reranking=opened.reranking,
+    )
+
+
+def _worker(opened: _Opened, members: MemberService, works: Sequence[Work], schedules: Sequence[Schedule]) -> Worker:
+    drains = Drains(
+        database=opened.database,
+        works={work.kind.name: work for work in works},
+        authorize=Acting(members=members).authorize,
+        ended=opened.watchers.job_ended,
+    )
+    return Worker(
+        database=opened.database,
+        drains=drains,
+        schedules=schedules,
+        due=opened.watchers.jobs_due,
+        at_once=opened.settings.jobs_at_once,
+        grace=opened.settings.shutdown_seconds,
     )
 
 
@@ -346,6 +366,18 @@ def _open_replica(settings: Settings, primary: Database) -> Replica | None:
 def _migrate(server: Server, *, migrate: bool) -> None:
     with translated(), connect_as_owner(server) as connection:
         bring_up_to_date(connection, migrate=migrate)
+
+
+async def _work_behind(app: App) -> None:
+    """Do the jobs of one organization, and keep its store in shape; what is cut off at the end goes on elsewhere."""
+    await asyncio.sleep(FIRST_LOOK)
+    queue = str(app.caller.organization_id)
+    look_after = partial(app.upkeep.look_after, app.caller)
+    own = Schedule(name=f"upkeep of {queue}", seconds=NEXT_LOOK, run=look_after, queue=queue)
+    worker = replace(app.worker, queues=[queue], schedules=(own,), grace=0.0)
+    async with asyncio.TaskGroup() as together:
+        together.create_task(app.upkeep.keep_following(app.caller))
+        together.create_task(worker.run())
 
 
 async def _discard(task: asyncio.Task[Result]) -> None:

@@ -10,7 +10,10 @@ from agentmem.client.calls import Call, Day, Values, change, get_from, post_to
 from agentmem.client.encoding import body_of, expecting, given, path_of, query_of
 from agentmem.schemas.audit import AuditEntry, AuditQuery, AuditVerification
 from agentmem.schemas.base import parse
+from agentmem.schemas.instances import Instance
+from agentmem.schemas.jobs import JobQuery, JobRecord, OrderedJob
 from agentmem.schemas.keys import ApiKey, ApiKeyPatch, IssuedKey, NewApiKey, Revocation, Rotation
+from agentmem.schemas.maintenance import ReembedRequest
 from agentmem.schemas.memories import Page
 from agentmem.schemas.organizations import (
     DeletionRequest,
@@ -190,3 +193,35 @@ def _delete(path: str, if_version: int | None, grace_days: int | None) -> Call[O
     query = query_of(parse(DeletionRequest, given({"grace_days": grace_days})).model_dump(exclude_unset=True))
     headers = expecting(if_version)
     return Call(method="DELETE", path=path, read=one(Organization), query=query, headers=headers, repeatable=True)
+
+
+def list_instances() -> Call[list[Instance]]:
+    """Read the processes of the installation."""
+    return get_from(path_of("admin", "instances"), many(Instance))
+
+
+def list_jobs(values: Values) -> Call[Page[JobRecord]]:
+    """Read a page of jobs."""
+    query = query_of(parse(JobQuery, given(values)).model_dump(exclude_unset=True, mode="json"))
+    return get_from(path_of("jobs"), one(Page[JobRecord]), query)
+
+
+def get_job(job_id: Identifier) -> Call[JobRecord]:
+    """Read one job."""
+    return get_from(path_of("jobs", job_id), one(JobRecord))
+
+
+def retry_job(job_id: Identifier) -> Call[JobRecord]:
+    """Have a job done again."""
+    return post_to(path_of("jobs", job_id, "retry"), one(JobRecord), None)
+
+
+def discard_job(job_id: Identifier) -> Call[JobRecord]:
+    """Give a job up."""
+    return post_to(path_of("jobs", job_id, "discard"), one(JobRecord), None)
+
+
+def reembed(model: str) -> Call[OrderedJob]:
+    """Ask for a job that changes the embedding model."""
+    body = body_of(parse(ReembedRequest, {"model": model, "background": True}))
+    return post_to(path_of("maintenance", "reembed"), one(OrderedJob), body)

@@ -12,7 +12,14 @@ from agentmem.client import calls
 from agentmem.client.batching import Batcher
 from agentmem.client.calls import Day, Moment
 from agentmem.client.connection import connect_async
-from agentmem.client.namespaces_async import AsyncAudit, AsyncKeys, AsyncMembers, AsyncOwnOrganization, AsyncPlatform
+from agentmem.client.namespaces_async import (
+    AsyncAudit,
+    AsyncJobs,
+    AsyncKeys,
+    AsyncMembers,
+    AsyncOwnOrganization,
+    AsyncPlatform,
+)
 from agentmem.client.paging import async_items
 from agentmem.client.streams import LineSender, Progress, async_pieces, stream
 from agentmem.client.transport import DEFAULT_URL, starred
@@ -65,6 +72,7 @@ class AsyncClient:
         )
         self._described = f"AsyncClient({starred(api_key)}, base_url={base_url!r})"
         self.audit = AsyncAudit(self._connection)
+        self.jobs = AsyncJobs(self._connection)
         self.keys = AsyncKeys(self._connection)
         self.members = AsyncMembers(self._connection)
         self.organization = AsyncOwnOrganization(self._connection)

@@ -9,9 +9,11 @@ from agentmem.client import administration as calls
 from agentmem.client.administration import Identifier
 from agentmem.client.calls import Day
 from agentmem.client.connection import AsyncConnection
-from agentmem.client.options import AuditOptions, KeyChanges, KeyOptions, MemberChanges, OrganizationChanges
+from agentmem.client.options import AuditOptions, JobOptions, KeyChanges, KeyOptions, MemberChanges, OrganizationChanges
 from agentmem.schemas.access import Role
 from agentmem.schemas.audit import AuditEntry, AuditVerification
+from agentmem.schemas.instances import Instance
+from agentmem.schemas.jobs import JobRecord, OrderedJob
 from agentmem.schemas.keys import ApiKey, IssuedKey
 from agentmem.schemas.memories import Page
 from agentmem.schemas.organizations import Member, MemberKind, Organization, OrganizationLimits, RoleView
@@ -187,3 +189,34 @@ class AsyncPlatform:
     async def restore(self, organization_id: Identifier) -> Organization:
         """Take a deletion back during its grace time."""
         return await self._connection.send(calls.keep_organization(organization_id))
+
+    async def instances(self) -> Sequence[Instance]:
+        """Read the servers and workers of the installation, and which of them are alive."""
+        return await self._connection.send(calls.list_instances())
+
+
+class AsyncJobs:
+    """The background jobs of the organization; for owners and admins."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def list(self, **conditions: Unpack[JobOptions]) -> Page[JobRecord]:
+        """Read a page of jobs, newest first, for which every condition holds."""
+        return await self._connection.send(calls.list_jobs(conditions))
+
+    async def get(self, job_id: Identifier) -> JobRecord:
+        """Read one job: its state, how far it is, and why it failed if it did."""
+        return await self._connection.send(calls.get_job(job_id))
+
+    async def retry(self, job_id: Identifier) -> JobRecord:
+        """Have a job done again that failed or was discarded."""
+        return await self._connection.send(calls.retry_job(job_id))
+
+    async def discard(self, job_id: Identifier) -> JobRecord:
+        """Give a job up; one that runs is cut off within some seconds."""
+        return await self._connection.send(calls.discard_job(job_id))
+
+    async def reembed(self, model: str) -> OrderedJob:
+        """Have every memory embedded by another model in the background; :meth:`get` says how far it is."""
+        return await self._connection.send(calls.reembed(model))

@@ -9,9 +9,11 @@ from agentmem.client import administration as calls
 from agentmem.client.administration import Identifier
 from agentmem.client.calls import Day
 from agentmem.client.connection import Connection
-from agentmem.client.options import AuditOptions, KeyChanges, KeyOptions, MemberChanges, OrganizationChanges
+from agentmem.client.options import AuditOptions, JobOptions, KeyChanges, KeyOptions, MemberChanges, OrganizationChanges
 from agentmem.schemas.access import Role
 from agentmem.schemas.audit import AuditEntry, AuditVerification
+from agentmem.schemas.instances import Instance
+from agentmem.schemas.jobs import JobRecord, OrderedJob
 from agentmem.schemas.keys import ApiKey, IssuedKey
 from agentmem.schemas.memories import Page
 from agentmem.schemas.organizations import Member, MemberKind, Organization, OrganizationLimits, RoleView
@@ -187,3 +189,34 @@ class Platform:
     def restore(self, organization_id: Identifier) -> Organization:
         """See :meth:`AsyncPlatform.restore`."""
         return self._connection.send(calls.keep_organization(organization_id))
+
+    def instances(self) -> Sequence[Instance]:
+        """See :meth:`AsyncPlatform.instances`."""
+        return self._connection.send(calls.list_instances())
+
+
+class Jobs:
+    """The background jobs of the organization; for owners and admins."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def list(self, **conditions: Unpack[JobOptions]) -> Page[JobRecord]:
+        """See :meth:`AsyncJobs.list`."""
+        return self._connection.send(calls.list_jobs(conditions))
+
+    def get(self, job_id: Identifier) -> JobRecord:
+        """See :meth:`AsyncJobs.get`."""
+        return self._connection.send(calls.get_job(job_id))
+
+    def retry(self, job_id: Identifier) -> JobRecord:
+        """See :meth:`AsyncJobs.retry`."""
+        return self._connection.send(calls.retry_job(job_id))
+
+    def discard(self, job_id: Identifier) -> JobRecord:
+        """See :meth:`AsyncJobs.discard`."""
+        return self._connection.send(calls.discard_job(job_id))
+
+    def reembed(self, model: str) -> OrderedJob:
+        """See :meth:`AsyncJobs.reembed`."""
+        return self._connection.send(calls.reembed(model))

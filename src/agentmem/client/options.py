@@ -8,6 +8,7 @@ from typing import TypedDict
 from uuid import UUID
 
 from agentmem.schemas.access import Permission, Role
+from agentmem.schemas.jobs import JobState
 from agentmem.schemas.keys import KeyEnvironment
 from agentmem.schemas.memories import Scope
 
@@ -59,5 +60,14 @@ class AuditOptions(TypedDict, total=False):
     action: str | None
     outcome: str | None
     target: UUID | str | None
+    limit: int
+    cursor: str | None
+
+
+class JobOptions(TypedDict, total=False):
+    """Which background jobs."""
+
+    state: JobState | str | None
+    kind: str | None
     limit: int
     cursor: str | None

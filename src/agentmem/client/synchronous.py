@@ -12,7 +12,7 @@ from agentmem.client import calls, paging
 from agentmem.client.batching import Batcher
 from agentmem.client.calls import Day, Moment
 from agentmem.client.connection import connect
-from agentmem.client.namespaces_sync import Audit, Keys, Members, OwnOrganization, Platform
+from agentmem.client.namespaces_sync import Audit, Jobs, Keys, Members, OwnOrganization, Platform
 from agentmem.client.streams import LineSender, Progress, checked, pieces
 from agentmem.client.transport import DEFAULT_URL, starred
 from agentmem.schemas.entities import EntityKind, EntitySeen
@@ -65,6 +65,7 @@ class Client:
         )
         self._described = f"Client({starred(api_key)}, base_url={base_url!r})"
         self.audit = Audit(self._connection)
+        self.jobs = Jobs(self._connection)
         self.keys = Keys(self._connection)
         self.members = Members(self._connection)
         self.organization = OwnOrganization(self._connection)

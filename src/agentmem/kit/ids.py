@@ -12,6 +12,7 @@ from typing import NewType
 OrganizationId = NewType("OrganizationId", uuid.UUID)
 MemoryId = NewType("MemoryId", uuid.UUID)
 KeyId = NewType("KeyId", uuid.UUID)
+JobId = NewType("JobId", uuid.UUID)
 PrincipalId = NewType("PrincipalId", str)
 Place = NewType("Place", int)
 

@@ -10,6 +10,8 @@ class Permission(StrEnum):
 
     AUDIT_READ = "audit:read"
     AUDIT_VERIFY = "audit:verify"
+    JOB_READ = "job:read"
+    JOB_WRITE = "job:write"
     KEY_READ = "key:read"
     KEY_WRITE = "key:write"
     MEMBER_READ = "member:read"

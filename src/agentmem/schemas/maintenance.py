@@ -22,6 +22,7 @@ class VacuumRequest(Schema):
 
 
 class ReembedRequest(Schema):
-    """The embedding model to put in force."""
+    """The embedding model to put in force; in the background, a job does it, and the answer names the job."""
 
     model: Annotated[Text, Field(min_length=1, max_length=1024)]
+    background: StrictBool = False

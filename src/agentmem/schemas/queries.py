@@ -13,6 +13,7 @@ from agentmem.errors import Fault, InvalidInput
 from agentmem.kit.clock import utc_now
 from agentmem.schemas.audit import AuditQuery
 from agentmem.schemas.base import Schema, Text, UtcTime, check_json, check_written, parse
+from agentmem.schemas.jobs import JobQuery, JobState
 from agentmem.schemas.memories import Kind, Order, Scope
 from agentmem.schemas.organizations import LONGEST_GRACE, Reason
 from agentmem.schemas.requests import ListRequest, ReadRequest
@@ -143,6 +144,18 @@ class AuditListQuery(PageQuery):
     def asked(self) -> AuditQuery:
         """What is asked, as every entrypoint knows it."""
         return AuditQuery(**{name: getattr(self, name) for name in AuditQuery.model_fields})
+
+
+class JobListQuery(PageQuery):
+    """Which jobs: every given condition must hold."""
+
+    state: JobState | None = None
+    kind: Annotated[Text, Field(min_length=1, max_length=255)] | None = None
+
+    @property
+    def asked(self) -> JobQuery:
+        """What is asked, as every entrypoint knows it."""
+        return JobQuery(**{name: getattr(self, name) for name in JobQuery.model_fields})
 
 
 def object_of(field: str, text: str | None) -> dict[str, JsonValue] | None:

@@ -98,6 +98,33 @@ ENTRY: Final[dict[str, JsonValue]] = {
     "targets": [ID],
     "detail": {"api_key": KEY_ID, "request_id": "req_01936a5e7b1c7d3e9f204a5b6c7d8e9f"},
 }
+JOB: Final[dict[str, JsonValue]] = {
+    "id": ID,
+    "kind": "memory.reembed",
+    "state": "running",
+    "arguments": {"model": "default"},
+    "priority": 0,
+    "due_at": NOW,
+    "attempts": 1,
+    "done": 512,
+    "total": 1200,
+    "reason": None,
+    "asked_by": f"member:{OTHER_ID}",
+    "created_at": NOW,
+    "started_at": NOW,
+    "finished_at": None,
+}
+INSTANCE: Final[dict[str, JsonValue]] = {
+    "id": ID,
+    "role": "server",
+    "version": "0.1.0",
+    "schema_revision": "0005",
+    "host": "memory-1",
+    "address": "http://127.0.0.1:8080",
+    "started_at": NOW,
+    "seen_at": NOW,
+    "alive": True,
+}
 SECRET: Final = "amk_live_<id>_<secret>"  # noqa: S105  # what a key looks like, and none
 PROBLEM: Final[dict[str, JsonValue]] = {
     "type": "/docs/errors#not_found",
@@ -143,6 +170,7 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
     "Items_Change_": {
         "items": [{"version": 1, "change": "added", "changed_by": f"member:{ID}", "changed_at": NOW, "memory": MEMORY}]
     },
+    "Items_Instance_": {"items": [INSTANCE]},
     "Items_MemoryRecord_": {"items": [MEMORY]},
     "Items_NearDuplicate_": {
         "items": [
@@ -157,6 +185,7 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
         "items": [{"role": "viewer", "permissions": ["memory:read", "organization:read", "usage:read"]}]
     },
     "Items_UsageDay_": {"items": [USAGE_DAY]},
+    "JobRecord": JOB,
     "LeakOutcome": {"accepted": True},
     "LeakReport": {"key": SECRET, "found_at": "https://git.example/acme/app/blob/main/.env"},
     "Life": {"status": "ok"},
@@ -183,6 +212,7 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
     "Organization": ORGANIZATION,
     "OrganizationLimits": LIMITS,
     "OrganizationPatch": {"max_key_days": 180},
+    "OrderedJob": {"job_id": ID},
     "PackedContext": {
         "text": "[1] 2026-11-22 09:30 Ada likes green tea",
         "tokens": 14,
@@ -194,6 +224,7 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
     "Page_ApiKey_": _page(API_KEY),
     "Page_AuditEntry_": _page(ENTRY),
     "Page_EntitySeen_": _page({"id": "ada", "memories": 12, "first_seen": NOW, "last_seen": NOW}),
+    "Page_JobRecord_": _page(JOB),
     "Page_Member_": _page(MEMBER),
     "Page_MemoryRecord_": _page(MEMORY),
     "Page_Organization_": _page(ORGANIZATION),
@@ -227,7 +258,7 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
             "python": "3.11.7",
             "postgresql": "18.6",
             "pgvector": "0.8.1",
-            "schema_revision": "0004",
+            "schema_revision": "0005",
         },
         "organization": "Acme",
         "organization_id": OTHER_ID,

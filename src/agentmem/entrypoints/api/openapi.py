@@ -43,6 +43,7 @@ TAGS: Final = {
     "api keys": "Keys of the organization.",
     "leaks": "Reports of leaked keys.",
     "audit": "Who did what.",
+    "jobs": "What is done in the background.",
     "platform": "All organizations, for operators.",
     "maintenance": "Keeping a store healthy.",
     "health": "Whether the server is well.",

@@ -18,13 +18,15 @@ from agentmem.bootstrap import App, open_app
 from agentmem.entrypoints.api.application import create_api
 from agentmem.entrypoints.api.draining import Draining
 from agentmem.entrypoints.api.protocol import HttpConfig
-from agentmem.entrypoints.api.serving import Served, watching
+from agentmem.entrypoints.api.serving import Served
+from agentmem.entrypoints.measured import listen, watching
 from agentmem.errors import ConfigurationError
 from agentmem.foundation.telemetry.export import export_traces
 from agentmem.foundation.telemetry.logs import forward_library_logs
 from agentmem.foundation.telemetry.metrics import Metrics
 from agentmem.pipelines.admission.first_start import first_key
 from agentmem.pipelines.health.readiness import Readiness
+from agentmem.schemas.instances import InstanceRole
 from agentmem.settings import Settings
 
 Result = TypeVar("Result")
@@ -96,9 +98,10 @@ async def serve(settings: Settings, announce: Callable[[Announcement], None]) ->
             stack.push_async_callback(asyncio.to_thread, export_traces(settings.otlp_endpoint))
         app = await stack.enter_async_context(open_app(settings, background=False, watchers=watching(metrics)))
         await stack.enter_async_context(app.platform.caretaker.serving(shared=settings.redis_url is not None))
+        await stack.enter_async_context(app.instances.present(InstanceRole.SERVER, _url(listener)))
         _work_behind(stack, app)
         if settings.metrics_port is not None:
-            end = _listen(metrics, settings.metrics_host, settings.metrics_port)
+            end = listen(metrics, settings.metrics_host, settings.metrics_port)
             stack.push_async_callback(asyncio.to_thread, end)
         served = serving(app, metrics, draining)
 
@@ -145,16 +148,6 @@ def _bind(settings: Settings) -> socket.socket:
     return listener
 
 
-def _listen(metrics: Metrics, host: str, port: int) -> Callable[[], None]:
-    try:
-        return metrics.listen(host, port)
-    except OSError as error:
-        raise ConfigurationError(
-            f"The metrics cannot be had on {host}, port {port}: {error.args[-1]}.",
-            hint="Set AGENTMEM_METRICS_PORT to a free port.",
-        ) from None
-
-
 def _url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if listener.family == socket.AF_INET6 else f"http://{host}:{port}"
@@ -165,7 +158,8 @@ def _work_behind(stack: AsyncExitStack, app: App) -> None:
     for name, work in (
         ("revocations", app.admission.follow_revocations()),
         ("usage", app.admission.meter.keep_flushing()),
-        ("sweeper", app.sweeper.run()),
+        ("forgetting", app.sweeper.keep_forgetting()),
+        *((("jobs", app.worker.run()),) if app.settings.run_jobs else ()),
     ):
         task = asyncio.create_task(_told(name, work), name=name)
         stack.push_async_callback(_ended, task)

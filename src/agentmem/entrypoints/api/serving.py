@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agentmem.bootstrap import App, Watchers
+from agentmem.bootstrap import App
 from agentmem.entrypoints.api.draining import Draining
 from agentmem.foundation.ledger.requests import IdempotentRequests
 from agentmem.foundation.telemetry.metrics import Metrics
@@ -22,13 +22,3 @@ class Served:
     idempotency: IdempotentRequests
     draining: Draining
     readiness: Readiness
-
-
-def watching(metrics: Metrics) -> Watchers:
-    """Have what happens inside the application counted."""
-    return Watchers(
-        failed=metrics.authentication_failed,
-        rate_limited=metrics.rate_limited,
-        embedded=metrics.embedded,
-        fell_back=metrics.fell_back,
-    )

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 import typer
 
-from agentmem.entrypoints.cli import keeping, moving, reading, serving, writing
+from agentmem.entrypoints.cli import jobs, keeping, moving, reading, serving, writing
 from agentmem.entrypoints.cli.demo import demo
 from agentmem.entrypoints.cli.keys import keys
 from agentmem.entrypoints.cli.organizations import organizations
@@ -85,6 +85,7 @@ def _speak_utf8() -> None:
 app.command(rich_help_panel=_START)(demo)
 app.command(rich_help_panel=_START)(shell)
 app.command(name="serve", rich_help_panel=_START)(serving.serve_)
+app.command(rich_help_panel=_START)(serving.worker)
 app.command(rich_help_panel=_REMEMBER)(writing.add)
 app.command(rich_help_panel=_REMEMBER)(reading.search)
 app.command(rich_help_panel=_REMEMBER)(reading.context)
@@ -106,3 +107,5 @@ app.command(rich_help_panel=_CARE)(keeping.vacuum)
 app.command(rich_help_panel=_CARE)(keeping.reembed)
 app.add_typer(keys, rich_help_panel=_PLATFORM)
 app.add_typer(organizations, rich_help_panel=_PLATFORM)
+app.add_typer(jobs.commands, rich_help_panel=_PLATFORM)
+app.command(rich_help_panel=_PLATFORM)(jobs.instances)

@@ -1,4 +1,4 @@
-"""``agentmem serve``: the whole platform in one process."""
+"""``agentmem serve``, the whole platform in one process; and ``agentmem worker``, which does background jobs alone."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Coroutine
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from agentmem.entrypoints.api.server import Announcement
 
     Serve = Callable[[Settings, Callable[[Announcement], None]], Coroutine[None, None, None]]
+    Work = Callable[[Settings, Callable[[], None]], Coroutine[None, None, None]]
 
 
 def serve_(
@@ -34,19 +36,34 @@ def serve_(
     with run.guarded():
         settings = Settings.load(**run.given, **{name: value for name, value in given.items() if value is not None})
         set_up_logs(settings.log_level)
-        asyncio.run(_server()(settings, lambda announcement: _announce(settings, announcement)))
+        serve: Serve = _part("agentmem.entrypoints.api.server").serve
+        asyncio.run(serve(settings, lambda announcement: _announce(settings, announcement)))
 
 
-def _server() -> Serve:
-    """Load the server only when it is asked for: other commands start without it, and it may not be installed."""
+def worker(context: typer.Context) -> None:
+    """Do background jobs beside the servers of an installation, until it is stopped; needs a Redis that they share."""
+    run = invocation(context)
+    with run.guarded():
+        settings = Settings.load(**run.given)
+        set_up_logs(settings.log_level)
+        work: Work = _part("agentmem.entrypoints.worker.process").work
+        asyncio.run(work(settings, _announce_worker))
+
+
+def _part(name: str) -> ModuleType:
+    """Load a part of the server only when it is asked for: other commands start without it, and it may be missing."""
     try:
-        serve: Serve = import_module("agentmem.entrypoints.api.server").serve
+        return import_module(name)
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"The server's parts are not installed: {error.name} is missing.",
             hint="Run: pip install 'agentmem[server]'",
         ) from None
-    return serve
+
+
+def _announce_worker() -> None:
+    sys.stdout.write("AgentMem works in the background; Ctrl+C stops it.\n")
+    sys.stdout.flush()
 
 
 def _announce(settings: Settings, announcement: Announcement) -> None:

@@ -93,10 +93,14 @@ def principal_of(member_id: UUID) -> PrincipalId:
     return PrincipalId(f"{_MEMBER}{member_id}")
 
 
+def member_named(principal_id: PrincipalId) -> UUID | None:
+    """Give the member that acts under a name; the local operator and the service are none."""
+    return UUID(principal_id.removeprefix(_MEMBER)) if principal_id.startswith(_MEMBER) else None
+
+
 def member_of(caller: Caller) -> UUID | None:
-    """Give the member that a caller acts as; the local operator is none."""
-    name = str(caller.principal_id)
-    return UUID(name.removeprefix(_MEMBER)) if name.startswith(_MEMBER) else None
+    """Give the member that a caller acts as, if it is one."""
+    return member_named(caller.principal_id)
 
 
 def key_number(key_id: str) -> UUID:

@@ -20,6 +20,7 @@ from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from agentmem.features.memories.index_entry import encode
+from agentmem.features.memories.jobs import ALL, EMBED
 from agentmem.features.memories.model import ALONE, FIRST_POSITION, PreparedMemory, StoredVersion, make_place
 from agentmem.features.memories.tables import (
     index_entries,
@@ -31,6 +32,7 @@ from agentmem.features.memories.tables import (
 )
 from agentmem.foundation.database.bulk import Rows, as_arrays, insert_arrays, write_together
 from agentmem.foundation.database.transaction import Transaction
+from agentmem.foundation.jobs.queue import enqueue
 from agentmem.kit.ids import Place
 from agentmem.schemas.memories import NewMemory
 
@@ -130,10 +132,12 @@ async def _extend_session(tx: Transaction, new: NewMemory, turns: int) -> tuple[
 async def write_index(
     tx: Transaction, written: Sequence[tuple[StoredVersion, PreparedMemory]], versions: Sequence[Rows]
 ) -> None:
-    """Write versions and make the latest of each memory findable, all in one statement."""
+    """Write versions and make the latest of each memory findable, all in one statement; what lacks vectors is a job."""
     hashes = TermHashes(tx)
     parts = [*versions, *_entry_rows(tx, written, hashes), _posting_rows(_postings_of(written, hashes))]
     await write_together(tx, [*parts, _statistics_rows(_documents_of(written))])
+    if any(memory.model == PENDING for _, memory in written):
+        await enqueue(tx, EMBED, once=ALL)
 
 
 class TermHashes:

@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.sql import ColumnElement
 
 from agentmem.features.memories.index_writing import PENDING, TermHashes, change_statistics, write_entries
+from agentmem.features.memories.jobs import ALL, REEMBED
 from agentmem.features.memories.model import PreparedMemory, StoredVersion
 from agentmem.features.memories.packing import TermOfUser, hold_rewriting, is_any, pack_some, try_rewriting
 from agentmem.features.memories.quota import Used, usage_rows
@@ -22,8 +23,9 @@ from agentmem.features.memories.tables import index_entries, index_settings, mem
 from agentmem.foundation.authorization.caller import Permission
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.transaction import Transaction
+from agentmem.foundation.jobs.queue import enqueue
 from agentmem.foundation.ledger.idempotency import KEPT, forget
-from agentmem.kit.ids import Place
+from agentmem.kit.ids import JobId, Place
 from agentmem.operations import operation
 
 LOOSE_ROWS: Final = 24
@@ -65,6 +67,13 @@ class MemoryUpkeep:
         new = upsert(index_settings).on_conflict_do_nothing()
         await tx.execute(new, {"organization_id": tx.organization_id, "embedding_model": default})
         return str((await tx.execute(statement)).scalar_one())
+
+    @operation(Permission.MEMORY_MAINTAIN, audit="memory.model_change_ordered")
+    async def order_model(self, tx: Transaction, name: str) -> JobId:
+        """Ask for a job that embeds all texts by another model; one that waits already is that one."""
+        job_id = await enqueue(tx, REEMBED, {"model": name}, once=ALL)
+        tx.touch([job_id])
+        return job_id
 
     @operation(Permission.MEMORY_MAINTAIN, audit="memory.model_changed")
     async def activate_model(self, tx: Transaction, model: str) -> None:

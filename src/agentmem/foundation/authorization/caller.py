@@ -17,6 +17,10 @@ __all__ = ["BOUND_PERMISSIONS", "Binding", "Caller", "Limits", "Permission", "lo
 BOUND_PERMISSIONS: Final = frozenset({Permission.MEMORY_READ, Permission.MEMORY_WRITE, Permission.MEMORY_DELETE})
 """All that a caller may hold who is bound to a user, an agent, a run or an app."""
 
+LOCAL: Final = PrincipalId("local")
+"""Whoever may open the store: the embedded library and the command line beside a server."""
+SERVICE: Final = PrincipalId("service")
+"""An organization's own background work."""
 _SERVICE_PERMISSIONS: Final = frozenset(
     {
         Permission.KEY_READ,
@@ -99,7 +103,7 @@ def local_operator(organization_id: OrganizationId) -> Caller:
     """Make the caller of the embedded library: whoever may open the store may do everything in it."""
     return Caller(
         organization_id=organization_id,
-        principal_id=PrincipalId("local"),
+        principal_id=LOCAL,
         origin=Origin.OPERATOR,
         permissions=frozenset(Permission),
     )
@@ -109,7 +113,7 @@ def service_caller(organization_id: OrganizationId) -> Caller:
     """Make the caller of background work in an organization: maintenance, sealing, expiry."""
     return Caller(
         organization_id=organization_id,
-        principal_id=PrincipalId("service"),
+        principal_id=SERVICE,
         origin=Origin.OPERATOR,
         permissions=_SERVICE_PERMISSIONS,
     )

@@ -15,6 +15,8 @@ _MANAGE: Final = frozenset(
     {
         Permission.AUDIT_READ,
         Permission.AUDIT_VERIFY,
+        Permission.JOB_READ,
+        Permission.JOB_WRITE,
         Permission.KEY_READ,
         Permission.KEY_WRITE,
         Permission.MEMBER_READ,

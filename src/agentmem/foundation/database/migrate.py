@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from alembic import command
 from alembic.config import Config
@@ -17,13 +18,19 @@ from agentmem.foundation.database.tables import SCHEMA
 _LOCK = 0x6167656E746D656D  # "agentmem" in ASCII
 OLDEST_POSTGRESQL = 160000
 OLDEST_PGVECTOR = (0, 8, 0)
+OLDEST_REVISION: Final = b"SELECT oldest_revision FROM agentmem_platform.schema_compatibility"
+"""Asks for the oldest revision that a version may have as its newest and still use the schema as it is.
+
+Revisions are numbered by four digits, so that they compare as text.
+"""
 
 
 def bring_up_to_date(connection: Connection[tuple[object, ...]], *, migrate: bool, to: str = "head") -> None:
     """Check the server's versions and apply missing migrations, up to the newest or the one that ``to`` names.
 
-    Raises :class:`IncompatibleStore` for an old server, a missing pgvector, a schema newer than this version, or an
-    older one while ``migrate`` is off.
+    A newer schema is used as it is, as long as it says that versions as old as this one may.
+    Raises :class:`IncompatibleStore` for an old server, a missing pgvector, a newer schema that has dropped what this
+    version needs, or an older one while ``migrate`` is off.
     """
     if connection.info.server_version < OLDEST_POSTGRESQL:
         raise IncompatibleStore(
@@ -34,8 +41,11 @@ def bring_up_to_date(connection: Connection[tuple[object, ...]], *, migrate: boo
     if current == head:
         return
     if current is not None and current not in {revision.revision for revision in script.walk_revisions()}:
+        oldest = _oldest_revision(connection)
+        if oldest is not None and head is not None and oldest <= head:
+            return
         raise IncompatibleStore(
-            f"The database has schema revision {current}, which this version does not know.",
+            f"The database has schema revision {current}, which this version does not know and may not use.",
             hint="It was written by a newer AgentMem: upgrade this one.",
         )
     if not migrate:
@@ -61,6 +71,17 @@ def _config() -> Config:
 def _current_revision(connection: Connection[tuple[object, ...]]) -> str | None:
     try:
         row = connection.execute(f"SELECT version_num FROM {SCHEMA}.alembic_version").fetchone()
+    except (errors.UndefinedTable, errors.InvalidSchemaName):
+        row = None
+    finally:
+        connection.rollback()
+    return None if row is None else str(row[0])
+
+
+def _oldest_revision(connection: Connection[tuple[object, ...]]) -> str | None:
+    """Read up to which revision a version must know the schema to use it; a schema of another kind says nothing."""
+    try:
+        row = connection.execute(OLDEST_REVISION).fetchone()
     except (errors.UndefinedTable, errors.InvalidSchemaName):
         row = None
     finally:

@@ -25,6 +25,10 @@ class SystemPurpose(StrEnum):
     """An organization is made."""
     SWEEP = "sweep"
     """Background work looks for the organizations it is to visit."""
+    WORK = "work"
+    """A worker takes from the queue whose jobs it is to do next."""
+    PRESENCE = "presence"
+    """A process says that it is there, or operators look who is."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

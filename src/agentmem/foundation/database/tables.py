@@ -6,6 +6,9 @@ from sqlalchemy import Column, DateTime, LargeBinary, MetaData, Table, Text, Uui
 
 SCHEMA = "agentmem"
 metadata = MetaData(schema=SCHEMA)
+PLATFORM_SCHEMA = "agentmem_platform"
+platform_metadata = MetaData(schema=PLATFORM_SCHEMA)
+"""Tables that belong to no organization: ids, times and versions alone."""
 
 encryption_keys = Table(
     "encryption_keys",

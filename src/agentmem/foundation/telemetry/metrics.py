@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Final
 
@@ -11,6 +11,39 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class JobMetrics:
+    """What a process counts of background jobs."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._ended = Counter(
+            "agentmem_jobs",
+            "Tries of jobs that ended, by what became of the job.",
+            ("kind", "state"),
+            registry=registry,
+        )
+        self._due = Gauge(
+            "agentmem_jobs_due_organizations",
+            "Organizations whose jobs wait for a worker.",
+            ("kind",),
+            registry=registry,
+        )
+        self._oldest = Gauge(
+            "agentmem_jobs_due_seconds", "How long the first of them has waited.", ("kind",), registry=registry
+        )
+
+    def ended(self, kind: str, state: str) -> None:
+        """Count a try of a job; ``queued`` is the state of one that is tried again."""
+        self._ended.labels(kind, state).inc()
+
+    def due(self, waiting: Mapping[str, tuple[int, float]]) -> None:
+        """Note how many organizations have jobs of each kind that wait, and for how many seconds the first of them."""
+        self._due.clear()
+        self._oldest.clear()
+        for kind, (organizations, seconds) in waiting.items():
+            self._due.labels(kind).set(organizations)
+            self._oldest.labels(kind).set(seconds)
 
 
 class Metrics:
@@ -57,6 +90,7 @@ class Metrics:
         self._fallbacks = Counter(
             "agentmem_state_fallback", "Calls answered by this process for want of Redis.", registry=self.registry
         )
+        self.jobs = JobMetrics(self.registry)
         build = Gauge("agentmem_build_info", "The version that runs.", ("version",), registry=self.registry)
         build.labels(version("agentmem")).set(1)
 

@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
-from agentmem.errors import AgentMemError, Conflict
-from agentmem.features.organizations.model import platform_id
+from agentmem.errors import AgentMemError
 from agentmem.foundation.authorization.caller import Caller, service_caller
+from agentmem.foundation.jobs.upkeep import Schedule
 from agentmem.kit.ids import OrganizationId
 from agentmem.pipelines.administration.platform import Platform
 
 Step = Callable[[Caller], Awaitable[object]]
 VISITED_AT_ONCE: Final = 500
-SWEEPING: Final = "sweeping the organizations"
 log = structlog.get_logger(__name__)
 
 
@@ -33,18 +32,22 @@ class Sweeper:
     platform: Platform
     seconds: float
 
-    async def run(self) -> None:
-        """Sweep again and again until cancelled; of several servers on one database one sweeps at a time."""
+    def schedules(self) -> Sequence[Schedule]:
+        """Give the rounds, each of which one of all workers makes when its time has come."""
+        return (
+            Schedule(name="upkeep", seconds=self.seconds, run=self.sweep),
+            Schedule(name="erasures", seconds=self.seconds, run=self.erase_due),
+        )
+
+    async def keep_forgetting(self) -> None:
+        """Drop the keys of organizations that another process has erased, again and again until cancelled."""
         while True:
             await asyncio.sleep(self.seconds)
             with _survived("forgetting the keys of erased organizations"):
                 await self.platform.forget_erased()
-            with _survived(SWEEPING), suppress(Conflict):
-                async with self.platform.caretaker.sole(platform_id(), SWEEPING):
-                    await self.sweep()
 
     async def sweep(self) -> int:
-        """Visit every organization once, then erase those that are due, and say how many were visited."""
+        """Visit every organization once, and say how many they were."""
         after: OrganizationId | None = None
         visited = 0
         while found := await self.platform.service.all_ids(after, VISITED_AT_ONCE):
@@ -52,7 +55,6 @@ class Sweeper:
                 await self._visit(service_caller(organization_id))
             visited += len(found)
             after = found[-1]
-        await self.erase_due()
         return visited
 
     async def erase_due(self) -> int:

@@ -86,7 +86,7 @@ class Readiness:
         return cls(
             parts=(
                 Part(name="database", ask=probe.revision),
-                Part(name="migrations", ask=probe.is_current),
+                Part(name="migrations", ask=probe.is_usable),
                 # Without Redis each process goes on by itself: unready servers would make its outage ours.
                 Part(name="state", ask=state.ping, needed=False),
                 Part(name="embedder", ask=embed, fresh=_EMBEDDED_FRESH),

@@ -1,7 +1,7 @@
 """Keeping a store in shape: fill in missing vectors, change the model, pack postings, grow the graph, purge, vacuum.
 
-Nothing here is queued: what is to be done is what the tables lack, so that no crash can lose it and any process may go
-on where another stopped.
+What is to be done is what the tables lack, so that no crash can lose it and any process may go on where another
+stopped; jobs and schedules say when.
 """
 
 from __future__ import annotations
@@ -13,25 +13,28 @@ from typing import Final
 
 import structlog
 
-from agentmem.errors import AgentMemError
+from agentmem.errors import AgentMemError, EmbedderUnavailable
 from agentmem.features.memories.graph import VectorGraph
+from agentmem.features.memories.jobs import EMBED, REEMBED
 from agentmem.features.memories.model import PreparedMemory, StoredVersion
 from agentmem.features.memories.upkeep import Lacking, MemoryUpkeep
 from agentmem.foundation.authorization.caller import Caller, Permission
 from agentmem.foundation.database.inspect import Caretaker
 from agentmem.foundation.inference.loaded import Models
 from agentmem.foundation.inference.port import Embedder
+from agentmem.foundation.jobs.model import Job, Work
 from agentmem.kit.ids import Place
 from agentmem.pipelines.ingestion.pipeline import BATCH, Draft, Ingestion
 from agentmem.schemas.health import Reembedded, Vacuumed
-from agentmem.schemas.memories import NewMemory, OnDuplicate
+from agentmem.schemas.memories import NewMemory, OnDuplicate, Scope
 
 Progress = Callable[[int], None]
 Find = Callable[[Caller, str, Place, int], Awaitable[Lacking | None]]
 FIRST_LOOK: Final = 1.0
-"""Seconds after opening when pending vectors are looked for: a short-lived process is spared it."""
+"""Seconds after opening when an embedded store begins its background work: a short-lived process is spared it."""
 
 NEXT_LOOK: Final = 30.0
+"""Seconds between two rounds of an embedded store's upkeep."""
 CHANGING_MODEL: Final = "changing the embedding model"
 log = structlog.get_logger(__name__)
 
@@ -46,20 +49,35 @@ class Upkeep:
     ingestion: Ingestion
     caretaker: Caretaker
 
-    async def keep_filled(self, caller: Caller) -> None:
-        """Embed what was stored without vectors of the model in force, and tidy after many adds, until cancelled.
+    def works(self) -> Sequence[Work]:
+        """Give the jobs of a store's upkeep, and what does them."""
+        return (Work(kind=EMBED, run=self._embed), Work(kind=REEMBED, run=self._reembed))
 
-        It follows the store to another model too. A failure is logged and tried again: a search finds by words
-        meanwhile.
-        """
-        await asyncio.sleep(FIRST_LOOK)
+    async def keep_following(self, caller: Caller) -> None:
+        """Follow the store to the model that it has in force, until cancelled; a failure is logged, and tried again."""
         while True:
             try:
                 await self.follow(caller)
-                await self.look_after(caller)
             except AgentMemError as error:
-                log.warning("pending_vectors_wait", reason=error.code)
+                log.warning("model_not_followed", reason=error.code)
             await asyncio.sleep(NEXT_LOOK)
+
+    async def _embed(self, caller: Caller, _: Job) -> None:
+        in_force = await self.memories.active_model(caller, self.models.current.model)
+        if in_force != self.models.current.model:
+            raise EmbedderUnavailable(
+                f"The model in force, {in_force}, is not the one that this process has loaded.",
+                hint="Change the embedding model of the organization.",
+            )
+        await self.fill_pending(caller)
+
+    async def _reembed(self, caller: Caller, job: Job) -> None:
+        job.progress.total = (await self.ingestion.memories.stats(caller, Scope())).versions
+
+        def count(embedded: int) -> None:
+            job.progress.done += embedded
+
+        await self.change_model(caller, str(job.arguments["model"]), count)
 
     async def look_after(self, caller: Caller) -> None:
         """Embed what is pending and tidy after many adds, once; what has another model in force is left alone."""

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 
 from agentmem.entrypoints.api.routes.audit import audit
 from agentmem.entrypoints.api.routes.entities import entities
+from agentmem.entrypoints.api.routes.jobs import job_routes
 from agentmem.entrypoints.api.routes.keys import keys
 from agentmem.entrypoints.api.routes.leaks import leaks
 from agentmem.entrypoints.api.routes.maintenance import maintenance
@@ -36,6 +37,7 @@ def routers() -> Sequence[APIRouter]:
         keys,
         leaks,
         audit,
+        job_routes,
         platform,
         maintenance,
     )

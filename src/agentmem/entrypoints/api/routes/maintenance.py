@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from starlette.requests import Request
 from starlette.responses import Response
 
 from agentmem.entrypoints.api.access import access
 from agentmem.entrypoints.api.answers import answer
-from agentmem.entrypoints.api.gate import app_of, caller_of, router
+from agentmem.entrypoints.api.gate import address_of, app_of, caller_of, router
 from agentmem.errors import Fault, InvalidInput
 from agentmem.foundation.authorization.caller import Permission
 from agentmem.schemas.health import HealthReport, Reembedded, StoreInfo, Vacuumed
+from agentmem.schemas.jobs import OrderedJob
 from agentmem.schemas.maintenance import DoctorRequest, ReembedRequest, VacuumRequest
 
 maintenance = router("maintenance")
@@ -41,12 +44,14 @@ async def vacuum(request: Request, asked: VacuumRequest) -> Response:
 @maintenance.post(
     "/maintenance/reembed",
     response_model=Reembedded,
+    responses={202: {"model": OrderedJob, "description": "A job does it in the background."}},
     openapi_extra=access(Permission.MEMORY_MAINTAIN, cost=100, untimed=True),
 )
 async def reembed(request: Request, asked: ReembedRequest) -> Response:
     """Embed every memory of the organization by the model that the server is set up with, and put it in force.
 
-    A server loads one model for all its organizations, so that no other one can be named.
+    A server loads one model for all its organizations, so that no other one can be named. With `background` the answer
+    comes at once, and names the job that does it.
     """
     app = app_of(request)
     if asked.model != app.settings.embedding_model:
@@ -54,6 +59,10 @@ async def reembed(request: Request, asked: ReembedRequest) -> Response:
         raise InvalidInput(
             f"Input is not valid: body.model: {message}.", faults=[Fault(field="body.model", message=message)]
         )
+    if asked.background:
+        job_id = await app.upkeep.memories.order_model(caller_of(request), asked.model)
+        headers = {"Location": address_of(request, f"/v1/jobs/{job_id}")}
+        return answer(OrderedJob(job_id=job_id), HTTPStatus.ACCEPTED, headers=headers)
     return answer(await app.upkeep.change_model(caller_of(request), asked.model))
 
 

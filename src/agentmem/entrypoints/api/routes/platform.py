@@ -22,10 +22,11 @@ from agentmem.features.organizations.model import founding_caller
 from agentmem.foundation.authorization.caller import Permission
 from agentmem.kit.ids import OrganizationId
 from agentmem.pipelines.admission.first_start import first_key, first_key_again
+from agentmem.schemas.instances import Instance
 from agentmem.schemas.memories import Page
 from agentmem.schemas.organizations import NewOrganization, Organization, OrganizationLimits, Suspension
 from agentmem.schemas.queries import GraceQuery, PageQuery
-from agentmem.schemas.views import CreatedOrganization
+from agentmem.schemas.views import CreatedOrganization, Items
 
 platform = router("platform")
 OF_ALL = "/platform/organizations"
@@ -109,3 +110,9 @@ async def revive_organization(request: Request, organization_id: UUID) -> Respon
     """Take the deletion of an organization back, while its days of grace last."""
     changed = await app_of(request).platform.restore(caller_of(request), OrganizationId(organization_id))
     return answer(changed, version=changed.version)
+
+
+@platform.get("/admin/instances", response_model=Items[Instance], openapi_extra=access(Permission.PLATFORM_MANAGE))
+async def list_instances(request: Request) -> Response:
+    """List the processes of the installation: servers and workers, with their versions, and which of them are alive."""
+    return answer(Items(items=list(await app_of(request).instances.list(caller_of(request)))))

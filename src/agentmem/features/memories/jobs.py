@@ -1,0 +1,19 @@
+"""Kinds of background jobs on memories."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from agentmem.foundation.authorization.caller import Permission
+from agentmem.foundation.jobs.model import JobKind
+
+EMBED: Final = JobKind(name="memory.embed")
+"""Makes the vectors of texts that were stored while the embedding model did not answer."""
+
+REEMBED: Final = JobKind(
+    name="memory.reembed", permissions=frozenset({Permission.MEMORY_MAINTAIN, Permission.MEMORY_READ})
+)
+"""Puts another embedding model in force; its argument is the ``model``."""
+
+ALL: Final = "all"
+"""The ``once`` of a job that does whatever is to be done: a second one would find nothing."""
