@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
-
-import structlog
 
 from agentmem.errors import ConfigurationError, IntegrityError
 from agentmem.features.audit.service import AuditService
@@ -43,12 +41,13 @@ from agentmem.foundation.database.probe import DatabaseProbe
 from agentmem.foundation.encryption.providers.file import FileKeyProvider
 from agentmem.foundation.inference.absent import AbsentEmbedder
 from agentmem.foundation.inference.loaded import Models
-from agentmem.foundation.inference.multilingual import MULTILINGUAL_MODEL
-from agentmem.foundation.inference.open import DEFAULT_MODEL, open_embedder
+from agentmem.foundation.inference.open import open_model
 from agentmem.foundation.inference.port import Embedder
 from agentmem.foundation.inference.remote_reranker import RemoteReranker
 from agentmem.foundation.inference.shared import SharedQueries
 from agentmem.foundation.ledger.requests import IdempotentRequests
+from agentmem.foundation.resilience.guarded import Guarded, Observer, Unobserved
+from agentmem.foundation.state.lock import Locks
 from agentmem.foundation.state.open import open_state
 from agentmem.foundation.state.port import State
 from agentmem.kit.clock import utc_now
@@ -60,6 +59,7 @@ from agentmem.pipelines.admission.metering import Meter
 from agentmem.pipelines.admission.quotas import RateLimits
 from agentmem.pipelines.consolidation.duplicates import Duplicates
 from agentmem.pipelines.health.doctor import Doctor
+from agentmem.pipelines.health.guards import Guards
 from agentmem.pipelines.health.info import Information
 from agentmem.pipelines.ingestion.batches import Batches
 from agentmem.pipelines.ingestion.pipeline import Ingestion
@@ -71,7 +71,6 @@ from agentmem.pipelines.retrieval.rerank import Reranking
 from agentmem.settings import Settings
 
 Result = TypeVar("Result")
-log = structlog.get_logger(__name__)
 
 
 def unheard(*_told: object) -> None:
@@ -86,6 +85,7 @@ class Watchers:
     rate_limited: Callable[[str], None] = unheard
     embedded: Callable[[str, float], None] = unheard
     fell_back: Callable[[], None] = unheard
+    dependencies: Observer = field(default_factory=Unobserved)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +100,8 @@ class App:
     probe: DatabaseProbe
     models: Models
     state: State
+    guards: Guards
+    locks: Locks
     organizations: OrganizationService
     members: MemberService
     platform: Platform
@@ -136,6 +138,11 @@ class _Opened:
     embeddings: QueryEmbeddings
     reranking: Reranking | None
     watchers: Watchers
+    guards: Guards
+
+    @property
+    def locks(self) -> Locks:
+        return Locks(state=self.state, database=self.database)
 
     @property
     def caretaker(self) -> Caretaker:
@@ -150,26 +157,27 @@ async def open_app(
 
     ``background`` work keeps the settings' organization in shape; a server, which has many, runs ``App.sweeper``.
     """
+    watchers = watchers or Watchers()
+    guards = Guards.of(settings, watchers.dependencies)
     async with AsyncExitStack() as stack:
-        reranking = _open_reranking(settings)
+        reranking = _open_reranking(settings, guards.reranker)
         if reranking is not None:
             stack.push_async_callback(reranking.reranker.aclose)
-        loading = asyncio.create_task(_open_embedder(settings, settings.embedding_model))
+        loading = asyncio.create_task(open_model(settings, guards.embedder, settings.embedding_model))
         stack.push_async_callback(_discard, loading)
         server = await asyncio.to_thread(_attach, settings)
         stack.push_async_callback(asyncio.to_thread, server.detach)
         await asyncio.to_thread(_migrate, server, migrate=settings.migrate)
         provider = await FileKeyProvider.open(settings.master_key_file)
-        database = Database.open(server, provider, pool_size=settings.pool_size)
+        database = Database.open(server, provider, pool_size=settings.pool_size, guarded=guards.database)
         stack.push_async_callback(database.close)
         caller = local_operator(organization_id_of(settings.organization))
         await OrganizationService(database=database).register(caller, settings.organization)
         upkeep = MemoryUpkeep(database=database, kept=timedelta(hours=settings.idempotency_hours))
         first = await _first_model(loading, upkeep, caller)
-        models = Models(first, partial(_open_embedder, settings))
+        models = Models(first, partial(open_model, settings, guards.embedder))
         stack.push_async_callback(models.aclose)
-        watchers = watchers or Watchers()
-        state = open_state(settings, fell_back=watchers.fell_back)
+        state = open_state(settings, guards.redis, fell_back=watchers.fell_back)
         stack.push_async_callback(state.aclose)
         shared = None if settings.redis_url is None else SharedQueries(state=state, keys=database.keys)
         embeddings = QueryEmbeddings(shared=shared, embedded=partial(watchers.embedded, "query"))
@@ -185,6 +193,7 @@ async def open_app(
                 embeddings=embeddings,
                 reranking=reranking,
                 watchers=watchers,
+                guards=guards,
             )
         )
         stack.push_async_callback(app.admission.aclose)
@@ -206,6 +215,7 @@ def _assemble(opened: _Opened) -> App:
         models=models,
         ingestion=ingestion,
         caretaker=opened.caretaker,
+        database=database,
     )
     members, audit = MemberService(database=database), AuditService(database=database)
     platform, issuing = _platform(opened, members, upkeep), _issuing(opened, members)
@@ -220,6 +230,8 @@ def _assemble(opened: _Opened) -> App:
         probe=DatabaseProbe.of(database),
         models=models,
         state=opened.state,
+        guards=opened.guards,
+        locks=opened.locks,
         organizations=platform.organizations,
         members=members,
         platform=platform,
@@ -284,7 +296,8 @@ def _issuing(opened: _Opened, members: MemberService) -> Issuing:
         database=opened.database,
         state=opened.state,
         limits=RateLimits.of(opened.settings),
-        meter=Meter(KeyUsage(database=opened.database)),
+        meter=Meter(KeyUsage(database=opened.database), opened.state),
+        lookups=max(1, opened.settings.pool_size // 2),
         failed=opened.watchers.failed,
         limited=opened.watchers.rate_limited,
     )
@@ -305,6 +318,7 @@ def _doctor(opened: _Opened, upkeep: Upkeep) -> Doctor:
         models=opened.models,
         prepare=upkeep.prepare,
         caretaker=opened.caretaker,
+        locks=opened.locks,
         closed=_closed_paths(opened.settings),
         guarded=() if opened.settings.database_url is not None else (opened.settings.data_directory,),
     )
@@ -351,46 +365,13 @@ async def _first_model(loading: asyncio.Task[Embedder], upkeep: MemoryUpkeep, ca
         return AbsentEmbedder(recorded, error)
 
 
-async def _open_embedder(settings: Settings, model: str) -> Embedder:
-    """Open a model by the name that a setting may have, or by the id under which a store records it."""
-    if "@" not in model or await asyncio.to_thread(Path(model).is_dir):
-        return await _open_named(settings, model)
-    shipped = [name for name in (DEFAULT_MODEL, MULTILINGUAL_MODEL) if model.startswith(name)]
-    for name in dict.fromkeys([*shipped, settings.embedding_model]):
-        try:
-            embedder = await _open_named(settings, name)
-        except ConfigurationError as error:
-            log.warning("model_not_opened", name=name, reason=error.message)
-            continue
-        if embedder.model == model:
-            return embedder
-        await embedder.aclose()
-    raise ConfigurationError(
-        f"The store's memories are embedded by the model {model}, which is neither shipped with this version nor the "
-        f"one that the settings name ({settings.embedding_model}).",
-        hint="Set AGENTMEM_EMBEDDING_MODEL to the name or folder of that model.",
-    )
-
-
-async def _open_named(settings: Settings, model: str) -> Embedder:
-    name = DEFAULT_MODEL if model == "default" else model
-    return await open_embedder(
-        name,
-        threads=settings.embedding_threads,
-        base_url=settings.embedding_url,
-        api_key=settings.embedding_key,
-        dimensions=settings.embedding_dimensions,
-    )
-
-
-def _open_reranking(settings: Settings) -> Reranking | None:
+def _open_reranking(settings: Settings, guarded: Guarded) -> Reranking | None:
     if settings.reranker is None:
         return None
-    return Reranking(
-        reranker=RemoteReranker.open(settings.reranker, base_url=settings.reranker_url, api_key=settings.reranker_key),
-        deadline=settings.reranker_deadline,
-        depth=settings.reranker_depth,
+    reranker = RemoteReranker.open(
+        settings.reranker, base_url=settings.reranker_url, api_key=settings.reranker_key, guarded=guarded
     )
+    return Reranking(reranker=reranker, depth=settings.reranker_depth)
 
 
 async def _discard(task: asyncio.Task[Result]) -> None:

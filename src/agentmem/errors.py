@@ -25,6 +25,7 @@
     │   ├── VersionConflict          version_conflict          412
     │   ├── IdempotencyConflict      idempotency_conflict      422
     │   ├── PreconditionRequired     precondition_required     428
+    │   ├── LockLost                 lock_lost                 409
     │   ├── RequestRunning           request_running           409   retry
     │   └── OutcomeUnknown           outcome_unknown           409
     ├── Unavailable                  unavailable               503   retry
@@ -232,6 +233,12 @@ class PreconditionRequired(Conflict):
 
     code = "precondition_required"
     status = 428
+
+
+class LockLost(Conflict):
+    """Another process has begun the same work, so that this one may not write any more."""
+
+    code = "lock_lost"
 
 
 class RequestRunning(Conflict):

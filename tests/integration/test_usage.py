@@ -122,7 +122,7 @@ async def test_callers_without_a_key_are_not_counted(memory: AsyncMemory, desk: 
 
 async def test_counts_are_kept_while_the_database_is_away(memory: AsyncMemory, desk: Desk, owner: Owner) -> None:
     key = await desk.make(memory.app.caller)
-    meter = Meter(KeyUsage(database=memory.app.database))
+    meter = Meter(KeyUsage(database=memory.app.database), memory.app.state)
     caller = await caller_of(desk, key)
     meter.count(caller, "/v1/me", 200, 1)
     owner.execute("ALTER TABLE agentmem.key_usage RENAME TO key_usage_away")

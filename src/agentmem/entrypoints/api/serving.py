@@ -31,4 +31,5 @@ def watching(metrics: Metrics) -> Watchers:
         rate_limited=metrics.rate_limited,
         embedded=metrics.embedded,
         fell_back=metrics.fell_back,
+        dependencies=metrics,
     )
