@@ -119,6 +119,19 @@ async def test_a_hanging_embedder_holds_up_neither_words_nor_the_database(
     assert guarded.state is not BreakerState.CLOSED
 
 
+async def test_an_add_and_a_search_are_answered_within_their_time_though_the_embedder_hangs(
+    memory: AsyncMemory, vendor: Vendor
+) -> None:
+    vendor.hold.clear()
+    async with api(memory, request_timeout=6.0) as client:
+        adding = client.post("/v1/memories", json={"content": "the heron stands in the reeds"})
+        searching = client.post("/v1/memories/search", json={"query": "heron"})
+        added, found = await asyncio.gather(adding, searching)
+
+    assert (added.status_code, added.json()["pending"]) == (201, True)
+    assert (found.status_code, found.json()["degraded"]) == (200, "embedder")
+
+
 async def test_an_embedder_that_keeps_failing_is_asked_no_more(memory: AsyncMemory, vendor: Vendor) -> None:
     vendor.status = 500
     patient = Guarded(replace(EMBEDDER, breaker=BreakerRules()))

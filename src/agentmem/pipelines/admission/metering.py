@@ -76,18 +76,23 @@ class Meter:
                     self._take_back(tallies)
                     raise
 
-    async def keep_flushing(self) -> None:
-        """Write down what was counted, every few seconds until cancelled.
+    async def flush_in_turn(self, wait: float) -> None:
+        """Write down what was counted, unless others are at it for so many seconds: then it is kept for the next time.
 
-        One process at a time: they write the same rows, and would wait for each other in the database.
+        One process at a time, because they write the same rows and would wait for each other in the database.
         """
+        try:
+            async with lock(self._state, PUBLIC, FLUSHING, wait=wait):
+                await self.flush()
+        except Conflict:
+            log.info("usage_waits")
+
+    async def keep_flushing(self) -> None:
+        """Write down what was counted, every few seconds until cancelled."""
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
             try:
-                async with lock(self._state, PUBLIC, FLUSHING, wait=FLUSH_SECONDS):
-                    await self.flush()
-            except Conflict:
-                log.info("usage_waits")
+                await self.flush_in_turn(FLUSH_SECONDS)
             except Exception as fault:  # noqa: BLE001  # the next round may do better, and the requests go on
                 log.error("usage_not_written", error=type(fault).__name__)  # noqa: TRY400  # no content in logs
 
