@@ -93,7 +93,8 @@ def settings_page() -> str:
     return (
         f"# Settings\n\n{GENERATED}\n"
         "Every setting is read from its environment variable once, when a store is opened; a keyword argument of\n"
-        "`Memory` or `AsyncMemory` with the setting's name goes before it.\n\n"
+        "`Memory` or `AsyncMemory` with the setting's name goes before it. A secret may stand in a file instead:\n"
+        "then its variable with `_FILE` behind it names the file (`AGENTMEM_REDIS_URL_FILE=/run/secrets/redis`).\n\n"
         + table(("Setting", "Variable", "Holds", "Default", "Meaning"), settings_rows())
     )
 

@@ -26,6 +26,7 @@
     │   ├── IdempotencyConflict      idempotency_conflict      422
     │   ├── PreconditionRequired     precondition_required     428
     │   ├── LeaseLost                lease_lost                409
+    │   ├── LockLost                 lock_lost                 409
     │   ├── RequestRunning           request_running           409   retry
     │   └── OutcomeUnknown           outcome_unknown           409
     ├── Unavailable                  unavailable               503   retry
@@ -239,6 +240,12 @@ class LeaseLost(Conflict):
     """A worker took longer to say that it is alive than its job waits; another one has it, and nothing was stored."""
 
     code = "lease_lost"
+
+
+class LockLost(Conflict):
+    """Another process has begun the same work, so that this one may not write any more."""
+
+    code = "lock_lost"
 
 
 class RequestRunning(Conflict):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 
@@ -76,7 +77,8 @@ def operation(
             except AgentMemError as error:
                 if audit is not None and not error.retryable:
                     outcome = Outcome.DENIED if isinstance(error, PermissionDenied) else Outcome.FAILED
-                    async with service.database.transaction(caller) as tx:
+                    # Whoever was fenced off writes nothing more but that.
+                    async with service.database.transaction(replace(caller, fence=None)) as tx:
                         await write_audit_entry(tx, audit, outcome, {"code": error.code, **origin_of(caller)})
                 raise
 

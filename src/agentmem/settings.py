@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Final, Literal, Self, get_args
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from agentmem.errors import ConfigurationError
 from agentmem.kit.networks import parse_network
 from agentmem.kit.validation import faults_of
 
+PREFIX: Final = "AGENTMEM_"
 MEBIBYTE = 1024 * 1024
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
@@ -26,10 +28,42 @@ def default_data_directory() -> Path:
     return (Path(base) if base else Path.home() / ".local" / "share") / "agentmem"
 
 
-class Settings(BaseSettings):
-    """Everything that can be set, by keyword or as ``AGENTMEM_<NAME>`` in the environment."""
+class _SecretFiles(PydanticBaseSettingsSource):
+    """Reads secrets from the files that ``AGENTMEM_<NAME>_FILE`` name, as orchestrators mount them."""
 
-    model_config = SettingsConfigDict(env_prefix="AGENTMEM_", frozen=True, extra="forbid")
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[object, str, bool]:
+        """Read the file of a setting that is a secret; a newline at its end is not a part of it."""
+        variable = f"{PREFIX}{field_name.upper()}"
+        path = os.environ.get(f"{variable}_FILE") if is_secret(field) else None
+        if path is None:
+            return None, field_name, False
+        if variable in os.environ:
+            raise ConfigurationError(f"{variable} and {variable}_FILE are both set.", hint="Set one of them.")
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeError) as error:
+            raise ConfigurationError(
+                f"The file that {variable}_FILE names cannot be read: {path} ({type(error).__name__})."
+            ) from None
+        return text.removesuffix("\n").removesuffix("\r"), field_name, False
+
+    def __call__(self) -> dict[str, object]:
+        found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def is_secret(field: FieldInfo) -> bool:
+    """Tell whether a setting is a secret, which a file may hold."""
+    return SecretStr in get_args(field.annotation)
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, by keyword or as ``AGENTMEM_<NAME>`` in the environment.
+
+    A secret may stand in a file that ``AGENTMEM_<NAME>_FILE`` names instead.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     data_directory: Path = Field(
         default_factory=default_data_directory, description="Folder of the embedded PostgreSQL and its key file."
@@ -95,7 +129,9 @@ class Settings(BaseSettings):
         default="127.0.0.1", min_length=1, description="Address that port listens on; whoever reaches it may read."
     )
     redis_url: SecretStr | None = Field(
-        default=None, description="Redis that several servers on one database share; one server needs none."
+        default=None,
+        description="Redis that several servers share (`redis://`, `rediss://`, `unix://`, `redis+sentinel://`, "
+        "`redis+cluster://`); one server needs none.",
     )
     trusted_proxies: tuple[str, ...] = Field(
         default=(), description="Networks (CIDR) whose `X-Forwarded-For` is believed, as a JSON list."
@@ -216,6 +252,18 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # the signature is pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # its files have names of another kind
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read keywords first, then the environment, then the files that it names."""
+        return init_settings, env_settings, _SecretFiles(settings_cls)
 
     @classmethod
     def load(cls, **given: object) -> Self:

@@ -16,6 +16,7 @@ from agentmem.foundation.state.port import Quota
 from agentmem.foundation.state.redis import RedisState
 from tests.support.patience import PATIENCE, eventually
 from tests.support.redis_server import RedisServer, redis_server
+from tests.support.redis_topologies import topologies
 
 CHANNEL = "revoked"
 WORKERS = 16
@@ -104,6 +105,23 @@ async def test_requests_go_on_when_redis_forgets_everything(counted: Counted, se
     await under_load(counted.state, forget)
 
     assert counted.falls == 0
+
+
+async def test_requests_go_on_through_a_failover_of_sentinels(tmp_path: Path) -> None:
+    with topologies(tmp_path) as running:
+        sentinels = running.sentinels
+        counted = Counted(sentinels.url)
+        first = sentinels.leader()
+        await under_load(counted.state, sentinels.master.kill)
+
+        async def uses_redis() -> bool:
+            before = counted.falls
+            await use(counted.state)
+            return counted.falls == before and sentinels.leader() != first
+
+        await eventually(uses_redis)
+        await counted.state.ping()
+        await counted.state.aclose()
 
 
 async def test_a_redis_that_was_started_again_is_used_again(counted: Counted, server: RedisServer) -> None:

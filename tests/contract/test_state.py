@@ -3,61 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
 from random import Random
 from uuid import uuid4
 
 import pytest
 
 from agentmem.errors import Closed, ConfigurationError, StateUnavailable
-from agentmem.foundation.state.fallback import FallbackState
 from agentmem.foundation.state.memory import MemoryState
 from agentmem.foundation.state.port import Quota, State
 from agentmem.foundation.state.redis import RedisState
 from tests.support.patience import PATIENCE, eventually
-from tests.support.redis_server import RedisServer, redis_server
-
-NOWHERE = "redis://127.0.0.1:1/0"
-
-Open = Callable[[RedisServer], AbstractAsyncContextManager[State]]
-
-
-@asynccontextmanager
-async def closed_at_the_end(state: State) -> AsyncIterator[State]:
-    try:
-        yield state
-    finally:
-        await state.aclose()
-
-
-def in_memory(_server: RedisServer) -> AbstractAsyncContextManager[State]:
-    return closed_at_the_end(MemoryState())
-
-
-def in_redis(server: RedisServer) -> AbstractAsyncContextManager[State]:
-    return closed_at_the_end(RedisState(server.url, timeout=PATIENCE))
-
-
-def in_redis_or_memory(server: RedisServer) -> AbstractAsyncContextManager[State]:
-    return closed_at_the_end(FallbackState(RedisState(server.url, timeout=PATIENCE), MemoryState()))
-
-
-def without_redis(_server: RedisServer) -> AbstractAsyncContextManager[State]:
-    return closed_at_the_end(FallbackState(RedisState(NOWHERE), MemoryState()))
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> object:
-    with redis_server(tmp_path_factory.mktemp("redis")) as running:
-        yield running
-
-
-@pytest.fixture(params=[in_memory, in_redis, in_redis_or_memory, without_redis])
-async def state(request: pytest.FixtureRequest, server: RedisServer) -> AsyncIterator[State]:
-    opened: Open = request.param
-    async with opened(server) as state:
-        yield state
+from tests.support.redis_server import RedisServer
+from tests.support.states import NOWHERE, closed_at_the_end, redis_at
 
 
 @pytest.fixture
@@ -240,7 +198,7 @@ async def test_all_quotas_of_a_request_take_one_script_call(shared: RedisState, 
 
 async def test_two_processes_share_a_quota_in_redis(shared: RedisState, server: RedisServer) -> None:
     organization, quotas = tag(), [quota(2)]
-    async with in_redis(server) as another:
+    async with redis_at(server.url) as another:
         await shared.take(organization, quotas, 1)
         await another.take(organization, quotas, 1)
 
@@ -264,9 +222,23 @@ async def test_without_redis_its_state_says_so() -> None:
             await state.take(tag(), [quota(1)], 1)
 
 
-def test_a_malformed_url_is_a_wrong_setting() -> None:
-    with pytest.raises(ConfigurationError, match="redis://"):
-        RedisState("http://127.0.0.1:6379")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:6379",
+        "127.0.0.1:6379",
+        "redis+nothing://127.0.0.1:6379",
+        "redis+sentinel://127.0.0.1:26379",
+        "redis+sentinel://secret@127.0.0.1:26379/mymaster/first",
+        "redis+sentinel:///mymaster",
+        "redis+cluster://user:secret@127.0.0.1:port",
+        "redis+cluster://",
+    ],
+)
+def test_a_malformed_url_is_a_wrong_setting(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="redis://") as caught:
+        RedisState(url)
+    assert "secret" not in str(caught.value)
 
 
 async def test_the_least_recently_used_count_and_value_go_first_in_memory() -> None:

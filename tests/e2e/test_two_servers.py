@@ -77,9 +77,9 @@ def me(server: ServerProcess, key: str) -> httpx.Response:
 
 def state_of(server: ServerProcess) -> str:
     """Say how a server finds its shared state."""
-    parts = {part["name"]: part["status"] for part in httpx.get(f"{server.url}/health", timeout=30).json()["parts"]}
-    status: str = parts["state"]
-    return status
+    health = httpx.get(f"{server.url}/health/ready", timeout=30).json()
+    parts = {part["name"]: part["status"] for part in health["parts"]}
+    return f"{parts['state']}, breaker {health['breakers']['redis']}"
 
 
 async def test_a_key_that_one_server_revokes_is_refused_by_the_other_within_a_second(
@@ -242,7 +242,10 @@ async def test_no_request_fails_when_redis_hangs_dies_and_comes_back(
     pair: list[ServerProcess], key: str, url: str, redis: RedisServer
 ) -> None:
     async def is_degraded() -> bool:
-        return state_of(pair[0]) == "degraded"
+        return state_of(pair[0]) in {"degraded, breaker open", "degraded, breaker half_open"}
+
+    async def is_well() -> bool:
+        return state_of(pair[0]) == "ok, breaker closed"
 
     async with traffic(url, key) as seen:
         await seen.flows()
@@ -255,6 +258,7 @@ async def test_no_request_fails_when_redis_hangs_dies_and_comes_back(
         await eventually(is_degraded)
         await to_thread(redis.start)
         await seen.flows()
+        await eventually(is_well)
 
     assert seen.failures == []
 
@@ -275,6 +279,23 @@ async def test_a_revoked_key_is_refused_by_the_other_server_without_redis_too(
         await eventually(is_refused, seconds=1)
     finally:
         redis.start()
+
+
+async def test_a_revoked_key_is_refused_by_the_other_server_after_redis_was_emptied(
+    pair: list[ServerProcess], key: str, redis: RedisServer
+) -> None:
+    one, other = pair
+    made = new_key(one, key)
+    assert me(other, made["key"]).status_code == 200
+    with redis.client() as client:
+        client.flushall()
+
+    revoke(one, key, made["api_key"]["id"])
+
+    async def is_refused() -> bool:
+        return me(other, made["key"]).status_code == 401
+
+    await eventually(is_refused, seconds=1)
 
 
 async def test_an_import_through_one_server_ends_when_the_other_revokes_its_key(

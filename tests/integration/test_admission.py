@@ -9,8 +9,10 @@ from ipaddress import ip_address
 import pytest
 
 from agentmem import AsyncMemory
-from agentmem.errors import OrganizationSuspended, RateLimited, Unauthenticated
+from agentmem.errors import OrganizationSuspended, Overloaded, RateLimited, Unauthenticated
 from agentmem.features.identity.credential import new_credential
+from agentmem.foundation.database.database import Database
+from agentmem.foundation.resilience.bulkhead import Bulkhead
 from agentmem.foundation.state.memory import MemoryState
 from agentmem.pipelines.admission.admission import FRESH_SECONDS, Presented
 from agentmem.pipelines.admission.quotas import RateLimits
@@ -304,3 +306,26 @@ async def test_operator_of_another_organization_than_the_platform_is_nobody(
     )
 
     await refusal(desk, issued.key)
+
+
+async def test_keys_that_are_looked_up_leave_connections_to_the_others(
+    memory: AsyncMemory, owner: Owner, store: Store
+) -> None:
+    small = Database.open(store.app.server, store.app.database.provider, pool_size=2)
+    desk = desk_of(memory.app, database=small)
+    desk.admission._lookups = Bulkhead(most=1, waiting=1)
+    strangers = [new_credential(KeyEnvironment.LIVE).text for _ in range(4)]
+    await small.keys(memory.app.caller.organization_id)
+    with owner.transaction():
+        owner.execute("LOCK TABLE agentmem.api_key_directory IN ACCESS EXCLUSIVE MODE")
+        looking = [asyncio.create_task(refusal(desk, text)) for text in strangers[:2]]
+        await asyncio.sleep(0.1)
+        with pytest.raises(Overloaded):
+            await desk.present(strangers[2])
+
+        async with small.transaction(memory.app.caller, read_only=True):
+            assert not any(task.done() for task in looking)
+
+    assert len(set(await asyncio.gather(*looking))) == 1
+    await refusal(desk, strangers[3])
+    await small.close()

@@ -20,10 +20,13 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from agentmem import AsyncMemory
 from agentmem.bootstrap import open_app
 from agentmem.entrypoints.measured import watching
+from agentmem.foundation.resilience.breaker import BreakerState
 from agentmem.foundation.telemetry.logs import forward_library_logs
 from agentmem.foundation.telemetry.metrics import Metrics
+from agentmem.pipelines.health.guards import Guards
 from agentmem.schemas.access import Role
 from agentmem.schemas.memories import Scope
+from agentmem.settings import Settings
 from tests.support.logged import logged
 from tests.support.served import client, key_of, operator_key, served_by
 from tests.support.toys import SECRET, Toy
@@ -260,3 +263,16 @@ def parent_of(span: ReadableSpan, spans: list[ReadableSpan]) -> str | None:
     """Name the span that a span is a part of."""
     assert span.parent is not None
     return next((other.name for other in spans if other.context.span_id == span.parent.span_id), None)
+
+
+def test_breakers_and_retries_of_each_dependency_are_in_the_metrics() -> None:
+    metrics = Metrics()
+    guards = Guards.of(Settings.load(), metrics)
+    metrics.breaker_changed("redis", BreakerState.OPEN)
+    metrics.retried("embedder")
+    text = metrics.text().decode()
+
+    assert set(guards.states()) == {"database", "embedder", "redis", "reranker"}
+    assert 'agentmem_breaker_state{dependency="database"} 0.0' in text
+    assert 'agentmem_breaker_state{dependency="redis"} 2.0' in text
+    assert 'agentmem_retries_total{dependency="embedder"} 1.0' in text

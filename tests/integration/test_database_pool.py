@@ -4,15 +4,37 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from agentmem.errors import DatabaseUnavailable
+from agentmem.foundation.database.connect import DATABASE, ExternalServer
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.probe import DatabaseProbe
+from agentmem.foundation.resilience.breaker import BreakerState
+from agentmem.foundation.resilience.guarded import Guarded
 from tests.support.embedded_server import wait_until
+from tests.support.patience import eventually
 from tests.support.stores import Owner, Store
 
 KEPT = 8
+
+
+@dataclass
+class Seen:
+    """Hears what becomes of the database."""
+
+    states: list[str] = field(default_factory=list)
+    retries: int = 0
+
+    def breaker_changed(self, dependency: str, state: BreakerState) -> None:
+        self.states.append(state.value)
+
+    def retried(self, dependency: str) -> None:
+        self.retries += 1
 
 
 @pytest.fixture
@@ -78,3 +100,38 @@ async def test_connection_is_kept_for_the_next_transaction(store: Store, databas
     first = await backends(store, database, 1)
 
     assert await backends(store, database, 1) == first
+
+
+async def test_database_that_is_away_is_said_to_be_at_once_and_is_found_when_it_is_back(
+    store: Store, tmp_path: Path
+) -> None:
+    seen = Seen()
+    folder = tmp_path / "socket"
+    there = conninfo_to_dict(store.app.server.conninfo)
+    away = ExternalServer(conninfo=make_conninfo(store.app.server.conninfo, host=str(folder)))
+    guarded = Guarded(DATABASE, seen)
+    database = Database.open(away, store.app.database.provider, pool_size=KEPT, guarded=guarded)
+    keys = database.keys
+
+    async def refusal() -> str:
+        with pytest.raises(DatabaseUnavailable) as caught:
+            await keys(store.app.caller.organization_id)
+        return str(caught.value)
+
+    await asyncio.gather(*(refusal() for _ in range(KEPT)))
+    assert seen.states[:2] == ["closed", "open"]
+    assert 0 < seen.retries <= 10
+    assert "left alone" in await refusal()
+
+    folder.symlink_to(str(there["host"]))
+
+    async def is_back() -> bool:
+        try:
+            await keys(store.app.caller.organization_id)
+        except DatabaseUnavailable:
+            return False
+        return True
+
+    await eventually(is_back)
+    assert guarded.state is BreakerState.CLOSED
+    await database.close()

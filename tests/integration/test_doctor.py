@@ -346,7 +346,7 @@ def changed(owner: Owner, change: str, restore: str) -> Iterator[None]:
         ),
         (
             "UPDATE agentmem.alembic_version SET version_num = '9999'",
-            "UPDATE agentmem.alembic_version SET version_num = '0004'",
+            "UPDATE agentmem.alembic_version SET version_num = '0007'",
             FindingCode.SCHEMA_INCOMPATIBLE,
         ),
     ],

@@ -49,6 +49,7 @@ async def fill(store: Store, memory: AsyncMemory) -> Caller:
     )
     await app.key_usage.record(caller.organization_id, [count])
     await app.requests.begin(caller, "/v1/memories", "a key", b"digest", lease=60)
+    await app.database.fenced(caller, "some work")
     with store.connect_as_owner() as connection:
         # Entries are sealed once they are a few seconds old, which no test waits for.
         connection.execute(

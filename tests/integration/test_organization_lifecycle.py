@@ -11,6 +11,9 @@ import pytest
 from agentmem import AsyncMemory
 from agentmem.errors import AgentMemError, Conflict, NotFound
 from agentmem.foundation.authorization.caller import Caller
+from agentmem.foundation.database.database import Database, no_keys
+from agentmem.foundation.encryption.keyring import OrganizationKeys
+from agentmem.kit.cache import Cache
 from agentmem.kit.ids import OrganizationId
 from agentmem.pipelines.administration.platform import Platform
 from agentmem.schemas.organizations import NewOrganization, OrganizationStatus
@@ -142,13 +145,23 @@ async def test_organization_that_is_restored_while_another_is_erased_stays(
     assert [hit.memory.content for hit in (await kept.search("keeping")).hits] == ["worth keeping"]
 
 
+def same_keys(database: Database) -> Cache[OrganizationId, OrganizationKeys]:
+    """Give another process's cache, which holds what this one does."""
+    copied = no_keys()
+    for organization_id in database.known():
+        keys = database._keys.get(organization_id)
+        assert keys is not None
+        copied.put(organization_id, keys)
+    return copied
+
+
 async def test_erasure_waits_for_who_writes_and_nobody_writes_after_it(store: Store, owner: Owner) -> None:
     memory = await store.organization()
     caller = memory.app.caller
     await memory.add("the first")
     await store.app.organizations.schedule_deletion(caller, 0)
     # Another process, which hears nothing of the erasure and keeps the organization's keys.
-    async with app_over(store.app, replace(store.app.database, _keys=dict(store.app.database._keys))) as other:
+    async with app_over(store.app, replace(store.app.database, _keys=same_keys(store.app.database))) as other:
         async with other.database.transaction(caller):
             erasing = asyncio.create_task(store.app.platform.erase(caller.organization_id))
             await eventually(lambda: waits(owner))
@@ -169,7 +182,7 @@ async def test_keys_of_an_erased_organization_leave_the_memory_of_every_process(
 ) -> None:
     organization_id = memory.app.caller.organization_id
     await memory.add("soon gone")
-    async with app_over(store.app, replace(store.app.database, _keys=dict(store.app.database._keys))) as other:
+    async with app_over(store.app, replace(store.app.database, _keys=same_keys(store.app.database))) as other:
         await store.app.organizations.schedule_deletion(memory.app.caller, 0)
         await store.app.platform.erase(organization_id)
         assert organization_id in other.database.known()

@@ -12,10 +12,11 @@ import pytest
 
 import agentmem.foundation.inference
 from agentmem import AsyncMemory
-from agentmem.errors import Conflict
+from agentmem.errors import Conflict, LockLost
 from agentmem.foundation.inference.loaded import Models
 from agentmem.foundation.inference.open import DEFAULT_MODEL
 from agentmem.foundation.inference.port import Embedder, Embedding
+from agentmem.pipelines.ingestion.upkeep import CHANGING_MODEL
 from tests.support.children import next_line, python_child
 from tests.support.embedders import HashEmbedder
 from tests.support.stores import Owner, Store, with_models
@@ -218,6 +219,21 @@ async def test_only_one_process_changes_the_model_at_a_time(old: AsyncMemory) ->
         await opening(old, slow).reembed("large@1")
     slow.go_on.set()
     await changing
+
+
+async def test_change_of_model_that_another_process_took_over_writes_no_more(old: AsyncMemory) -> None:
+    slow = SlowEmbedder("large@1", 96)
+    memory = opening(old, slow)
+    changing = asyncio.create_task(memory.reembed("large@1"))
+    await slow.started.wait()
+
+    # As when the connection that held the lock was cut: nobody is kept from beginning.
+    await memory.app.database.fenced(memory.app.caller, CHANGING_MODEL)
+    slow.go_on.set()
+
+    with pytest.raises(LockLost):
+        await changing
+    assert (await old.doctor()).findings == []
 
 
 async def test_reembedding_by_the_model_in_force_changes_nothing(old: AsyncMemory) -> None:

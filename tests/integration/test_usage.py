@@ -11,8 +11,10 @@ from agentmem import AsyncMemory
 from agentmem.errors import NotFound
 from agentmem.features.identity.usage import KeyUsage
 from agentmem.foundation.authorization.caller import Caller
+from agentmem.foundation.state.lock import lock
+from agentmem.foundation.state.port import PUBLIC
 from agentmem.kit.clock import utc_now
-from agentmem.pipelines.admission.metering import Meter
+from agentmem.pipelines.admission.metering import FLUSHING, Meter
 from agentmem.schemas.access import Role
 from agentmem.schemas.keys import IssuedKey
 from agentmem.schemas.usage import UsageDay
@@ -122,7 +124,7 @@ async def test_callers_without_a_key_are_not_counted(memory: AsyncMemory, desk: 
 
 async def test_counts_are_kept_while_the_database_is_away(memory: AsyncMemory, desk: Desk, owner: Owner) -> None:
     key = await desk.make(memory.app.caller)
-    meter = Meter(KeyUsage(database=memory.app.database))
+    meter = Meter(KeyUsage(database=memory.app.database), memory.app.state)
     caller = await caller_of(desk, key)
     meter.count(caller, "/v1/me", 200, 1)
     owner.execute("ALTER TABLE agentmem.key_usage RENAME TO key_usage_away")
@@ -136,6 +138,19 @@ async def test_counts_are_kept_while_the_database_is_away(memory: AsyncMemory, d
     await meter.flush()
 
     assert [day.requests for day in await days_of(memory)] == [2]
+
+
+async def test_counts_wait_while_another_process_writes_its_own_down(memory: AsyncMemory, desk: Desk) -> None:
+    key, state = await desk.make(memory.app.caller), memory.app.state
+    meter = Meter(KeyUsage(database=memory.app.database), state)
+    meter.count(await caller_of(desk, key), "/v1/me", 200, 1)
+    async with lock(state, PUBLIC, FLUSHING):
+        await meter.flush_in_turn(0)
+        assert await days_of(memory) == []
+
+    await meter.flush_in_turn(0)
+
+    assert [day.requests for day in await days_of(memory)] == [1]
 
 
 async def test_counts_belong_to_their_organization_alone(store: Store, memory: AsyncMemory, desk: Desk) -> None:

@@ -61,7 +61,6 @@ async def test_caller_without_the_permission_is_denied_and_written_down(
         provider=real.provider,
         tenant_filter=real.tenant_filter,
         opened=[],
-        _keys={},
     )
     before = entries(owner, memory)
     with pytest.raises(PermissionDenied, match=permission.value):

@@ -91,7 +91,7 @@ def desk_of(
         database=database,
         state=state,
         limits=limits,
-        meter=Meter(KeyUsage(database=database), clock=database.clock),
+        meter=Meter(KeyUsage(database=database), state, clock=database.clock),
         failed=failures.append,
         limited=limited.append,
         clock=database.clock,

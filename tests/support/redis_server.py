@@ -27,14 +27,15 @@ def free_port() -> int:
 class RedisServer:
     """A Redis of one test's own; it keeps nothing on disk."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *options: str) -> None:
         program = shutil.which("redis-server")
         if program is None:
             pytest.skip("needs redis-server: make services")
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._directory = directory
-        self._command = [program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        own = ("--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
+        self._command = [program, *own, *options]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -82,9 +83,9 @@ class RedisServer:
 
 
 @contextmanager
-def redis_server(directory: Path) -> Iterator[RedisServer]:
-    """Run a Redis until the block ends."""
-    server = RedisServer(directory)
+def redis_server(directory: Path, *options: str) -> Iterator[RedisServer]:
+    """Run a Redis until the block ends; ``options`` are those of its command line."""
+    server = RedisServer(directory, *options)
     server.start()
     try:
         yield server

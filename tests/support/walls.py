@@ -89,6 +89,7 @@ async def app_over(app: App, database: Database, state: State | None = None) -> 
         embeddings=embeddings,
         reranking=None,
         watchers=Watchers(),
+        guards=app.guards,
     )
     made = _assemble(opened)
     yield made

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from pydantic import SecretStr
 
 from agentmem.errors import ConfigurationError, EmbedderUnavailable
+from agentmem.foundation.inference.endpoint import EMBEDDER
 from agentmem.foundation.inference.remote import OpenAICompatibleEmbedder, RemoteModel
+from agentmem.foundation.resilience.guarded import Guarded
 from tests.support.embedding_vendor import DIMENSIONS, KEY, Vendor, embedding_vendor, words_vector
 
 
@@ -21,12 +24,12 @@ def vendor() -> Iterator[Vendor]:
         yield running
 
 
-def remote(url: str, *, timeout: float = 30) -> RemoteModel:
-    return RemoteModel(name="words", dimensions=DIMENSIONS, base_url=url, api_key=SecretStr(KEY), timeout=timeout)
+def remote(url: str) -> RemoteModel:
+    return RemoteModel(name="words", dimensions=DIMENSIONS, base_url=url, api_key=SecretStr(KEY))
 
 
-async def failure(model: RemoteModel) -> str:
-    embedder = OpenAICompatibleEmbedder.open(model)
+async def failure(model: RemoteModel, guarded: Guarded | None = None) -> str:
+    embedder = OpenAICompatibleEmbedder.open(model, guarded)
     with pytest.raises(EmbedderUnavailable) as caught:
         await embedder.embed_documents(["one", "two"])
     await embedder.aclose()
@@ -92,7 +95,8 @@ def test_an_address_that_is_none_is_refused(url: str) -> None:
 
 async def test_a_vendor_that_is_silent_makes_the_embedder_unavailable(vendor: Vendor) -> None:
     vendor.hold.clear()
-    assert "reached" in await failure(remote(vendor.url, timeout=0.05))
+    impatient = Guarded(replace(EMBEDDER, seconds=0.05))
+    assert "did not answer" in await failure(remote(vendor.url), impatient)
 
 
 async def test_a_closing_embedder_does_not_break_another(vendor: Vendor) -> None:

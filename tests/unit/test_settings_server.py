@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from agentmem.errors import ConfigurationError
@@ -23,6 +25,43 @@ def test_named_origins_may_send_credentials_in_production() -> None:
     origins = ("https://console.example",)
     settings = Settings.load(cors_origins=origins, cors_credentials=True, environment="production")
     assert settings.cors_origins == origins
+
+
+def test_a_secret_is_read_from_the_file_that_the_environment_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "redis"
+    path.write_text("redis://:hunter2@127.0.0.1:6379/0\n")
+    monkeypatch.setenv("AGENTMEM_REDIS_URL_FILE", str(path))
+
+    read = Settings.load().redis_url
+    given = Settings.load(redis_url="redis://127.0.0.1:1").redis_url
+
+    assert read is not None
+    assert read.get_secret_value() == "redis://:hunter2@127.0.0.1:6379/0"
+    assert given is not None
+    assert given.get_secret_value() == "redis://127.0.0.1:1"
+
+
+def test_a_secret_in_two_places_or_in_a_file_that_is_not_there_refuses_to_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENTMEM_EMBEDDING_KEY_FILE", str(tmp_path / "gone"))
+    with pytest.raises(ConfigurationError, match="AGENTMEM_EMBEDDING_KEY_FILE names cannot be read"):
+        Settings.load()
+
+    monkeypatch.setenv("AGENTMEM_EMBEDDING_KEY", "hunter2")
+    with pytest.raises(ConfigurationError, match="both set") as caught:
+        Settings.load()
+    assert "hunter2" not in str(caught.value)
+
+
+def test_what_is_no_secret_is_not_read_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "port"
+    path.write_text("9")
+    monkeypatch.setenv("AGENTMEM_PORT_FILE", str(path))
+
+    assert Settings.load().port == 8080
 
 
 def test_secrets_of_the_server_are_not_shown() -> None:

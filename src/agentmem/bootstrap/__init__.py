@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from agentmem.bootstrap.models import first_model, open_reranking
+from agentmem.bootstrap.stores import attach, bring_schema, open_replica
 from agentmem.features.audit.service import AuditService
 from agentmem.features.identity.service import ApiKeyService
 from agentmem.features.identity.usage import KeyUsage
@@ -31,24 +32,22 @@ from agentmem.features.organizations.members import MemberService
 from agentmem.features.organizations.platform import PlatformService
 from agentmem.features.organizations.service import OrganizationService, organization_id_of
 from agentmem.foundation.authorization.caller import Caller, local_operator
-from agentmem.foundation.database.connect import ExternalServer, Server, connect_as_owner
+from agentmem.foundation.database.connect import Server
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.embedded.layout import Layout
-from agentmem.foundation.database.embedded.server import EmbeddedServer
-from agentmem.foundation.database.failures import translated
 from agentmem.foundation.database.inspect import Caretaker
-from agentmem.foundation.database.migrate import bring_up_to_date
 from agentmem.foundation.database.probe import DatabaseProbe
 from agentmem.foundation.database.replica import Replica
 from agentmem.foundation.encryption.providers.file import FileKeyProvider
-from agentmem.foundation.inference.by_settings import embedder_of
 from agentmem.foundation.inference.loaded import Models
+from agentmem.foundation.inference.open import open_model
 from agentmem.foundation.inference.shared import SharedQueries
 from agentmem.foundation.jobs.drain import Drains
 from agentmem.foundation.jobs.model import Work
 from agentmem.foundation.jobs.upkeep import Schedule
 from agentmem.foundation.jobs.worker import Worker
 from agentmem.foundation.ledger.requests import IdempotentRequests
+from agentmem.foundation.state.lock import Locks
 from agentmem.foundation.state.open import open_state
 from agentmem.foundation.state.port import State
 from agentmem.foundation.telemetry.watchers import Watchers
@@ -64,6 +63,7 @@ from agentmem.pipelines.admission.metering import Meter
 from agentmem.pipelines.admission.quotas import RateLimits
 from agentmem.pipelines.consolidation.duplicates import Duplicates
 from agentmem.pipelines.health.doctor import Doctor
+from agentmem.pipelines.health.guards import Guards
 from agentmem.pipelines.health.info import Information
 from agentmem.pipelines.ingestion.batches import Batches
 from agentmem.pipelines.ingestion.pipeline import Ingestion
@@ -89,6 +89,8 @@ class App:
     probe: DatabaseProbe
     models: Models
     state: State
+    guards: Guards
+    locks: Locks
     organizations: OrganizationService
     members: MemberService
     platform: Platform
@@ -129,6 +131,11 @@ class _Opened:
     embeddings: QueryEmbeddings
     reranking: Reranking | None
     watchers: Watchers
+    guards: Guards
+
+    @property
+    def locks(self) -> Locks:
+        return Locks(state=self.state, database=self.database)
 
     @property
     def caretaker(self) -> Caretaker:
@@ -143,29 +150,29 @@ async def open_app(
 
     ``background`` work is done for the settings' organization; a server, which has many, runs ``App.worker``.
     """
+    watchers = watchers or Watchers()
+    guards = Guards.of(settings, watchers.dependencies)
     async with AsyncExitStack() as stack:
-        reranking = open_reranking(settings)
+        reranking = open_reranking(settings, guards.reranker)
         if reranking is not None:
             stack.push_async_callback(reranking.reranker.aclose)
-        loading = asyncio.create_task(embedder_of(settings, settings.embedding_model))
+        loading = asyncio.create_task(open_model(settings, guards.embedder, settings.embedding_model))
         stack.push_async_callback(_discard, loading)
-        server = await asyncio.to_thread(_attach, settings)
+        server = await asyncio.to_thread(attach, settings)
         stack.push_async_callback(asyncio.to_thread, server.detach)
-        await asyncio.to_thread(_migrate, server, migrate=settings.migrate)
+        await asyncio.to_thread(bring_schema, server, migrate=settings.migrate)
         provider = await FileKeyProvider.open(settings.master_key_file)
-        database = Database.open(server, provider, pool_size=settings.pool_size)
+        database = Database.open(server, provider, pool_size=settings.pool_size, guarded=guards.database)
         stack.push_async_callback(database.close)
-        searches = _open_replica(settings, database) or database
-        if isinstance(searches, Replica):
-            stack.push_async_callback(searches.close)
+        replica = open_replica(settings, database, guards.replica)
+        if replica is not None:
+            stack.push_async_callback(replica.close)
         caller = local_operator(organization_id_of(settings.organization))
         await OrganizationService(database=database).register(caller, settings.organization)
-        upkeep = MemoryUpkeep(database=database, kept=timedelta(hours=settings.idempotency_hours))
-        first = await first_model(loading, upkeep, caller)
-        models = Models(first, partial(embedder_of, settings))
+        first = await first_model(loading, MemoryUpkeep(database=database), caller)
+        models = Models(first, partial(open_model, settings, guards.embedder))
         stack.push_async_callback(models.aclose)
-        watchers = watchers or Watchers()
-        state = open_state(settings, fell_back=watchers.fell_back)
+        state = open_state(settings, guards.redis, fell_back=watchers.fell_back)
         stack.push_async_callback(state.aclose)
         shared = None if settings.redis_url is None else SharedQueries(state=state, keys=database.keys)
         embeddings = QueryEmbeddings(shared=shared, embedded=partial(watchers.embedded, "query"))
@@ -175,13 +182,14 @@ async def open_app(
                 settings=settings,
                 caller=caller,
                 database=database,
-                searches=searches,
+                searches=replica or database,
                 server=server,
                 models=models,
                 state=state,
                 embeddings=embeddings,
                 reranking=reranking,
                 watchers=watchers,
+                guards=guards,
             )
         )
         stack.push_async_callback(app.admission.aclose)
@@ -212,6 +220,8 @@ def _assemble(opened: _Opened) -> App:
         probe=DatabaseProbe.of(database),
         models=models,
         state=opened.state,
+        guards=opened.guards,
+        locks=opened.locks,
         organizations=platform.organizations,
         members=members,
         platform=platform,
@@ -246,6 +256,7 @@ def _upkeep(opened: _Opened, ingestion: Ingestion) -> Upkeep:
         models=opened.models,
         ingestion=ingestion,
         caretaker=opened.caretaker,
+        database=opened.database,
     )
 
 
@@ -306,7 +317,8 @@ def _issuing(opened: _Opened, members: MemberService) -> Issuing:
         database=opened.database,
         state=opened.state,
         limits=RateLimits.of(opened.settings),
-        meter=Meter(KeyUsage(database=opened.database)),
+        meter=Meter(KeyUsage(database=opened.database), opened.state),
+        lookups=max(1, opened.settings.pool_size // 2),
         failed=opened.watchers.failed,
         limited=opened.watchers.rate_limited,
     )
@@ -327,6 +339,7 @@ def _doctor(opened: _Opened, upkeep: Upkeep) -> Doctor:
         models=opened.models,
         prepare=upkeep.prepare,
         caretaker=opened.caretaker,
+        locks=opened.locks,
         closed=_closed_paths(opened.settings),
         guarded=() if opened.settings.database_url is not None else (opened.settings.data_directory,),
     )
@@ -349,23 +362,6 @@ def _closed_paths(settings: Settings) -> tuple[Path, ...]:
     layout = Layout(directory=settings.data_directory)
     embedded = () if settings.database_url is not None else (layout.cluster, layout.log.parent)
     return settings.master_key_file, *embedded
-
-
-def _attach(settings: Settings) -> Server:
-    if settings.database_url is not None:
-        return ExternalServer(conninfo=settings.database_url.get_secret_value())
-    return EmbeddedServer.attach(settings.data_directory, linger=settings.linger)
-
-
-def _open_replica(settings: Settings, primary: Database) -> Replica | None:
-    if settings.database_replica_url is None:
-        return None
-    return Replica.open(primary, settings.database_replica_url.get_secret_value(), pool_size=settings.pool_size)
-
-
-def _migrate(server: Server, *, migrate: bool) -> None:
-    with translated(), connect_as_owner(server) as connection:
-        bring_up_to_date(connection, migrate=migrate)
 
 
 async def _work_behind(app: App) -> None:

@@ -10,6 +10,7 @@ from agentmem.foundation.authorization.caller import Caller
 from agentmem.foundation.inference.absent import AbsentEmbedder
 from agentmem.foundation.inference.port import Embedder
 from agentmem.foundation.inference.remote_reranker import RemoteReranker
+from agentmem.foundation.resilience.guarded import Guarded
 from agentmem.pipelines.retrieval.rerank import Reranking
 from agentmem.settings import Settings
 
@@ -25,12 +26,11 @@ async def first_model(loading: asyncio.Task[Embedder], upkeep: MemoryUpkeep, cal
         return AbsentEmbedder(recorded, error)
 
 
-def open_reranking(settings: Settings) -> Reranking | None:
+def open_reranking(settings: Settings, guarded: Guarded) -> Reranking | None:
     """Open the reranker that the settings name."""
     if settings.reranker is None:
         return None
-    return Reranking(
-        reranker=RemoteReranker.open(settings.reranker, base_url=settings.reranker_url, api_key=settings.reranker_key),
-        deadline=settings.reranker_deadline,
-        depth=settings.reranker_depth,
+    reranker = RemoteReranker.open(
+        settings.reranker, base_url=settings.reranker_url, api_key=settings.reranker_key, guarded=guarded
     )
+    return Reranking(reranker=reranker, depth=settings.reranker_depth)

@@ -16,6 +16,7 @@ def watching(metrics: Metrics) -> Watchers:
         rate_limited=metrics.rate_limited,
         embedded=metrics.embedded,
         fell_back=metrics.fell_back,
+        dependencies=metrics,
         job_ended=metrics.jobs.ended,
         jobs_due=metrics.jobs.due,
     )

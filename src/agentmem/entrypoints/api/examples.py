@@ -153,7 +153,7 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
     "CreatedOrganization": {"organization": ORGANIZATION, "key": SECRET, "api_key": API_KEY},
     "Deleted": {"deleted": 3},
     "DoctorRequest": {"repair": False},
-    "Health": {"status": "ok", "parts": [{"name": "database", "status": "ok"}]},
+    "Health": {"status": "ok", "parts": [{"name": "database", "status": "ok"}], "breakers": {"database": "closed"}},
     "HealthReport": {
         "healthy": True,
         "memories": 12,

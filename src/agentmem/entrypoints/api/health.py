@@ -11,6 +11,7 @@ from starlette.responses import Response
 from agentmem.entrypoints.api.matching import HEALTH, PERMISSION
 from agentmem.entrypoints.api.serving import Served
 from agentmem.errors import Fault, Unavailable
+from agentmem.foundation.resilience.breaker import BreakerState
 from agentmem.schemas.base import Schema
 
 Status = Literal["ok", "degraded", "failed", "stopping"]
@@ -35,6 +36,10 @@ class Health(Schema):
 
     status: Status = Field(examples=["ok"])
     parts: list[PartHealth]
+    breakers: dict[str, BreakerState] = Field(
+        description="For each dependency, whether it is asked: an open one failed too often and is left alone a while.",
+        examples=[{"database": "closed", "redis": "open"}],
+    )
 
 
 _OPEN: Final[dict[str, Any]] = {PERMISSION: None}
@@ -83,7 +88,7 @@ async def _look(request: Request) -> Health:
         )
         for part in await served.readiness.check()
     ]
-    return Health(status=_overall(served, parts), parts=parts)
+    return Health(status=_overall(served, parts), parts=parts, breakers=dict(served.app.guards.states()))
 
 
 def _overall(served: Served, parts: list[PartHealth]) -> Status:

@@ -13,6 +13,7 @@ from agentmem.entrypoints.api.context import RouteRules, context_of
 from agentmem.entrypoints.api.problems import problem
 from agentmem.entrypoints.api.turns import RETRY_AFTER, Turn, Turns
 from agentmem.errors import AgentMemError, DeadlineExceeded, HeaderTooLarge, Overloaded
+from agentmem.foundation.resilience.deadline import deadline
 from agentmem.pipelines.admission.quotas import network_of
 from agentmem.settings import Settings
 
@@ -80,13 +81,14 @@ class Overload:
             started = True
             await send(message)
 
-        deadline = asyncio.timeout(seconds)
+        timeout = asyncio.timeout(seconds)
         try:
-            async with deadline:
-                await self.app(scope, receive, sending)
+            async with timeout:
+                with deadline(seconds):  # what is asked of others ends before
+                    await self.app(scope, receive, sending)
         except TimeoutError:
             # An answer that has begun cannot become another one: the connection is cut.
-            if not deadline.expired() or started:
+            if not timeout.expired() or started:
                 raise
             error = DeadlineExceeded(
                 f"The request took longer than {seconds:g} seconds; whether it was done is not known.",

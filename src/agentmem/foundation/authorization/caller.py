@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from typing import Final
 
 from agentmem.errors import PermissionDenied
@@ -12,7 +12,16 @@ from agentmem.kit.ids import OrganizationId, PrincipalId
 from agentmem.schemas.access import Permission
 from agentmem.schemas.memories import Origin
 
-__all__ = ["BOUND_PERMISSIONS", "Binding", "Caller", "Limits", "Permission", "local_operator", "service_caller"]
+__all__ = [
+    "BOUND_PERMISSIONS",
+    "Binding",
+    "Caller",
+    "Fence",
+    "Limits",
+    "Permission",
+    "local_operator",
+    "service_caller",
+]
 
 BOUND_PERMISSIONS: Final = frozenset({Permission.MEMORY_READ, Permission.MEMORY_WRITE, Permission.MEMORY_DELETE})
 """All that a caller may hold who is bound to a user, an agent, a run or an app."""
@@ -62,6 +71,14 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Fence:
+    """Work that one caller of an organization does at a time, and the number under which this one began it."""
+
+    work: str
+    number: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Caller:
     """An authenticated principal of one organization; only admission and the embedded library make one."""
 
@@ -74,6 +91,8 @@ class Caller:
     api_key_id: str | None = None
     request_id: str | None = None
     require_if_match: bool = False
+    fence: Fence | None = None
+    """Refuses what the caller writes once somebody else has begun its work."""
     renewed: Callable[[], Awaitable[Caller]] | None = field(default=None, repr=False, compare=False)
     """Authenticates a caller again whose call may take long; see :meth:`now`."""
 
@@ -88,7 +107,7 @@ class Caller:
 
         Raises what a new call with that key would.
         """
-        return self if self.renewed is None else await self.renewed()
+        return self if self.renewed is None else replace(await self.renewed(), fence=self.fence)
 
     def require(self, permission: Permission) -> None:
         """Raise :class:`PermissionDenied` unless the caller holds the permission."""

@@ -9,7 +9,10 @@ from typing import Final, Protocol
 import psycopg
 from psycopg.rows import AsyncRowFactory, TupleRow, tuple_row
 
-from agentmem.errors import ConfigurationError
+from agentmem.errors import ConfigurationError, DatabaseUnavailable
+from agentmem.foundation.resilience.breaker import BreakerRules
+from agentmem.foundation.resilience.guarded import Guard
+from agentmem.foundation.resilience.retry import RetryPolicy
 
 APPLICATION: Final = "agentmem"
 GRAPH_WIDTH: Final = 64
@@ -27,6 +30,18 @@ SESSION_SETTINGS: Final = {
     "hnsw.ef_search": str(GRAPH_WIDTH),
     "hnsw.max_scan_tuples": "100000",
 }
+DATABASE: Final = Guard(
+    name="database",
+    what="The database",
+    error=DatabaseUnavailable,
+    # Long enough for a server of our own that recovers from a crash; an attempt by itself has 10 seconds.
+    seconds=60.0,
+    most=100,
+    waiting=0,
+    # Only connecting is guarded: while none can be made nobody waits for one, and one attempt a second finds out.
+    breaker=BreakerRules(open_seconds=1.0, successes=1),
+    retry=RetryPolicy(attempts=4, base=0.1, cap=1.0),
+)
 
 
 class Server(Protocol):
@@ -37,8 +52,8 @@ class Server(Protocol):
         """The connection string of a role that may change the schema; secret."""
         ...
 
-    def ensure_running(self) -> None:
-        """Start the server again if it is ours and has died; blocks."""
+    def ensure_running(self) -> bool:
+        """Start the server again if it has died and is ours, and tell whether it is; blocks."""
         ...
 
     def detach(self) -> None:
@@ -52,8 +67,9 @@ class ExternalServer:
 
     conninfo: str = field(repr=False)
 
-    def ensure_running(self) -> None:
+    def ensure_running(self) -> bool:
         """Do nothing: its operators start it."""
+        return False
 
     def detach(self) -> None:
         """Do nothing: it is not ours."""
@@ -80,7 +96,8 @@ async def connect(server: Server) -> psycopg.AsyncConnection[TupleRow]:
     try:
         return await _connect(server)
     except psycopg.OperationalError:
-        await asyncio.to_thread(server.ensure_running)
+        if not await asyncio.to_thread(server.ensure_running):
+            raise
         return await _connect(server)
 
 

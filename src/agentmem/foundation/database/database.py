@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Final
 
 from sqlalchemy import select
 
 from agentmem.errors import NotFound
 from agentmem.foundation.authorization.caller import Caller
-from agentmem.foundation.database.connect import Server
+from agentmem.foundation.database.connect import DATABASE, Server
 from agentmem.foundation.database.failures import translated
+from agentmem.foundation.database.fences import raise_fence, require_fence
 from agentmem.foundation.database.pool import ConnectionPool, Link
 from agentmem.foundation.database.system import ACT_AS_SYSTEM, SystemPurpose, SystemTransaction
 from agentmem.foundation.database.tables import encryption_keys
@@ -26,8 +28,20 @@ from agentmem.foundation.database.transaction import (
 )
 from agentmem.foundation.encryption.keyring import OrganizationKeys, WrappedKey, unwrap_organization_keys
 from agentmem.foundation.encryption.providers.port import KeyProvider, KeyPurpose
+from agentmem.foundation.resilience.guarded import Guarded
+from agentmem.kit.cache import Cache
 from agentmem.kit.clock import utc_now
 from agentmem.kit.ids import KeyId, OrganizationId
+
+KEPT_KEYS: Final = 4096
+"""Organizations whose unwrapped keys a process holds."""
+KEPT_KEYS_SECONDS: Final = 900.0
+"""For how long: after it the key provider is asked again, which may have been told to unwrap them no more."""
+
+
+def no_keys() -> Cache[OrganizationId, OrganizationKeys]:
+    """Give an empty cache of unwrapped keys."""
+    return Cache(capacity=KEPT_KEYS, seconds=KEPT_KEYS_SECONDS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +64,7 @@ class Database:
     tenant_filter: TenantFilter = by_organization
     snapshots: bool = False
     """Whether all statements of a transaction see the same moment."""
-    _keys: dict[OrganizationId, OrganizationKeys]
+    _keys: Cache[OrganizationId, OrganizationKeys] = field(default_factory=no_keys)
 
     @classmethod
     def open(
@@ -59,11 +73,12 @@ class Database:
         provider: KeyProvider,
         *,
         pool_size: int,
+        guarded: Guarded | None = None,
         tenant_filter: TenantFilter = by_organization,
     ) -> Database:
-        """Make a database over a server; connects when first used."""
-        pool = ConnectionPool(server, pool_size)
-        return cls(pool=pool, provider=provider, tenant_filter=tenant_filter, _keys={})
+        """Make a database over a server; connects when first used, behind guards of its own if none are given."""
+        pool = ConnectionPool(server, pool_size, guarded or Guarded(DATABASE))
+        return cls(pool=pool, provider=provider, tenant_filter=tenant_filter)
 
     def clock(self) -> datetime:
         """Give the present moment by this machine's clock; a transaction has the server's, which all share."""
@@ -85,7 +100,18 @@ class Database:
             if begun.value is False:
                 self.forget_keys([caller.organization_id])
                 raise NotFound(f"The organization {caller.organization_id} was erased.")
-            yield self.bound(begun, caller, keys)
+            tx = self.bound(begun, caller, keys)
+            if caller.fence is not None and not read_only:
+                await require_fence(tx, caller.fence)
+            yield tx
+
+    async def fenced(self, caller: Caller, work: str) -> Caller:
+        """Begin a work in the caller's organization: give the caller who writes until somebody else begins it.
+
+        Whoever began it before is refused with :class:`LockLost` when it next writes.
+        """
+        async with self.transaction(replace(caller, fence=None)) as tx:
+            return replace(caller, fence=await raise_fence(tx, work))
 
     @asynccontextmanager
     async def system(self, purpose: SystemPurpose, *, read_only: bool = False) -> AsyncIterator[SystemTransaction]:
@@ -105,12 +131,12 @@ class Database:
 
     def known(self) -> list[OrganizationId]:
         """Name the organizations whose unwrapped keys are at hand."""
-        return list(self._keys)
+        return self._keys.keys()
 
     def forget_keys(self, organization_ids: Iterable[OrganizationId]) -> None:
         """Drop the unwrapped keys of organizations that are no more."""
         for organization_id in organization_ids:
-            self._keys.pop(organization_id, None)
+            self._keys.drop(organization_id)
 
     @asynccontextmanager
     async def registration(self, caller: Caller, wrapped: list[WrappedKey]) -> AsyncIterator[Transaction]:
@@ -118,7 +144,7 @@ class Database:
         keys = await unwrap_organization_keys(self.provider, caller.organization_id, wrapped)
         async with self.connection(set_organization(caller.organization_id), read_only=False) as begun:
             yield self.bound(begun, caller, keys)
-        self._keys[caller.organization_id] = keys
+        self._keys.put(caller.organization_id, keys)
 
     def bound(self, begun: Begun, caller: Caller, keys: OrganizationKeys) -> Transaction:
         """Give the transaction that was begun on a connection and bound to the caller's organization."""
@@ -178,5 +204,5 @@ class Database:
         if not wrapped:
             raise NotFound(f"There is no organization {organization_id}.")
         keys = await unwrap_organization_keys(self.provider, organization_id, wrapped)
-        self._keys[organization_id] = keys
+        self._keys.put(organization_id, keys)
         return keys

@@ -18,6 +18,9 @@ from sqlalchemy.pool import NullPool
 
 from agentmem.errors import DatabaseUnavailable
 from agentmem.foundation.database.connect import Server, connect
+from agentmem.foundation.database.failures import translated
+from agentmem.foundation.resilience.deadline import within
+from agentmem.foundation.resilience.guarded import Guarded
 
 Driver = psycopg.AsyncConnection[TupleRow]
 WAIT_SECONDS: Final = 30
@@ -32,12 +35,13 @@ class Link:
 
 
 class ConnectionPool:
-    """Up to ``size`` connections, opened when first needed; the one used last is used next."""
+    """Up to ``size`` connections, opened when first needed, behind guards; the one used last is used next."""
 
-    def __init__(self, server: Server, size: int) -> None:
+    def __init__(self, server: Server, size: int, guarded: Guarded) -> None:
         self._engine = create_async_engine(
             "postgresql+psycopg://", async_creator=partial(connect, server), poolclass=NullPool, hide_parameters=True
         )
+        self._guarded = guarded
         self._slots = asyncio.Semaphore(size)
         self._idle: list[Link] = []
 
@@ -45,7 +49,8 @@ class ConnectionPool:
         """Give a connection on which a first text has been run, and its result; the text changes nothing by itself.
 
         When a kept connection turns out to be dead, its server has gone, and the others with it: all are dropped, and a
-        new one is opened. Raises :class:`DatabaseUnavailable` when all are busy for 30 seconds.
+        new one is opened. Raises :class:`DatabaseUnavailable` when all are busy for 30 seconds,
+        or half of what the request has left; and at once while no connection can be made.
         """
         for new in (False, True):
             link = await self._take(new=new)
@@ -62,7 +67,7 @@ class ConnectionPool:
 
     async def _take(self, *, new: bool = False) -> Link:
         try:
-            async with asyncio.timeout(WAIT_SECONDS):
+            async with asyncio.timeout(within(WAIT_SECONDS)):
                 await self._slots.acquire()
         except TimeoutError:
             raise DatabaseUnavailable(
@@ -106,7 +111,11 @@ class ConnectionPool:
             await link.connection.invalidate()
 
     async def _open(self) -> Link:
-        connection = await self._engine.connect()
+        return await self._guarded.call(self._connect)
+
+    async def _connect(self) -> Link:
+        with translated():
+            connection = await self._engine.connect()
         driver = (await connection.get_raw_connection()).driver_connection
         if not isinstance(driver, psycopg.AsyncConnection):
             raise TypeError(f"the engine's driver is {type(driver).__name__}, not psycopg")

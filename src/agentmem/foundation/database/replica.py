@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
-import structlog
-
 from agentmem.errors import ConfigurationError, DatabaseUnavailable
 from agentmem.foundation.authorization.caller import Caller
 from agentmem.foundation.database.connect import ExternalServer
@@ -18,19 +16,28 @@ from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.failures import translated
 from agentmem.foundation.database.pool import ConnectionPool
 from agentmem.foundation.database.transaction import Transaction
+from agentmem.foundation.resilience.breaker import BreakerRules
+from agentmem.foundation.resilience.guarded import Guard, Guarded
+from agentmem.foundation.resilience.retry import RetryPolicy
 from agentmem.kit.ids import OrganizationId
 
 PATIENCE: Final = 0.05
 """Seconds a read waits for the replica to catch up; the primary takes it then."""
 _PAUSE: Final = 0.002
-_LEFT_ALONE: Final = 5.0
-"""Seconds for which a replica that does not answer is not asked again."""
 _POSITION: Final = b"SELECT pg_current_wal_flush_lsn()::text"
 
-log = structlog.get_logger(__name__)
+REPLICA: Final = Guard(
+    name="replica",
+    what="The read replica",
+    error=DatabaseUnavailable,
+    seconds=2.0,
+    # Nobody waits for a connection to it: the primary takes the search, and one attempt in a while finds out.
+    breaker=BreakerRules(failures=1, open_seconds=5.0, successes=1),
+    retry=RetryPolicy(attempts=1),
+)
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Replica:
     """Opens transactions that read on a replica, and on the primary while the replica is behind or does not answer.
 
@@ -41,12 +48,11 @@ class Replica:
     primary: Database
     pool: ConnectionPool
     patience: float = PATIENCE
-    _down_until: float = 0.0
 
     @classmethod
-    def open(cls, primary: Database, conninfo: str, *, pool_size: int) -> Replica:
+    def open(cls, primary: Database, conninfo: str, *, pool_size: int, guarded: Guarded) -> Replica:
         """Make a replica of a database; connects when first used."""
-        return cls(primary=primary, pool=ConnectionPool(ExternalServer(conninfo=conninfo), pool_size))
+        return cls(primary=primary, pool=ConnectionPool(ExternalServer(conninfo=conninfo), pool_size, guarded))
 
     async def close(self) -> None:
         """Close every connection to the replica."""
@@ -63,8 +69,6 @@ class Replica:
 
     async def _caught_up(self, stack: AsyncExitStack, caller: Caller) -> Transaction | None:
         """Begin on the replica once it holds what the primary holds now; nothing when that takes too long."""
-        if monotonic() < self._down_until:
-            return None
         keys = await self.primary.keys(caller.organization_id)
         check = _bind_and_compare(caller.organization_id, await self._position())
         until = monotonic() + self.patience
@@ -73,9 +77,7 @@ class Replica:
                 try:
                     beginning = self.primary.connection(check, read_only=True, pool=self.pool)
                     begun = await attempt.enter_async_context(beginning)
-                except (DatabaseUnavailable, ConfigurationError) as error:
-                    log.warning("replica_left_alone", reason=error.message, seconds=_LEFT_ALONE)
-                    self._down_until = monotonic() + _LEFT_ALONE
+                except (DatabaseUnavailable, ConfigurationError):
                     return None
                 if begun.value:
                     stack.push_async_exit(attempt.pop_all())

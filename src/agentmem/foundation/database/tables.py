@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, DateTime, LargeBinary, MetaData, Table, Text, Uuid
+from sqlalchemy import BigInteger, Column, DateTime, LargeBinary, MetaData, Table, Text, Uuid
 
 SCHEMA = "agentmem"
 metadata = MetaData(schema=SCHEMA)
@@ -22,4 +22,12 @@ encryption_keys = Table(
     Column("provider_key_id", Text, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("retired_at", DateTime(timezone=True)),
+)
+
+fences = Table(
+    "fences",
+    metadata,
+    Column("organization_id", Uuid, primary_key=True),
+    Column("work", Text(collation="C"), primary_key=True),
+    Column("number", BigInteger, nullable=False),
 )

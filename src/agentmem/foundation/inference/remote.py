@@ -11,26 +11,28 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, SecretStr
 
 from agentmem.errors import EmbedderUnavailable
-from agentmem.foundation.inference.endpoint import PATIENCE, Endpoint, sendable
+from agentmem.foundation.inference.endpoint import EMBEDDER, Endpoint, sendable
 from agentmem.foundation.inference.port import Embedding
+from agentmem.foundation.resilience.guarded import Guarded
 
 OPENAI_URL: Final = "https://api.openai.com/v1"
+QUERY_SECONDS: Final = 5.0
+"""Seconds for the embedding of a query: somebody waits for the search, which can go by words."""
 _TEXTS_PER_REQUEST: Final = 128
 
 
 @dataclass(frozen=True, kw_only=True)
 class RemoteModel:
-    """Where a remote model is and how long to wait for it.
+    """Where a remote model is.
 
     ``base_url`` is the endpoint without ``/embeddings``, ``dimensions`` is the length of its vectors (sent to the
-    vendor, and checked), ``timeout`` counts seconds for each request of at most 128 texts.
+    vendor, and checked).
     """
 
     name: str
     dimensions: int
     base_url: str = OPENAI_URL
     api_key: SecretStr | None = None
-    timeout: float = PATIENCE
 
 
 class _Item(BaseModel):
@@ -54,8 +56,8 @@ class OpenAICompatibleEmbedder:
         self._endpoint = endpoint
 
     @classmethod
-    def open(cls, remote: RemoteModel) -> Self:
-        """Prepare the connection pool; nothing is sent yet.
+    def open(cls, remote: RemoteModel, guarded: Guarded | None = None) -> Self:
+        """Prepare the connection pool; nothing is sent yet. Without guards that it shares it has its own.
 
         Raises :class:`ConfigurationError` without the extra, or if the address is not an HTTP one.
         """
@@ -64,7 +66,7 @@ class OpenAICompatibleEmbedder:
             remote.base_url,
             api_key=remote.api_key,
             error=EmbedderUnavailable,
-            timeout=remote.timeout,
+            guarded=guarded or Guarded(EMBEDDER),
         )
         return cls(remote, endpoint)
 
@@ -92,13 +94,13 @@ class OpenAICompatibleEmbedder:
 
     async def embed_query(self, text: str) -> Embedding:
         """Embed a query."""
-        return (await self._request([text]))[0]
+        return (await self._request([text], seconds=QUERY_SECONDS))[0]
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._endpoint.aclose()
 
-    async def _request(self, texts: Sequence[str]) -> list[Embedding]:
+    async def _request(self, texts: Sequence[str], *, seconds: float | None = None) -> list[Embedding]:
         answer = await self._endpoint.post(
             "/embeddings",
             {
@@ -108,6 +110,7 @@ class OpenAICompatibleEmbedder:
                 "encoding_format": "float",
             },
             _Answer,
+            seconds=seconds,
         )
         return self._embeddings(answer, len(texts))
 

@@ -8,7 +8,8 @@ from typing import Self
 from pydantic import BaseModel, FiniteFloat, SecretStr
 
 from agentmem.errors import ConfigurationError, RerankerUnavailable
-from agentmem.foundation.inference.endpoint import Endpoint, sendable
+from agentmem.foundation.inference.endpoint import RERANKER, Endpoint, sendable
+from agentmem.foundation.resilience.guarded import Guarded
 
 
 class _Result(BaseModel):
@@ -32,16 +33,31 @@ class RemoteReranker:
         self._endpoint = endpoint
 
     @classmethod
-    def open(cls, model: str, *, base_url: str | None, api_key: SecretStr | None = None) -> Self:
+    def open(
+        cls,
+        model: str,
+        *,
+        base_url: str | None,
+        api_key: SecretStr | None = None,
+        guarded: Guarded | None = None,
+    ) -> Self:
         """Prepare the connection pool; nothing is sent yet. ``base_url`` is the endpoint without ``/rerank``.
 
+        ``guarded`` says how long it has for an answer; without guards that it shares it has its own.
         Raises :class:`ConfigurationError` without the extra, without an address, or if it is not an HTTP one.
         """
         if base_url is None:
             raise ConfigurationError(
                 f"The reranker {model} has no address.", hint="Set AGENTMEM_RERANKER_URL to its endpoint."
             )
-        return cls(model, Endpoint(f"reranker {model}", base_url, api_key=api_key, error=RerankerUnavailable))
+        endpoint = Endpoint(
+            f"reranker {model}",
+            base_url,
+            api_key=api_key,
+            error=RerankerUnavailable,
+            guarded=guarded or Guarded(RERANKER),
+        )
+        return cls(model, endpoint)
 
     @property
     def model(self) -> str:

@@ -5,21 +5,29 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from time import monotonic
 from typing import Final, TypeVar
 
-import structlog
-
-from agentmem.errors import StateUnavailable
+from agentmem.errors import DeadlineExceeded, StateUnavailable
+from agentmem.foundation.resilience.breaker import BreakerRules
+from agentmem.foundation.resilience.guarded import Guard, Guarded
+from agentmem.foundation.resilience.retry import RetryPolicy
 from agentmem.foundation.state.memory import Mailbox, MemoryState
 from agentmem.foundation.state.port import Admission, Quota, State
 
 Result = TypeVar("Result")
 
-_PROBE_EVERY: Final = 1.0
-"""Seconds for which a state that failed is left alone: one call in each of them asks it again."""
-
-log = structlog.get_logger(__name__)
+REDIS: Final = Guard(
+    name="redis",
+    what="Redis",
+    error=StateUnavailable,
+    seconds=1.0,
+    # As many connections: more would only wait inside Redis.
+    most=32,
+    waiting=1024,
+    # There is a fallback that costs nothing: it is left alone early, and looked after every second.
+    breaker=BreakerRules(failures=3, open_seconds=1.0, successes=1),
+    retry=RetryPolicy(attempts=2, base=0.02, cap=0.1),
+)
 
 
 def unheard() -> None:
@@ -38,19 +46,20 @@ class FallbackState:
         primary: State,
         local: MemoryState,
         *,
-        clock: Callable[[], float] = monotonic,
+        guarded: Guarded | None = None,
         fell_back: Callable[[], None] = unheard,
     ) -> None:
         self._primary = primary
         self._local = local
-        self._clock = clock
+        self._guarded = guarded or Guarded(REDIS)
         self._fell_back = fell_back
-        self._down_until: float | None = None
 
     async def take(self, tag: str, quotas: Sequence[Quota], cost: int) -> Admission:
         """Charge all quotas, or none; see :meth:`State.take`."""
         return await self._either(
-            lambda: self._primary.take(tag, quotas, cost), lambda: self._local.take(tag, quotas, cost)
+            lambda: self._primary.take(tag, quotas, cost),
+            lambda: self._local.take(tag, quotas, cost),
+            idempotent=False,
         )
 
     async def publish(self, channel: str, message: str) -> None:
@@ -83,6 +92,21 @@ class FallbackState:
             lambda: self._local.put(tag, key, value, seconds=seconds),
         )
 
+    async def lock(self, tag: str, name: str, token: str, *, seconds: float) -> bool:
+        """Take a lock, or extend it; without the shared state among the tasks of this process alone."""
+        return await self._either(
+            lambda: self._primary.lock(tag, name, token, seconds=seconds),
+            lambda: self._local.lock(tag, name, token, seconds=seconds),
+        )
+
+    async def unlock(self, tag: str, name: str, token: str) -> bool:
+        """Release a lock, wherever it was taken."""
+        had = await self._local.unlock(tag, name, token)
+        shared = await self._either(
+            lambda: self._primary.unlock(tag, name, token), lambda: self._local.unlock(tag, name, token)
+        )
+        return had or shared
+
     async def ping(self) -> None:
         """Raise :class:`StateUnavailable` while the shared state does not answer, though every other call does."""
         await self._primary.ping()
@@ -92,24 +116,18 @@ class FallbackState:
         await self._local.aclose()
         await self._primary.aclose()
 
-    async def _either(self, ask: Callable[[], Awaitable[Result]], instead: Callable[[], Awaitable[Result]]) -> Result:
-        was_down = self._down_until is not None
-        if self._down_until is None or self._clock() >= self._down_until:
-            if was_down:  # one call probes; until it knows, the others do not wait
-                self._down_until = self._clock() + _PROBE_EVERY
-            try:
-                result = await ask()
-            except StateUnavailable as error:
-                if not was_down:
-                    log.warning("state_fell_back", reason=error.message)
-                self._down_until = self._clock() + _PROBE_EVERY
-            else:
-                if was_down:
-                    log.warning("state_is_back")
-                    self._down_until = None
-                return result
-        self._fell_back()
-        return await instead()
+    async def _either(
+        self,
+        ask: Callable[[], Awaitable[Result]],
+        instead: Callable[[], Awaitable[Result]],
+        *,
+        idempotent: bool = True,
+    ) -> Result:
+        try:
+            return await self._guarded.call(ask, idempotent=idempotent)
+        except (StateUnavailable, DeadlineExceeded):
+            self._fell_back()
+            return await instead()
 
 
 async def _copy(messages: AsyncIterator[str], mailbox: Mailbox) -> None:

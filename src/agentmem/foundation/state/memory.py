@@ -40,7 +40,7 @@ class Mailbox:
 
 
 class MemoryState:
-    """Holds counts, messages and values in this process, and forgets the least recently used beyond ``capacity``."""
+    """Holds counts, messages, values and locks in this process; forgets the least recently used beyond ``capacity``."""
 
     def __init__(self, *, clock: Callable[[], float] = monotonic, capacity: int = 100_000, values: int = 4096) -> None:
         """Make an empty state; ``clock`` gives seconds, ``capacity`` bounds the counts and ``values`` the values."""
@@ -49,6 +49,7 @@ class MemoryState:
         self._most_values = values
         self._ends: OrderedDict[tuple[str, str, str], int] = OrderedDict()
         self._values: OrderedDict[tuple[str, str], tuple[float, bytes]] = OrderedDict()
+        self._locks: dict[tuple[str, str], tuple[float, str]] = {}
         self._listeners: dict[str, set[Mailbox]] = {}
         self._closed = False
 
@@ -107,6 +108,25 @@ class MemoryState:
         self._values.move_to_end((tag, key))
         while len(self._values) > self._most_values:
             self._values.popitem(last=False)
+
+    async def lock(self, tag: str, name: str, token: str, *, seconds: float) -> bool:
+        """Take a lock, or extend it; see :meth:`State.lock`."""
+        self._require_open()
+        now = self._clock()
+        until, holder = self._locks.get((tag, name), (0.0, token))
+        if holder != token and now < until:
+            return False
+        self._locks[tag, name] = (now + seconds, token)
+        return True
+
+    async def unlock(self, tag: str, name: str, token: str) -> bool:
+        """Release a lock; see :meth:`State.unlock`."""
+        self._require_open()
+        until, holder = self._locks.get((tag, name), (0.0, ""))
+        if holder != token:
+            return False
+        del self._locks[tag, name]
+        return self._clock() < until
 
     async def ping(self) -> None:
         """Answer, unless closed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from agentmem.foundation.resilience.guarded import Guarded
 from agentmem.foundation.state.fallback import FallbackState, unheard
 from agentmem.foundation.state.memory import MemoryState
 from agentmem.foundation.state.port import State
@@ -11,12 +12,13 @@ from agentmem.foundation.state.redis import RedisState
 from agentmem.settings import Settings
 
 
-def open_state(settings: Settings, *, fell_back: Callable[[], None] = unheard) -> State:
+def open_state(settings: Settings, guarded: Guarded, *, fell_back: Callable[[], None] = unheard) -> State:
     """Open the state in Redis if the settings name one, else that of a single process; connects when first used.
 
-    ``fell_back`` is called for each call that Redis did not answer. Raises :class:`ConfigurationError` for a malformed
-    URL.
+    Redis is asked behind its guards; ``fell_back`` is called for each call that it did not answer. Raises
+    :class:`ConfigurationError` for a malformed URL.
     """
     if settings.redis_url is None:
         return MemoryState()
-    return FallbackState(RedisState(settings.redis_url.get_secret_value()), MemoryState(), fell_back=fell_back)
+    shared = RedisState(settings.redis_url.get_secret_value())
+    return FallbackState(shared, MemoryState(), guarded=guarded, fell_back=fell_back)

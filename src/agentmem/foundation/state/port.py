@@ -47,7 +47,7 @@ class Admission:
 
 
 class State(Protocol):
-    """Counts, messages and cached values that the processes of one installation share.
+    """Counts, messages, cached values and locks that the processes of one installation share.
 
     A ``tag`` is the id of the organization that something belongs to, the address that is counted, or :data:`PUBLIC`:
     what one tag holds, another never sees. Every method raises :class:`StateUnavailable` when the state does not answer
@@ -80,6 +80,17 @@ class State(Protocol):
 
     async def put(self, tag: str, key: str, value: bytes, *, seconds: float) -> None:
         """Keep a value for a while, in place of the one under this key."""
+        ...
+
+    async def lock(self, tag: str, name: str, token: str, *, seconds: float) -> bool:
+        """Take a lock that nobody has, or extend the token's own, and tell whether the token has it now.
+
+        It ends by itself after ``seconds``.
+        """
+        ...
+
+    async def unlock(self, tag: str, name: str, token: str) -> bool:
+        """Release the token's own lock, and tell whether it still had it."""
         ...
 
     async def ping(self) -> None:

@@ -3,63 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from importlib.resources import files
 from math import ceil
 from typing import Final
 
-from agentmem.errors import Closed, ConfigurationError, StateUnavailable
+from agentmem.errors import Closed, StateUnavailable
+from agentmem.foundation.resilience.retry import backoff
 from agentmem.foundation.state.gcra import level_of, rate_of
 from agentmem.foundation.state.memory import GAP
 from agentmem.foundation.state.port import Admission, Quota
+from agentmem.foundation.state.redis_client import open_client
 
 try:
-    from redis.asyncio import Redis
     from redis.asyncio.client import PubSub
-    from redis.asyncio.retry import Retry
-    from redis.backoff import NoBackoff
     from redis.exceptions import RedisError
-
-    _INSTALLED = True
-except ModuleNotFoundError:  # the extra is not installed: said when a state in Redis is asked for
-    _INSTALLED = False
+except ModuleNotFoundError:  # the extra is not installed: said when a client is opened
+    pass
 
 _TIMEOUT: Final = 0.25
 """Seconds that a call may take: a request waits for it, and there is a fallback."""
 _SILENCE: Final = 1.0
 """Seconds without a message after which a subscription asks whether anybody is there."""
 _PAUSE: Final = 0.2
-"""Seconds between two attempts to subscribe again."""
+"""Seconds, at most, before the first attempt to subscribe again; later ones are up to a second apart."""
 
 
 class RedisState:
-    """State in one Redis (7.0 or newer), or in one that speaks as it does; the keys of a call share a hash slot."""
+    """State in Redis (7.0 or newer), or in what speaks as it does; the keys of a call share a hash slot."""
 
     def __init__(self, url: str, *, timeout: float = _TIMEOUT) -> None:
         """Connect when first used; ``timeout`` is the seconds that Redis has for an answer.
 
-        Raises :class:`ConfigurationError` if the URL is not one of Redis.
+        Raises :class:`ConfigurationError` if the URL is not one of Redis; its shapes are those of ``open_client``.
         """
-        if not _INSTALLED:
-            raise ConfigurationError(
-                "State in Redis needs the package redis.", hint="Install agentmem[server], which brings it."
-            )
-        try:
-            self._redis = Redis.from_url(
-                url,
-                protocol=3,
-                socket_timeout=timeout,
-                socket_connect_timeout=timeout,
-                health_check_interval=30,
-                retry=Retry(NoBackoff(), 0),
-            )
-        except ValueError:
-            raise ConfigurationError(
-                "The URL of Redis is malformed.", hint="It looks like redis://127.0.0.1:6379/0, rediss:// or unix://."
-            ) from None
-        script = files("agentmem.foundation.state").joinpath("rates.lua").read_text(encoding="utf-8")
-        self._rates = self._redis.register_script(script)
+        opened = open_client(url, timeout=timeout)
+        self._redis, self._close = opened.client, opened.close
+        self._rates, self._lock, self._unlock = (
+            self._redis.register_script(_script(name)) for name in ("rates", "lock", "unlock")
+        )
         self._timeout = timeout
         self._closed = False
 
@@ -70,14 +53,14 @@ class RedisState:
         rates = [rate_of(quota) for quota in quotas]
         keys = [f"agentmem:{{{tag}}}:rate:{quota.name}:{quota.subject}" for quota in quotas]
         arguments = [cost, *(number for rate in rates for number in (rate.limit, rate.interval))]
-        with self._translated():
+        async with self._asking():
             allowed, *numbers = await self._rates(keys=keys, args=arguments)
         levels = map(level_of, quotas, rates, numbers[::2], numbers[1::2])
         return Admission(allowed=bool(allowed), levels=tuple(levels))
 
     async def publish(self, channel: str, message: str) -> None:
         """Send a message to the listeners of every process."""
-        with self._translated():
+        async with self._asking():
             await self._redis.publish(_channel(channel), message)
 
     @asynccontextmanager
@@ -92,28 +75,42 @@ class RedisState:
 
     async def get(self, tag: str, key: str) -> bytes | None:
         """Give a kept value; see :meth:`State.get`."""
-        with self._translated():
+        async with self._asking():
             value = await self._redis.get(_key(tag, key))
         return value.encode() if isinstance(value, str) else value
 
     async def put(self, tag: str, key: str, value: bytes, *, seconds: float) -> None:
         """Keep a value; see :meth:`State.put`."""
-        with self._translated():
+        async with self._asking():
             await self._redis.set(_key(tag, key), value, px=max(1, ceil(seconds * 1000)))
+
+    async def lock(self, tag: str, name: str, token: str, *, seconds: float) -> bool:
+        """Take a lock, or extend it; see :meth:`State.lock`."""
+        async with self._asking():
+            return bool(await self._lock(keys=[_key(tag, f"lock:{name}")], args=[token, ceil(seconds * 1000)]))
+
+    async def unlock(self, tag: str, name: str, token: str) -> bool:
+        """Release a lock; see :meth:`State.unlock`."""
+        async with self._asking():
+            return bool(await self._unlock(keys=[_key(tag, f"lock:{name}")], args=[token]))
 
     async def ping(self) -> None:
         """Raise :class:`StateUnavailable` unless Redis answers."""
-        with self._translated():
+        async with self._asking():
             await self._redis.ping()
 
     async def aclose(self) -> None:
         """Close every connection and end every subscription."""
         self._closed = True
-        await self._redis.aclose()
+        await self._close()
 
     async def _listen(self, channel: str) -> PubSub | None:
         """Subscribe, and wait until Redis says so; nothing if it does not answer."""
-        listening = self._redis.pubsub()
+        try:
+            await self._redis.initialize()
+            listening = self._redis.pubsub()
+        except (RedisError, OSError):
+            return None
         try:
             await listening.subscribe(_channel(channel))
             confirmed = await listening.get_message(timeout=self._timeout)
@@ -125,11 +122,14 @@ class RedisState:
         return listening
 
     async def _read(self, channel: str, listening: PubSub | None) -> AsyncGenerator[str, None]:
+        failures = 0
         while not self._closed:
             if listening is None:
-                await asyncio.sleep(_PAUSE)
+                failures += 1
+                await asyncio.sleep(backoff(failures, base=_PAUSE, cap=_SILENCE))
                 listening = await self._listen(channel)
                 if listening is not None:
+                    failures = 0
                     yield GAP
                 continue
             try:
@@ -144,10 +144,12 @@ class RedisState:
         if self._closed:
             raise Closed("The shared state was closed.")
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator[None]:
         self._require_open()
         try:
+            # The client of a cluster learns its nodes once; when many calls at once make it do so, it breaks some.
+            await self._redis.initialize()
             yield
         except (RedisError, OSError) as error:
             raise StateUnavailable(f"Redis does not answer: {type(error).__name__}.", hint="Retry.") from error
@@ -166,6 +168,10 @@ async def _messages(listening: PubSub) -> AsyncGenerator[str, None]:
             elif message["type"] == "message":
                 yield message["data"].decode()
             asked = message is None
+
+
+def _script(name: str) -> str:
+    return files("agentmem.foundation.state").joinpath(f"{name}.lua").read_text(encoding="utf-8")
 
 
 def _channel(channel: str) -> str:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import MutableMapping
 from typing import Final
 
+import stamina.instrumentation
 import structlog
 
 _LEVELS: Final = logging.getLevelNamesMapping()
@@ -32,6 +33,8 @@ def set_up_logs(level: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level.upper()]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    # Its own line of each retry would be a second one, and names no dependency.
+    stamina.instrumentation.set_on_retry_hooks(())
 
 
 def forward_library_logs(level: str) -> None:

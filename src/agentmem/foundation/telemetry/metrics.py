@@ -9,6 +9,8 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, start_http_server
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from agentmem.foundation.resilience.breaker import BreakerState
+
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -51,12 +53,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._requests = Counter(
-            "agentmem_http_requests",
-            "Requests answered.",
-            ("method", "route", "status"),
-            registry=self.registry,
-        )
+        self._requests = self._counter("http_requests", "Requests answered.", "method", "route", "status")
         self._seconds = Histogram(
             "agentmem_http_request_seconds",
             "Time from the head of a request to the end of its answer.",
@@ -65,20 +62,12 @@ class Metrics:
             registry=self.registry,
         )
         self.in_flight = Gauge("agentmem_http_in_flight", "Requests being worked on.", registry=self.registry)
-        self._problems = Counter(
-            "agentmem_problems", "Requests answered by an error, by its code.", ("code",), registry=self.registry
+        self._problems = self._counter("problems", "Requests answered by an error, by its code.", "code")
+        self._unauthenticated = self._counter(
+            "authentication_failures", "Requests whose key was refused, and why.", "reason"
         )
-        self._unauthenticated = Counter(
-            "agentmem_authentication_failures",
-            "Requests whose key was refused, and why.",
-            ("reason",),
-            registry=self.registry,
-        )
-        self._rate_limited = Counter(
-            "agentmem_rate_limited",
-            "Requests that a rate limit refused, and which.",
-            ("dimension",),
-            registry=self.registry,
+        self._rate_limited = self._counter(
+            "rate_limited", "Requests that a rate limit refused, and which.", "dimension"
         )
         self._embedding = Histogram(
             "agentmem_embedding_seconds",
@@ -87,12 +76,20 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
-        self._fallbacks = Counter(
-            "agentmem_state_fallback", "Calls answered by this process for want of Redis.", registry=self.registry
+        self._fallbacks = self._counter("state_fallback", "Calls answered by this process for want of Redis.")
+        self._breakers = Gauge(
+            "agentmem_breaker_state",
+            "Whether a dependency is asked: 0 closed (it is), 1 half open (now and then), 2 open (it is not).",
+            ("dependency",),
+            registry=self.registry,
         )
         self.jobs = JobMetrics(self.registry)
+        self._retries = self._counter("retries", "Calls of a dependency that were made again.", "dependency")
         build = Gauge("agentmem_build_info", "The version that runs.", ("version",), registry=self.registry)
         build.labels(version("agentmem")).set(1)
+
+    def _counter(self, name: str, counts: str, *labels: str) -> Counter:
+        return Counter(f"agentmem_{name}", counts, labels, registry=self.registry)
 
     def answered(self, method: str, route: str, status: int, seconds: float, code: str | None) -> None:
         """Count an answered request; ``route`` is the route's template, ``code`` that of the error, if it is one."""
@@ -117,6 +114,14 @@ class Metrics:
         """Count a call that the shared state did not answer."""
         self._fallbacks.inc()
 
+    def breaker_changed(self, dependency: str, state: BreakerState) -> None:
+        """Note whether a dependency is asked."""
+        self._breakers.labels(dependency).set(_OPENNESS[state])
+
+    def retried(self, dependency: str) -> None:
+        """Count a call that is made again."""
+        self._retries.labels(dependency).inc()
+
     def text(self) -> bytes:
         """Write everything as Prometheus reads it."""
         return generate_latest(self.registry)
@@ -134,3 +139,4 @@ class Metrics:
 
 
 _METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+_OPENNESS: Final = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}

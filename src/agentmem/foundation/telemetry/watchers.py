@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from agentmem.foundation.resilience.guarded import Observer, Unobserved
 
 
 def unheard(*_told: object) -> None:
@@ -18,5 +20,6 @@ class Watchers:
     rate_limited: Callable[[str], None] = unheard
     embedded: Callable[[str, float], None] = unheard
     fell_back: Callable[[], None] = unheard
+    dependencies: Observer = field(default_factory=Unobserved)
     job_ended: Callable[[str, str], None] = unheard
     jobs_due: Callable[[Mapping[str, tuple[int, float]]], None] = unheard

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import secrets
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -13,7 +12,7 @@ from time import monotonic
 from typing import Final, NoReturn
 from uuid import UUID, uuid4
 
-from agentmem.errors import NotFound, Unauthenticated
+from agentmem.errors import NotFound, Overloaded, Unauthenticated
 from agentmem.features.identity.credential import Credential, read_credential
 from agentmem.features.identity.model import StoredKey
 from agentmem.features.identity.service import ApiKeyService
@@ -23,8 +22,11 @@ from agentmem.foundation.database.database import Database
 from agentmem.foundation.encryption.index import IndexKeys
 from agentmem.foundation.encryption.secret import KEY_BYTES, SecretKey
 from agentmem.foundation.ledger.audit import Outcome, origin_of, write_audit_entry
+from agentmem.foundation.resilience.bulkhead import Bulkhead
+from agentmem.foundation.resilience.deadline import deadline
 from agentmem.foundation.state import port
 from agentmem.foundation.state.port import PUBLIC, Level, Quota, State
+from agentmem.kit.cache import Cache
 from agentmem.kit.clock import Clock, utc_now
 from agentmem.kit.ids import OrganizationId
 from agentmem.kit.networks import Address
@@ -39,6 +41,9 @@ REVOKED: Final = "revoked"
 """The channel on which revoked keys are named, several with a space between them."""
 _SCHEME: Final = "bearer "
 _MOST_KNOWN: Final = 10_000
+LOOKUPS: Final = 4
+"""Keys that are looked up at once where nothing else is said: whoever shows many leaves connections to the others."""
+_WAITING_LOOKUPS: Final = 1024
 _NOTED_REFUSALS: Final = 10
 
 
@@ -92,10 +97,11 @@ class Admission:
         meter: Meter,
         failed: Callable[[str], None] = lambda _reason: None,
         limited: Callable[[str], None] = lambda _dimension: None,
+        lookups: int = LOOKUPS,
         clock: Clock = utc_now,
         ticks: Callable[[], float] = monotonic,
     ) -> None:
-        """Make an admission; ``ticks`` gives seconds.
+        """Make an admission; ``ticks`` gives seconds, ``lookups`` is how many keys are looked up at once.
 
         ``failed`` is called with a word for each failure, ``limited`` with the limit that refused a request.
         """
@@ -109,7 +115,8 @@ class Admission:
         self._limited = limited
         self._clock = clock
         self._ticks = ticks
-        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._known: Cache[str, _Known] = Cache(capacity=_MOST_KNOWN, seconds=FRESH_SECONDS, clock=ticks)
+        self._lookups = Bulkhead(most=lookups, waiting=_WAITING_LOOKUPS)
         self._looking: dict[str, asyncio.Task[_Known]] = {}
         self._nobody = IndexKeys(
             organization_id=OrganizationId(uuid4()), secret=SecretKey(bytearray(secrets.token_bytes(KEY_BYTES)))
@@ -215,9 +222,9 @@ class Admission:
 
     def forget(self, key_ids: list[str]) -> None:
         """Look these keys up anew at their next use; all keys if none is named."""
-        for known in (self._known, self._looking):
-            for key_id in key_ids or list(known):
-                known.pop(key_id, None)
+        for key_id in key_ids or [*self._known.keys(), *self._looking]:
+            self._known.drop(key_id)
+            self._looking.pop(key_id, None)
 
     async def aclose(self) -> None:
         """Write down what was counted."""
@@ -230,7 +237,7 @@ class Admission:
         credential = read_credential(header[len(_SCHEME) :].strip())
         if credential is None:
             await self._refuse(presented.address, "malformed")
-        if credential.key_id not in self._known:
+        if credential.key_id not in self._known and credential.key_id not in self._looking:
             # Whoever guesses keys does not reach the database; keys in use are not locked out by it.
             await self._charge(PUBLIC, self._limits.of_failure(presented.address), 0)
         holder = await self._check(credential)
@@ -268,7 +275,7 @@ class Admission:
 
     async def _find(self, key_id: str) -> Holder | None:
         known = self._known.get(key_id)
-        if known is not None and self._ticks() < known.until:
+        if known is not None:
             return known.holder
         looking = self._looking.get(key_id)
         if looking is not None:
@@ -276,7 +283,8 @@ class Admission:
             if self._ticks() < known.until:
                 return known.holder
         # Whoever begins a look believes it however long it took: it began after the request came.
-        looking = self._looking[key_id] = asyncio.create_task(self._look_up(key_id))
+        with deadline(None):  # others wait for it too, for longer than this request perhaps
+            looking = self._looking[key_id] = asyncio.create_task(self._look_up(key_id))
         looking.add_done_callback(_hear)
         return (await asyncio.shield(looking)).holder
 
@@ -290,13 +298,16 @@ class Admission:
             if undisturbed:
                 del self._looking[key_id]
         if undisturbed:
-            self._known[key_id] = known
-            self._known.move_to_end(key_id)
-            while len(self._known) > _MOST_KNOWN:
-                self._known.popitem(last=False)
+            self._known.put(key_id, known, until=until)
         return known
 
     async def _read(self, key_id: str) -> Holder | None:
+        if self._lookups.is_full:
+            raise Overloaded("The server looks up as many keys as it can.", retry_after=1.0)
+        async with self._lookups.turn():
+            return await self._read_now(key_id)
+
+    async def _read_now(self, key_id: str) -> Holder | None:
         chain = await self._keys.find(key_id)
         if not chain:
             return None

@@ -11,13 +11,16 @@ from typing import Final
 
 import structlog
 
-from agentmem.errors import AgentMemError
+from agentmem.errors import AgentMemError, Conflict
 from agentmem.features.identity.usage import KeyCount, KeyUsage
 from agentmem.foundation.authorization.caller import Caller
+from agentmem.foundation.state.lock import lock
+from agentmem.foundation.state.port import PUBLIC, State
 from agentmem.kit.clock import Clock, utc_now
 from agentmem.kit.ids import OrganizationId
 
 FLUSH_SECONDS: Final = 10.0
+FLUSHING: Final = "writing down usage"
 MOST_COUNTED: Final = 100_000
 """Counts that wait to be written; beyond them, while the database is away, new ones are lost."""
 
@@ -43,8 +46,9 @@ class _Tally:
 class Meter:
     """Counts requests of each key, day, route and class of status until they are written down."""
 
-    def __init__(self, usage: KeyUsage, *, clock: Clock = utc_now) -> None:
+    def __init__(self, usage: KeyUsage, state: State, *, clock: Clock = utc_now) -> None:
         self._usage = usage
+        self._state = state
         self._clock = clock
         self._tallies: dict[_Subject, _Tally] = {}
         self._flushing = asyncio.Lock()
@@ -72,12 +76,23 @@ class Meter:
                     self._take_back(tallies)
                     raise
 
+    async def flush_in_turn(self, wait: float) -> None:
+        """Write down what was counted, unless others are at it for so many seconds: then it is kept for the next time.
+
+        One process at a time, because they write the same rows and would wait for each other in the database.
+        """
+        try:
+            async with lock(self._state, PUBLIC, FLUSHING, wait=wait):
+                await self.flush()
+        except Conflict:
+            log.info("usage_waits")
+
     async def keep_flushing(self) -> None:
         """Write down what was counted, every few seconds until cancelled."""
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
             try:
-                await self.flush()
+                await self.flush_in_turn(FLUSH_SECONDS)
             except Exception as fault:  # noqa: BLE001  # the next round may do better, and the requests go on
                 log.error("usage_not_written", error=type(fault).__name__)  # noqa: TRY400  # no content in logs
 

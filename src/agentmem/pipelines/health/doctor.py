@@ -22,11 +22,13 @@ from agentmem.foundation.authorization.caller import Caller
 from agentmem.foundation.database.inspect import Caretaker, ServerFacts
 from agentmem.foundation.inference.loaded import Models
 from agentmem.foundation.inference.port import Embedder
+from agentmem.foundation.state.lock import Locks
 from agentmem.schemas.health import REPAIRABLE, Finding, FindingCode, HealthReport
 
 Progress = Callable[[int], None]
 Prepare = Callable[[Sequence[StoredVersion], Embedder], Awaitable[list[tuple[StoredVersion, PreparedMemory]]]]
 Item = TypeVar("Item")
+REPAIRING: Final = "repairing the store"
 ENTRIES_AT_ONCE: Final = 128
 POSTINGS_AT_ONCE: Final = 2000
 DIGESTS_AT_ONCE: Final = 500
@@ -68,32 +70,40 @@ class Doctor:
     models: Models
     prepare: Prepare
     caretaker: Caretaker
+    locks: Locks
     closed: tuple[Path, ...]
     guarded: tuple[Path, ...]
 
     async def examine(self, caller: Caller, *, repair: bool = False, progress: Progress | None = None) -> HealthReport:
         """Check everything; with ``repair``, make again what can be made, and check again.
 
-        ``progress`` is called with the number of versions read, in each examination.
+        ``progress`` is called with the number of versions read, in each examination. Raises :class:`Conflict` while
+        another process repairs the organization's store.
         """
         surroundings = await self._look_around()
         try:
             embedder = await self.models.require(await self.upkeep.active_model(caller, self.models.current.model))
             first = last = await self._examine(caller, embedder, progress)
-            for _ in range(MOST_ROUNDS if repair else 0):
-                before = last.repairable
-                if not before:
-                    break
-                await self._repair(caller, embedder, last)
-                last = await self._examine(caller, embedder, progress)
-                if last.repairable == before:
-                    break
+            if repair and first.repairable:
+                async with self.locks.hold(caller, REPAIRING) as repairing:
+                    last = await self._repair_all(repairing, embedder, first, progress)
         except AgentMemError as error:
             if error.code not in {"key_unavailable", "decryption_failed"}:
                 raise
             surroundings.append(_finding(FindingCode.KEYS_UNUSABLE, f"The keys cannot be used: {error.message}"))
             first = last = Examination()
         return _report(surroundings, first, last)
+
+    async def _repair_all(
+        self, caller: Caller, embedder: Embedder, last: Examination, progress: Progress | None
+    ) -> Examination:
+        for _ in range(MOST_ROUNDS):
+            before = last.repairable
+            await self._repair(caller, embedder, last)
+            last = await self._examine(caller, embedder, progress)
+            if last.repairable in {0, before}:
+                break
+        return last
 
     async def _examine(self, caller: Caller, embedder: Embedder, progress: Progress | None) -> Examination:
         indexed = IndexedBy(

@@ -89,7 +89,8 @@ class Readiness:
                 Part(name="migrations", ask=probe.is_usable),
                 # Without Redis each process goes on by itself: unready servers would make its outage ours.
                 Part(name="state", ask=state.ping, needed=False),
-                Part(name="embedder", ask=embed, fresh=_EMBEDDED_FRESH),
+                # Without a model memories are stored and found by words.
+                Part(name="embedder", ask=embed, needed=False, fresh=_EMBEDDED_FRESH),
             )
         )
 

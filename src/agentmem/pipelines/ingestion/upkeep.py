@@ -19,6 +19,7 @@ from agentmem.features.memories.jobs import EMBED, REEMBED
 from agentmem.features.memories.model import PreparedMemory, StoredVersion
 from agentmem.features.memories.upkeep import Lacking, MemoryUpkeep
 from agentmem.foundation.authorization.caller import Caller, Permission
+from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.inspect import Caretaker
 from agentmem.foundation.inference.loaded import Models
 from agentmem.foundation.inference.port import Embedder
@@ -48,6 +49,7 @@ class Upkeep:
     models: Models
     ingestion: Ingestion
     caretaker: Caretaker
+    database: Database
 
     def works(self) -> Sequence[Work]:
         """Give the jobs of a store's upkeep, and what does them."""
@@ -125,9 +127,11 @@ class Upkeep:
         """Embed every memory by another model, then put it in force; searches use the old one until then.
 
         Resumable: what is done stays done. Memories added meanwhile, also by processes that still use the old model,
-        are embedded too. Raises :class:`Conflict` while another process changes the model.
+        are embedded too. Raises :class:`Conflict` while another process changes the model, and :class:`LockLost` when
+        another has begun to: this one was cut off from the database meanwhile, say.
         """
         async with self.caretaker.sole(caller.organization_id, CHANGING_MODEL):
+            caller = await self.database.fenced(caller, CHANGING_MODEL)
             embedder = await self.models.open(name)
             try:
                 embedded = await self._change(caller, embedder, progress)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable
 from time import perf_counter
 from typing import Final
 
+from agentmem.errors import EmbedderUnavailable
 from agentmem.foundation.authorization.caller import Caller
 from agentmem.foundation.inference.port import Embedder, Embedding
-from agentmem.foundation.inference.shared import SharedQueries
+from agentmem.foundation.inference.shared import KEPT_SECONDS, SharedQueries
+from agentmem.foundation.resilience.deadline import deadline, within
+from agentmem.kit.cache import Cache
 from agentmem.kit.ids import OrganizationId
 
 KEPT_QUERIES: Final = 1024
 """Query embeddings that a process keeps: about 4 MB, and immutable, so that processes cannot disagree."""
+
+_LONGEST: Final = 60.0
+"""Seconds that a search waits for a query's embedding where no request bounds it."""
 
 _Key = tuple[OrganizationId, str, str]
 
@@ -37,8 +42,7 @@ class QueryEmbeddings:
         """Make it empty; ``embedded`` is told how many seconds each call of the model took."""
         self._shared = shared
         self._embedded = embedded
-        self._capacity = capacity
-        self._kept: OrderedDict[_Key, Embedding] = OrderedDict()
+        self._kept: Cache[_Key, Embedding] = Cache(capacity=capacity, seconds=KEPT_SECONDS)
         self._running: dict[_Key, asyncio.Task[Embedding]] = {}
         self._sharing: set[asyncio.Task[None]] = set()
 
@@ -47,14 +51,18 @@ class QueryEmbeddings:
         key = (caller.organization_id, embedder.model, text)
         kept = self._kept.get(key)
         if kept is not None:
-            self._kept.move_to_end(key)
             return kept
         task = self._running.get(key)
         if task is None:
-            task = asyncio.create_task(self._find(key, embedder))
+            with deadline(None):  # others may wait for it too, for longer than this request
+                task = asyncio.create_task(self._find(key, embedder))
             self._running[key] = task
             task.add_done_callback(_seen)
-        return await asyncio.shield(task)
+        try:
+            async with asyncio.timeout(within(_LONGEST)):
+                return await asyncio.shield(task)
+        except TimeoutError:
+            raise EmbedderUnavailable("The embedding model did not answer within the time of the request.") from None
 
     async def aclose(self) -> None:
         """Forget everything; what still runs is heard out."""
@@ -67,9 +75,7 @@ class QueryEmbeddings:
             embedding = await self._shared_or_made(key, embedder)
         finally:
             del self._running[key]
-        self._kept[key] = embedding
-        while len(self._kept) > self._capacity:
-            self._kept.popitem(last=False)
+        self._kept.put(key, embedding)
         return embedding
 
     async def _shared_or_made(self, key: _Key, embedder: Embedder) -> Embedding:

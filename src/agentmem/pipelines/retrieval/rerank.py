@@ -1,8 +1,7 @@
-"""The last step of a search: a reranker reads the best hits again, within a deadline."""
+"""The last step of a search: a reranker reads the best hits again, within its time."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
@@ -24,10 +23,9 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reranking:
-    """Puts the ``depth`` best hits in the order of a reranker, if it answers within ``deadline`` seconds."""
+    """Puts the ``depth`` best hits in the order of a reranker, if it answers in time."""
 
     reranker: Reranker
-    deadline: float
     depth: int
 
     async def apply(self, query: str, results: SearchResults) -> SearchResults:
@@ -51,13 +49,7 @@ class Reranking:
     async def _reorder(self, query: str, hits: Sequence[SearchHit]) -> list[SearchHit]:
         best, rest = hits[: self.depth], hits[self.depth :]
         texts = [indexed_text(hit.memory.content, hit.memory.actor)[:RERANKED_CHARACTERS] for hit in best]
-        try:
-            async with asyncio.timeout(self.deadline):
-                relevances = await self.reranker.rerank(query, texts)
-        except TimeoutError:
-            raise RerankerUnavailable(
-                f"The reranker {self.reranker.model} did not answer within {self.deadline:g} s."
-            ) from None
+        relevances = await self.reranker.rerank(query, texts)
         return [*reordered(best, relevances), *rest]
 
 

@@ -195,17 +195,18 @@ class Attachment:
         """
         return self._server.conninfo
 
-    def ensure_running(self) -> None:
+    def ensure_running(self) -> bool:
         """Start the server again if it was killed; costs about as much as a connection if it was not.
 
-        To be called before a connection is made. Raises the same errors as :meth:`EmbeddedServer.attach`.
+        It is ours, so that the answer is yes. To be called before a connection is made. Raises the same errors as
+        :meth:`EmbeddedServer.attach`.
         """
         if self._users < 0:
             raise Closed("The store was detached from its server.", hint="Open it again.")
-        if self._server.answers():
-            return
-        with storage_errors(self._server.layout.directory):
-            self._server.bring_up(self._users)
+        if not self._server.answers():
+            with storage_errors(self._server.layout.directory):
+                self._server.bring_up(self._users)
+        return True
 
     def detach(self) -> None:
         """Stop using the server; the last one out has it stopped, after a moment. Doing it twice is harmless.

@@ -1,0 +1,33 @@
+"""Where memories are kept: the database of the settings, its schema, and its replica."""
+
+from __future__ import annotations
+
+from agentmem.foundation.database.connect import ExternalServer, Server, connect_as_owner
+from agentmem.foundation.database.database import Database
+from agentmem.foundation.database.embedded.server import EmbeddedServer
+from agentmem.foundation.database.failures import translated
+from agentmem.foundation.database.migrate import bring_up_to_date
+from agentmem.foundation.database.replica import Replica
+from agentmem.foundation.resilience.guarded import Guarded
+from agentmem.settings import Settings
+
+
+def attach(settings: Settings) -> Server:
+    """Use the PostgreSQL that the settings name, or start or join the embedded one; blocks."""
+    if settings.database_url is not None:
+        return ExternalServer(conninfo=settings.database_url.get_secret_value())
+    return EmbeddedServer.attach(settings.data_directory, linger=settings.linger)
+
+
+def open_replica(settings: Settings, primary: Database, guarded: Guarded) -> Replica | None:
+    """Open the read replica that the settings name."""
+    if settings.database_replica_url is None:
+        return None
+    url = settings.database_replica_url.get_secret_value()
+    return Replica.open(primary, url, pool_size=settings.pool_size, guarded=guarded)
+
+
+def bring_schema(server: Server, *, migrate: bool) -> None:
+    """Bring the schema up to date, or refuse an old one; blocks."""
+    with translated(), connect_as_owner(server) as connection:
+        bring_up_to_date(connection, migrate=migrate)
