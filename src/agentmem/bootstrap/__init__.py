@@ -37,7 +37,6 @@ from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.embedded.layout import Layout
 from agentmem.foundation.database.inspect import Caretaker
 from agentmem.foundation.database.probe import DatabaseProbe
-from agentmem.foundation.database.replica import Replica
 from agentmem.foundation.encryption.providers.file import FileKeyProvider
 from agentmem.foundation.inference.loaded import Models
 from agentmem.foundation.inference.open import open_model
