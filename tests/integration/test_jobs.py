@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from agentmem import AsyncMemory
+from agentmem.entrypoints.measured import watching
 from agentmem.errors import Conflict, EmbedderUnavailable, PermissionDenied
 from agentmem.features.memories.jobs import EMBED
 from agentmem.foundation.authorization.caller import Caller, Permission
@@ -17,9 +18,11 @@ from agentmem.foundation.jobs.model import Job, JobKind, JobState
 from agentmem.foundation.jobs.queue import enqueue
 from agentmem.foundation.jobs.upkeep import Schedule
 from agentmem.foundation.jobs.worker import Worker
+from agentmem.foundation.telemetry.metrics import Metrics
 from agentmem.schemas.access import Role
 from agentmem.schemas.audit import AuditQuery
 from agentmem.schemas.jobs import JobQuery
+from tests.support.children import run_python
 from tests.support.embedders import FlakyEmbedder, HashEmbedder
 from tests.support.jobs import ask, at_once, row_of, until, worker_of, working
 from tests.support.patience import eventually
@@ -27,6 +30,7 @@ from tests.support.stores import Owner, Store
 from tests.support.tenants import acting_as
 
 NOTE = JobKind(name="test.note", tries=3, wait=at_once)
+OTHER = "test.that-nobody-does"
 
 
 class Noted:
@@ -218,6 +222,38 @@ async def test_memories_stored_while_the_model_failed_are_embedded_by_one_job(st
     drains = replace(memory.app.worker.drains, works=works)
     async with working(replace(memory.app.worker, drains=drains, queues=[str(memory.app.caller.organization_id)])):
         await eventually(embedded)
+
+
+async def test_what_becomes_of_jobs_is_counted_and_how_long_they_wait(memory: AsyncMemory, owner: Owner) -> None:
+    metrics = Metrics()
+    watchers = watching(metrics)
+    worker = worker_of(memory.app, NOTE, Noted(EmbedderUnavailable("It sleeps.")), due=watchers.jobs_due)
+    drains = replace(worker.drains, ended=watchers.job_ended)
+    (job_id,) = await ask(memory.app, NOTE)
+    (other,) = await ask(memory.app, replace(NOTE, name=OTHER))
+    owner.execute(
+        "UPDATE agentmem_platform.procrastinate_jobs SET queue_name = 'nobody' WHERE args->>'kind' = %s", [OTHER]
+    )
+
+    async def noted() -> bool:
+        return f'agentmem_jobs_due_organizations{{kind="{OTHER}"}} 1.0' in metrics.text().decode()
+
+    async with working(replace(worker, drains=drains)):
+        await until(owner, job_id, JobState.SUCCEEDED)
+        await eventually(noted)
+    owner.execute("DELETE FROM agentmem_platform.procrastinate_jobs WHERE queue_name = 'nobody'")
+
+    text = metrics.text().decode()
+    assert 'agentmem_jobs_total{kind="test.note",state="queued"} 1.0' in text
+    assert 'agentmem_jobs_total{kind="test.note",state="succeeded"} 1.0' in text
+    assert f'agentmem_jobs_due_seconds{{kind="{OTHER}"}}' in text
+    assert row_of(owner, other)["state"] == "queued"
+
+
+def test_opening_a_store_does_not_load_the_queues_library() -> None:
+    loaded = run_python("import sys, agentmem.entrypoints.embedded.memory; print('procrastinate' in sys.modules)")
+
+    assert loaded == "False\n"
 
 
 def every_moment(memory: AsyncMemory, run: Callable[[], Awaitable[None]]) -> Worker:

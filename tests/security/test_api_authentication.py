@@ -35,7 +35,7 @@ ANY_KEY: Final = frozenset({"me", "roles"})
 PLATFORM: Final = frozenset(
     {
         "list_organizations", "create_organization", "get_organization", "limit_organization", "erase_organization",
-        "suspend_organization", "resume_organization", "revive_organization", "metrics",
+        "suspend_organization", "resume_organization", "revive_organization", "metrics", "list_instances",
     }
 )  # fmt: skip
 """Operations of the platform's operators alone: the owner of an organization is refused."""
@@ -44,6 +44,7 @@ BY_ID: Final = frozenset(
         "get", "update", "delete", "history", "restore", "pin", "update_many", "delete_many",
         "get_member", "update_member", "disable_member",
         "get_api_key", "update_api_key", "revoke_api_key", "rotate_api_key", "api_key_usage",
+        "get_job", "retry_job", "discard_job",
     }
 )  # fmt: skip
 """Operations that name a thing: one of another organization is not found."""
@@ -51,7 +52,7 @@ OWN: Final = frozenset(
     {
         "search", "query", "context", "add", "list", "delete_all", "duplicates", "stats", "import_", "export",
         "entities", "usage", "organization", "update_organization", "delete_organization", "restore_organization",
-        "list_members", "create_member", "list_api_keys", "create_api_key",
+        "list_members", "create_member", "list_api_keys", "create_api_key", "list_jobs",
         "audit_entries", "export_audit", "verify_audit", "doctor", "vacuum", "reembed", "info",
     }
 )  # fmt: skip
@@ -151,6 +152,7 @@ async def scene(memory: AsyncMemory, document: Document) -> AsyncIterator[Scene]
         "memory_id": str(kept.id),
         "member_id": str(await desk.member(memory.app.caller, Role.VIEWER)),
         "key_id": issued.api_key.id,
+        "job_id": str(await memory.app.upkeep.memories.order_model(memory.app.caller, "default")),
         "organization_id": str(memory.app.caller.organization_id),
         "kind": "users",
     }

@@ -50,6 +50,17 @@ async def _api_key(client: httpx.AsyncClient) -> dict[str, str]:
     return {"key_id": created.json()["api_key"]["id"]}
 
 
+async def _job(client: httpx.AsyncClient) -> dict[str, str]:
+    asked = await client.post("/v1/maintenance/reembed", json={"model": "default", "background": True})
+    return {"job_id": asked.json()["job_id"]}
+
+
+async def _discarded_job(client: httpx.AsyncClient) -> dict[str, str]:
+    ids = await _job(client)
+    await client.post(f"/v1/jobs/{ids['job_id']}/discard")
+    return ids
+
+
 async def _deleted_self(client: httpx.AsyncClient) -> dict[str, str]:
     await client.delete("/v1/organization")
     return {}
@@ -81,6 +92,8 @@ PREPARED: dict[str, Prepare] = {
     "update_many": _memory,
     "delete_many": _memory,
     "rotate_api_key": _api_key,
+    "retry_job": _discarded_job,
+    "discard_job": _job,
     "restore_organization": _deleted_self,
     "create_organization": _another_name,
     "suspend_organization": _organization,

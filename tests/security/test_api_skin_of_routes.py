@@ -122,7 +122,9 @@ async def test_every_failure_of_the_database_is_dressed_and_tells_nothing_of_it(
     server = ExternalServer(conninfo=make_conninfo(memory.app.server.conninfo, **other))
     database = Database.open(server, memory.app.database.provider, pool_size=2)
     expected = (503, "database_unavailable") if what == "unreachable" else (500, "agentmem_error")
-    ids = {name: str(memory.app.caller.organization_id) for name in ("memory_id", "member_id", "organization_id")}
+    ids = {
+        name: str(memory.app.caller.organization_id) for name in ("memory_id", "member_id", "organization_id", "job_id")
+    }
     ids |= {
         "key_id": "A" * 12,
         "key": new_credential(KeyEnvironment.LIVE).text,

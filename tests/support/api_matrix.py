@@ -17,7 +17,17 @@ SCOPE = frozenset({"scope", "filters", "user_id", "agent_id", "run_id", "app_id"
 OF_PATHS = frozenset({"kind"})
 """What has this name in a path is a kind of entities; elsewhere, a kind of memories."""
 LAST = (
-    *("restore", "delete", "delete_many", "delete_all", "rotate_api_key", "revoke_api_key", "disable_member"),
+    *(
+        "discard_job",
+        "retry_job",
+        "restore",
+        "delete",
+        "delete_many",
+        "delete_all",
+        "rotate_api_key",
+        "revoke_api_key",
+        "disable_member",
+    ),
     *("delete_organization", "restore_organization", "erase_organization", "revive_organization"),
 )
 """Whoever calls everything calls these last and in this order, for they take away what others need."""

@@ -10,9 +10,7 @@ from agentmem.foundation.jobs.model import JobKind
 EMBED: Final = JobKind(name="memory.embed")
 """Makes the vectors of texts that were stored while the embedding model did not answer."""
 
-REEMBED: Final = JobKind(
-    name="memory.reembed", permissions=frozenset({Permission.MEMORY_MAINTAIN, Permission.MEMORY_READ})
-)
+REEMBED: Final = JobKind(name="memory.reembed", permissions=frozenset({Permission.MEMORY_MAINTAIN}))
 """Puts another embedding model in force; its argument is the ``model``."""
 
 ALL: Final = "all"

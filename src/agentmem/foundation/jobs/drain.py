@@ -61,7 +61,12 @@ class Drains:
                 await self._with(caller, partial(queue.settle, kind=kind, rest=UNKNOWN_WAIT))
                 return
             turn = _Turn(stopping)
-            await asyncio.gather(*(self._work_off(caller, work, turn) for _ in range(work.kind.at_once)))
+            # Each ends what it has begun, also when another one fails.
+            ends = await asyncio.gather(
+                *(self._work_off(caller, work, turn) for _ in range(work.kind.at_once)), return_exceptions=True
+            )
+            for fault in filter(None, ends):
+                raise fault
             await self._with(caller, partial(queue.settle, kind=kind))
         except NotFound:
             log.info("jobs_of_erased_organization", organization=str(organization_id))
@@ -110,9 +115,8 @@ class Drains:
         running = asyncio.ensure_future(work)
         try:
             while not (await asyncio.wait({running}, timeout=SIGN_OF_LIFE))[0]:
-                with suppress(
-                    Unavailable
-                ):  # the lease tells others; whoever takes the job then is fenced off from this one
+                # A sign that cannot be given is no end: who takes the job when the lease is over fences this one off.
+                with suppress(Unavailable):
                     if not await self._with(caller, partial(queue.keep, job=job)):
                         raise LeaseLost(f"Job {job.id} was discarded, or another worker has it.")
             await running

@@ -38,6 +38,9 @@ async def enqueue(
     It begins after ``delay`` seconds, and before jobs of its kind and organization with a higher ``priority``. Of jobs
     with one ``once`` a single one waits at a time: another call gives that one, brought forward if need be. Raises
     :class:`PermissionDenied` for a caller without the permissions of the kind.
+
+    A transaction that asks for jobs of several kinds does so in the order of their names: it holds the place of each in
+    the queue until it ends.
     """
     for permission in kind.permissions:
         tx.caller.require(permission)
