@@ -31,13 +31,11 @@ from agentmem.features.organizations.members import MemberService
 from agentmem.features.organizations.platform import PlatformService
 from agentmem.features.organizations.service import OrganizationService, organization_id_of
 from agentmem.foundation.authorization.caller import Caller, local_operator
-from agentmem.foundation.database.connect import ExternalServer, Server, connect_as_owner
+from agentmem.foundation.database.by_settings import attach, migrate
+from agentmem.foundation.database.connect import Server
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.embedded.layout import Layout
-from agentmem.foundation.database.embedded.server import EmbeddedServer
-from agentmem.foundation.database.failures import translated
 from agentmem.foundation.database.inspect import Caretaker
-from agentmem.foundation.database.migrate import bring_up_to_date
 from agentmem.foundation.database.probe import DatabaseProbe
 from agentmem.foundation.encryption.providers.file import FileKeyProvider
 from agentmem.foundation.inference.absent import AbsentEmbedder
@@ -51,6 +49,8 @@ from agentmem.foundation.jobs.model import Work
 from agentmem.foundation.jobs.upkeep import Schedule
 from agentmem.foundation.jobs.worker import Worker
 from agentmem.foundation.ledger.requests import IdempotentRequests
+from agentmem.foundation.outbound.open import open_sender
+from agentmem.foundation.outbound.port import Sender
 from agentmem.foundation.state.open import open_state
 from agentmem.foundation.state.port import State
 from agentmem.foundation.telemetry.watchers import Watchers
@@ -64,6 +64,7 @@ from agentmem.pipelines.admission.issuing import Issuing
 from agentmem.pipelines.admission.metering import Meter
 from agentmem.pipelines.admission.quotas import RateLimits
 from agentmem.pipelines.consolidation.duplicates import Duplicates
+from agentmem.pipelines.events.parts import Events
 from agentmem.pipelines.health.doctor import Doctor
 from agentmem.pipelines.health.info import Information
 from agentmem.pipelines.ingestion.batches import Batches
@@ -110,6 +111,7 @@ class App:
     upkeep: Upkeep
     doctor: Doctor
     information: Information
+    events: Events
     sweeper: Sweeper
     jobs: JobService
     instances: Instances
@@ -128,6 +130,7 @@ class _Opened:
     state: State
     embeddings: QueryEmbeddings
     reranking: Reranking | None
+    sender: Sender | None
     watchers: Watchers
 
     @property
@@ -149,9 +152,9 @@ async def open_app(
             stack.push_async_callback(reranking.reranker.aclose)
         loading = asyncio.create_task(embedder_of(settings, settings.embedding_model))
         stack.push_async_callback(_discard, loading)
-        server = await asyncio.to_thread(_attach, settings)
+        server = await asyncio.to_thread(attach, settings)
         stack.push_async_callback(asyncio.to_thread, server.detach)
-        await asyncio.to_thread(_migrate, server, migrate=settings.migrate)
+        await asyncio.to_thread(migrate, server, settings)
         provider = await FileKeyProvider.open(settings.master_key_file)
         database = Database.open(server, provider, pool_size=settings.pool_size)
         stack.push_async_callback(database.close)
@@ -164,6 +167,9 @@ async def open_app(
         watchers = watchers or Watchers()
         state = open_state(settings, fell_back=watchers.fell_back)
         stack.push_async_callback(state.aclose)
+        sender = open_sender(settings)
+        if sender is not None:
+            stack.push_async_callback(sender.aclose)
         shared = None if settings.redis_url is None else SharedQueries(state=state, keys=database.keys)
         embeddings = QueryEmbeddings(shared=shared, embedded=partial(watchers.embedded, "query"))
         stack.push_async_callback(embeddings.aclose)
@@ -177,6 +183,7 @@ async def open_app(
                 state=state,
                 embeddings=embeddings,
                 reranking=reranking,
+                sender=sender,
                 watchers=watchers,
             )
         )
@@ -196,9 +203,10 @@ def _assemble(opened: _Opened) -> App:
     members, audit = MemberService(database=database), AuditService(database=database)
     platform, issuing = _platform(opened, members, upkeep), _issuing(opened, members)
     jobs = JobService(database=database, kept=timedelta(days=settings.job_days))
-    steps = (upkeep.look_after, audit.seal, issuing.expire_unused, requests.sweep, jobs.sweep)
+    events = Events.over(database, opened.state, opened.sender, settings)
+    steps = (upkeep.look_after, audit.seal, issuing.expire_unused, requests.sweep, jobs.sweep, events.sweep)
     sweeper = Sweeper(steps=steps, platform=platform, seconds=settings.sweep_seconds)
-    worker = _worker(opened, members, upkeep.works(), sweeper.schedules())
+    worker = _worker(opened, members, [*upkeep.works(), *events.works()], sweeper.schedules())
     return App(
         settings=settings,
         caller=opened.caller,
@@ -228,6 +236,7 @@ def _assemble(opened: _Opened) -> App:
         upkeep=upkeep,
         doctor=_doctor(opened, upkeep),
         information=_information(opened, memories),
+        events=events,
         sweeper=sweeper,
         jobs=jobs,
         instances=Instances.over(database),
@@ -345,17 +354,6 @@ def _closed_paths(settings: Settings) -> tuple[Path, ...]:
     layout = Layout(directory=settings.data_directory)
     embedded = () if settings.database_url is not None else (layout.cluster, layout.log.parent)
     return settings.master_key_file, *embedded
-
-
-def _attach(settings: Settings) -> Server:
-    if settings.database_url is not None:
-        return ExternalServer(conninfo=settings.database_url.get_secret_value())
-    return EmbeddedServer.attach(settings.data_directory, linger=settings.linger)
-
-
-def _migrate(server: Server, *, migrate: bool) -> None:
-    with translated(), connect_as_owner(server) as connection:
-        bring_up_to_date(connection, migrate=migrate)
 
 
 async def _first_model(loading: asyncio.Task[Embedder], upkeep: MemoryUpkeep, caller: Caller) -> Embedder:
