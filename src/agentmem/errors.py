@@ -19,7 +19,8 @@
     │   ├── OrganizationSuspended    organization_suspended    403
     │   └── QuotaExceeded            quota_exceeded            403
     ├── NotFound                     not_found                 404
-    │   └── RouteNotFound            route_not_found           404
+    │   ├── RouteNotFound            route_not_found           404
+    │   └── EventsGone               events_gone               410
     ├── MethodNotAllowed             method_not_allowed        405
     ├── Conflict                     conflict                  409
     │   ├── VersionConflict          version_conflict          412
@@ -199,6 +200,13 @@ class RouteNotFound(NotFound):
     """The server has no such path."""
 
     code = "route_not_found"
+
+
+class EventsGone(NotFound):
+    """Events after the place that a reader names are not kept any more."""
+
+    code = "events_gone"
+    status = 410
 
 
 class MethodNotAllowed(AgentMemError):

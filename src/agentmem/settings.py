@@ -198,6 +198,14 @@ class Settings(BaseSettings):
     jobs_at_once: int = Field(
         default=4, ge=1, le=64, description="Organizations whose background jobs one process does at once."
     )
+    event_hours: int = Field(default=72, ge=1, le=720, description="Hours an event can be read in a stream.")
+    delivery_days: int = Field(
+        default=30, ge=1, le=3650, description="Days that the log keeps what was sent to a webhook."
+    )
+    webhook_http: bool = Field(default=False, description="Whether webhooks may be sent over `http://`, in clear.")
+    webhook_networks: tuple[str, ...] = Field(
+        default=(), description="Networks (CIDR) that webhooks may lead to though they are not public, as a JSON list."
+    )
     otlp_endpoint: str | None = Field(default=None, description="URL of an OpenTelemetry collector for traces (HTTP).")
     leak_report_key: Path | None = Field(
         default=None, description="File with the public key (PEM) that must have signed reports of leaked keys."
@@ -220,7 +228,7 @@ class Settings(BaseSettings):
             raise ValueError(f"metrics_port: {self.metrics_port} is the port of the server itself; choose another")
         return self
 
-    @field_validator("trusted_proxies")
+    @field_validator("trusted_proxies", "webhook_networks")
     @classmethod
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for text in value:

@@ -18,6 +18,7 @@ from tests.architecture.source_tree import ROOT, files
 PAGES = sorted(path for path in files(ROOT) if path.suffix == ".md")
 # Pages whose examples need values that another test prepares; that test runs them.
 RUN_ELSEWHERE = {
+    "docs/how-to/follow-events.md": "tests/e2e/test_events.py",
     "docs/reference/client.md": "tests/e2e/test_client.py",
     "docs/reference/encryption-format.md": "tests/unit/test_encryption_format_page.py",
 }

@@ -7,6 +7,7 @@ import pytest
 
 from agentmem.foundation.authorization.caller import Caller, Permission
 from agentmem.foundation.database.system import SystemPurpose
+from agentmem.schemas.events import EVENT_TYPES
 from tests.support.operations import (
     CALLS,
     needed,
@@ -24,11 +25,13 @@ READS = frozenset(
         Permission.AUDIT_READ,
         Permission.AUDIT_VERIFY,
         Permission.JOB_READ,
+        Permission.EVENT_READ,
         Permission.KEY_READ,
         Permission.MEMBER_READ,
         Permission.MEMORY_READ,
         Permission.ORGANIZATION_READ,
         Permission.USAGE_READ,
+        Permission.WEBHOOK_READ,
     }
 )
 # What runs without a caller is a closed list: whoever adds to it says here why.
@@ -44,6 +47,8 @@ SYSTEM = {
     "PlatformService.due": SystemPurpose.SWEEP,
     "PlatformService.erased": SystemPurpose.SWEEP,
     "PlatformService.several": SystemPurpose.SWEEP,
+    "WebhookDeliveries.relay": SystemPurpose.RELAY,
+    "WebhookDeliveries.waiting": SystemPurpose.RELAY,
 }
 
 
@@ -92,6 +97,13 @@ def test_operation_that_changes_memories_is_audited(name: str) -> None:
     else:
         assert permission not in READS
         assert audited.count(".") == 1
+
+
+def test_every_type_of_event_is_the_name_of_an_audit_entry_of_an_operation() -> None:
+    audited = {needed(name)[1] for name in operations()} - {None}
+
+    assert set(EVENT_TYPES) == audited | {"organization.registered"}
+    assert list(EVENT_TYPES) == sorted(EVENT_TYPES)
 
 
 def test_every_permission_is_a_resource_and_an_action() -> None:

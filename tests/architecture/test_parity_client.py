@@ -9,17 +9,21 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable
 import pytest
 
 from agentmem import AsyncClient, AsyncMemory, Client
-from agentmem.client import namespaces_async, namespaces_sync
+from agentmem.client import namespaces_async, namespaces_sync, webhooks_async, webhooks_sync
 from tests.architecture.test_parity import SHARED, described, public, synchronous
 
 # What the client adds to a method of the embedded library: the version that a change expects.
 ADDED = {"delete": ["if_version"], "pin": ["if_version"], "restore": ["if_version"]}
 # What only the client has: what a server knows, and what saves round trips.
-CLIENT_ALONE = frozenset({"delete_many", "entities", "iterate", "me", "update_many", "usage"})
-PARTS = ("Audit", "Jobs", "Keys", "Members", "OwnOrganization", "Platform")
+CLIENT_ALONE = frozenset({"delete_many", "entities", "events", "iterate", "me", "update_many", "usage"})
+NAMESPACES = (namespaces_async, namespaces_sync)
+PARTS = {
+    **dict.fromkeys(("Audit", "Jobs", "Keys", "Members", "OwnOrganization", "Platform"), NAMESPACES),
+    "Webhooks": (webhooks_async, webhooks_sync),
+}
 FACES = [
     (AsyncClient, Client),
-    *((getattr(namespaces_async, f"Async{part}"), getattr(namespaces_sync, part)) for part in PARTS),
+    *((getattr(ours, f"Async{part}"), getattr(theirs, part)) for part, (ours, theirs) in PARTS.items()),
 ]
 METHODS = [
     pytest.param(ours, theirs, name, id=f"{ours.__name__}.{name}")

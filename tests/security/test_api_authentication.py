@@ -22,6 +22,7 @@ from agentmem.foundation.authorization.roles import ROLES
 from agentmem.schemas.access import Permission, Role
 from agentmem.schemas.audit import AuditQuery
 from agentmem.schemas.keys import IssuedKey, KeyEnvironment
+from agentmem.schemas.webhooks import NewWebhook
 from tests.support.api_document import document_of
 from tests.support.credentials import Desk, desk_of
 from tests.support.served import client, served_by
@@ -45,6 +46,8 @@ BY_ID: Final = frozenset(
         "get_member", "update_member", "disable_member",
         "get_api_key", "update_api_key", "revoke_api_key", "rotate_api_key", "api_key_usage",
         "get_job", "retry_job", "discard_job",
+        "get_webhook", "update_webhook", "delete_webhook", "rotate_webhook_key", "test_webhook", "list_deliveries",
+        "replay_delivery",
     }
 )  # fmt: skip
 """Operations that name a thing: one of another organization is not found."""
@@ -54,6 +57,7 @@ OWN: Final = frozenset(
         "entities", "usage", "organization", "update_organization", "delete_organization", "restore_organization",
         "list_members", "create_member", "list_api_keys", "create_api_key", "list_jobs",
         "audit_entries", "export_audit", "verify_audit", "doctor", "vacuum", "reembed", "info",
+        "events", "list_webhooks", "create_webhook",
     }
 )  # fmt: skip
 """Operations that name nothing: they work on what is the caller's own, whatever it knows of others."""
@@ -121,6 +125,7 @@ def operations_of(document: Document, ids: Mapping[str, str]) -> Iterator[Operat
         "delete_many": {"memories": [{"id": ids["memory_id"]}]},
         "import_": '{"content": "anything", "user_id": "alice"}\n',
     }
+    queries: dict[str, Mapping[str, str]] = {"import_": {}, "events": {"seconds": "0"}}
     for path, item in document["paths"].items():
         for method, described in item.items():
             name, content = described["operationId"], described.get("requestBody", {}).get("content", {})
@@ -131,7 +136,7 @@ def operations_of(document: Document, ids: Mapping[str, str]) -> Iterator[Operat
                 method=method,
                 path=path.format(**ids),
                 permission=described.get("x-agentmem-permission"),
-                query={"user_id": "alice"} if scoped and name != "import_" else {},
+                query=queries.get(name, {"user_id": "alice"} if scoped else {}),
                 body=bodies.get(name, said["example"]),
                 content_type=media,
             )
@@ -148,11 +153,15 @@ async def scene(memory: AsyncMemory, document: Document) -> AsyncIterator[Scene]
     desk = desk_of(memory.app)
     kept = (await memory.add("Alice drinks tea.", user_id="alice")).memories[0]
     issued = await desk.make(memory.app.caller, scopes=["memory:read"])
+    hooks = memory.app.events.webhooks
+    webhook = (await hooks.create(memory.app.caller, NewWebhook(url="https://hooks.example/"))).webhook
     ids = {
         "memory_id": str(kept.id),
         "member_id": str(await desk.member(memory.app.caller, Role.VIEWER)),
         "key_id": issued.api_key.id,
         "job_id": str(await memory.app.upkeep.memories.order_model(memory.app.caller, "default")),
+        "webhook_id": str(webhook.id),
+        "delivery_id": str((await hooks.test(memory.app.caller, webhook.id)).id),
         "organization_id": str(memory.app.caller.organization_id),
         "kind": "users",
     }

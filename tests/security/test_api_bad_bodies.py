@@ -84,6 +84,8 @@ async def targets(store: Store) -> AsyncIterator[dict[str, Target]]:
         "memory_id": str(known.live),
         "member_id": str(known.member_id),
         "key_id": known.key_id,
+        "webhook_id": str(known.webhook_id),
+        "delivery_id": str(known.delivery_id),
         "organization_id": str((await store.organization()).app.caller.organization_id),
     }
     served = replace(served_by(store.app), admission=desk_of(store.app).admission)  # without rate limits
@@ -178,7 +180,7 @@ async def test_id_of_nobody_is_not_found_by_every_route_that_takes_a_body(
     for name, target in sorted(targets.items()):
         if "{" not in target.operation.path:
             continue
-        unknown = {part: str(uuid4()) for part in ("memory_id", "member_id", "organization_id")}
+        unknown = {part: str(uuid4()) for part in ("memory_id", "member_id", "organization_id", "webhook_id")}
         url = target.operation.path.format(**unknown, key_id="A" * 12)
         assert target.operation.body is not None
         with target.unchanged(owner):

@@ -60,6 +60,10 @@ URLS = {
     "/v1/entities/colours": "path.kind",
     "/v1/members/x": "path.member_id",
     "/v1/api-keys/x": "path.key_id",
+    "/v1/webhooks/x": "path.webhook_id",
+    "/v1/events?after=-1": "query.after",
+    "/v1/events?seconds=nan": "query.seconds",
+    "/v1/events?types=memory.aded": "query.types.0",
     "/v1/usage?since=2026-13-01": "query.since",
     "/v1/memories/duplicates?threshold=2": "query.threshold",
 }

@@ -61,6 +61,17 @@ async def _discarded_job(client: httpx.AsyncClient) -> dict[str, str]:
     return ids
 
 
+async def _webhook(client: httpx.AsyncClient) -> dict[str, str]:
+    created = await client.post("/v1/webhooks", json={"url": "https://hooks.example/"})
+    return {"webhook_id": created.json()["webhook"]["id"]}
+
+
+async def _delivery(client: httpx.AsyncClient) -> dict[str, str]:
+    ids = await _webhook(client)
+    asked = await client.post(f"/v1/webhooks/{ids['webhook_id']}/test")
+    return {**ids, "delivery_id": asked.json()["id"]}
+
+
 async def _deleted_self(client: httpx.AsyncClient) -> dict[str, str]:
     await client.delete("/v1/organization")
     return {}
@@ -94,6 +105,9 @@ PREPARED: dict[str, Prepare] = {
     "rotate_api_key": _api_key,
     "retry_job": _discarded_job,
     "discard_job": _job,
+    "rotate_webhook_key": _webhook,
+    "test_webhook": _webhook,
+    "replay_delivery": _delivery,
     "restore_organization": _deleted_self,
     "create_organization": _another_name,
     "suspend_organization": _organization,

@@ -17,6 +17,7 @@ from fastapi.routing import APIRoute
 
 from agentmem.entrypoints.api.routes.all import routers
 from agentmem.schemas.memories import NewMemory
+from agentmem.schemas.webhooks import NewWebhook
 from tests.support.api_matrix import ApiOperation, operations_of
 from tests.support.served import client
 from tests.support.stores import Owner, Store
@@ -24,8 +25,10 @@ from tests.support.twins import CANARY, PLACES, WALLS, Twins, of_nobody, standin
 from tests.support.walls import row_security_off, rows_of
 
 NAMES: Final = sorted(route.name for router in routers() for route in router.routes if isinstance(route, APIRoute))
-LISTS: Final = ("list", "query", "audit_entries", "list_members", "list_api_keys", "list_jobs", "entities")
-"""Every list that an organization has, each of which gives cursors."""
+LISTS: Final = (
+    *("list", "query", "audit_entries", "list_members", "list_api_keys", "list_jobs", "list_webhooks", "entities"),
+)
+"""Every list that an organization has, each of which gives cursors; those of one webhook are not found by others."""
 PASSING: Final = re.compile(r"req_[0-9a-f]{32}|\"timings\":{[^}]*}")
 """What a response says of the request alone: its id, and how long it took."""
 CREATED: Final = frozenset({"add", "create_member"})
@@ -138,6 +141,8 @@ async def test_cursor_of_another_organization_gives_nothing_of_it(
         for text in ("one", "two", "three"):
             places = {name: f"{name}-{text}" for name in PLACES}
             await twins.victim.add(NewMemory.model_validate({**places, "content": f"{CANARY} {text}"}))
+            hook = NewWebhook(url="https://hooks.example/", description=f"{CANARY} {text}")
+            await twins.victim.app.events.webhooks.create(twins.victim.app.caller, hook)
         for name in LISTS:
             for ids in twins.ids_for(operations[name]):
                 await follow_a_foreign_cursor(twins, operations[name].unscoped, ids["kind"])
@@ -160,4 +165,4 @@ async def follow_a_foreign_cursor(twins: Twins, operation: ApiOperation, kind: s
 def test_every_list_of_an_organization_is_tried_with_a_foreign_cursor(operations: dict[str, ApiOperation]) -> None:
     paged = {name for name, operation in operations.items() if "cursor" in operation.in_query}
 
-    assert paged | {"query"} == {*LISTS, "list_organizations"}
+    assert paged | {"query"} == {*LISTS, "list_organizations", "list_deliveries"}

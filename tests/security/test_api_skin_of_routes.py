@@ -83,7 +83,7 @@ async def test_every_route_that_takes_a_body_refuses_one_that_is_too_long(
     taking = {name: one for name, one in operations.items() if one.media_type is not None}
     assert len(taking) > 15
     ids = {"memory_id": str(memory.app.caller.organization_id), "member_id": str(memory.app.caller.organization_id)}
-    ids |= {"organization_id": ids["memory_id"], "key_id": "A" * 12}
+    ids |= {"organization_id": ids["memory_id"], "webhook_id": ids["memory_id"], "key_id": "A" * 12}
     async with client(app, await key_of(memory)) as owner, client(app, await operator_key(app)) as operator:
         for name in sorted(taking.keys() - {"import_"}):
             one = taking[name]
@@ -122,9 +122,8 @@ async def test_every_failure_of_the_database_is_dressed_and_tells_nothing_of_it(
     server = ExternalServer(conninfo=make_conninfo(memory.app.server.conninfo, **other))
     database = Database.open(server, memory.app.database.provider, pool_size=2)
     expected = (503, "database_unavailable") if what == "unreachable" else (500, "agentmem_error")
-    ids = {
-        name: str(memory.app.caller.organization_id) for name in ("memory_id", "member_id", "organization_id", "job_id")
-    }
+    names = ("memory_id", "member_id", "organization_id", "job_id", "webhook_id", "delivery_id")
+    ids = dict.fromkeys(names, str(memory.app.caller.organization_id))
     ids |= {
         "key_id": "A" * 12,
         "key": new_credential(KeyEnvironment.LIVE).text,

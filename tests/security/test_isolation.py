@@ -14,7 +14,7 @@ from agentmem.foundation.authorization.caller import BOUND_PERMISSIONS, Binding
 from agentmem.foundation.database.database import Database
 from agentmem.kit.ids import OrganizationId
 from agentmem.schemas.memories import Scope
-from tests.support import calls_identity, calls_jobs, calls_memories, calls_tenants
+from tests.support import calls_events, calls_identity, calls_jobs, calls_memories, calls_tenants
 from tests.support.calls_repositories import DIRECT_CALLS, REGISTERING, called, functions
 from tests.support.operations import CALLS, Foreign, foreign_of, needed, operations, service_of
 from tests.support.stores import Owner, Store
@@ -31,7 +31,9 @@ OWN = frozenset(
         "MemoryChecking.keys",
     }
 )
-NOT_FOUND = calls_memories.NOT_FOUND | calls_tenants.NOT_FOUND | calls_identity.NOT_FOUND | calls_jobs.NOT_FOUND
+NOT_FOUND = frozenset().union(
+    *(of.NOT_FOUND for of in (calls_memories, calls_tenants, calls_identity, calls_jobs, calls_events))
+)
 # What the program itself writes of everybody: it may grow while somebody else is attacked.
 SHARED = frozenset({"audit_entries", "organization_usage", "scope_statistics"})
 
@@ -74,6 +76,7 @@ async def attack(neighbours: Neighbours, owner: Owner, name: str, database: Data
         assert CANARY not in told
         theirs = neighbours.foreign
         ids = (theirs.live, theirs.deleted, *theirs.places, *theirs.entries, theirs.key_id, theirs.member_id, victim_id)
+        ids = (*ids, theirs.webhook_id, theirs.delivery_id)
         for known in ids:
             assert name == "MemoryTransfer.unknown" or str(known) not in told
 

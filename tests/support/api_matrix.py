@@ -28,6 +28,7 @@ LAST = (
         "revoke_api_key",
         "disable_member",
     ),
+    "delete_webhook",
     *("delete_organization", "restore_organization", "erase_organization", "revive_organization"),
 )
 """Whoever calls everything calls these last and in this order, for they take away what others need."""
@@ -55,6 +56,11 @@ class ApiOperation:
         return not {*self.in_path, *inside}.isdisjoint(ids)
 
     @property
+    def ending(self) -> dict[str, str]:
+        """What a stream is asked for to end once it has told what is there: without it, it goes on for ever."""
+        return {"seconds": "0"} if "seconds" in self.in_query else {}
+
+    @property
     def unscoped(self) -> ApiOperation:
         """The same operation, of which the whole organization is asked for."""
         wide = tuple(name for name in self.in_query if name not in SCOPE)
@@ -71,7 +77,7 @@ class ApiOperation:
         """Send the example with these ids in the place of its own, wherever one has their name."""
         path = self.path.format(**{name: ids[name] for name in self.in_path})
         inside = {name: value for name, value in ids.items() if name not in OF_PATHS}
-        query = {name: inside[name] for name in self.in_query if name in inside}
+        query = {name: inside[name] for name in self.in_query if name in inside} | self.ending
         given = dict(headers or {})
         if self.media_type is not None:
             given["Content-Type"] = self.media_type

@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentmem import AsyncMemory
+from agentmem.bootstrap import App
 from agentmem.features.memories.index_reading import Candidates, Nearest
 from agentmem.features.memories.jobs import EMBED
 from agentmem.features.memories.model import PreparedMemory, StoredVersion
 from agentmem.features.memories.near_duplicates import AlikePair
 from agentmem.features.memories.searching import Query, Ranking, Words
+from agentmem.features.memories.transfer import StoredMemory
 from agentmem.foundation.authorization.caller import Caller, Permission
 from agentmem.foundation.jobs.queue import enqueue
 from agentmem.kit.ids import MemoryId, OrganizationId, Place
@@ -24,7 +26,9 @@ from agentmem.pipelines.retrieval.query import parse_query
 from agentmem.schemas.keys import NewApiKey
 from agentmem.schemas.memories import ExportedMemory, ExportedVersion, NewMemory, OnDuplicate, Scope
 from agentmem.schemas.organizations import Member, NewMember
+from agentmem.schemas.webhooks import NewWebhook
 
+HOOK = "https://hooks.example/"
 Call = Callable[[Any, Caller, "Foreign"], Awaitable[object]]
 
 
@@ -63,6 +67,8 @@ class Foreign:
     member: Member
     key_id: str
     job_id: UUID
+    webhook_id: UUID
+    delivery_id: UUID
     live: MemoryId
     deleted: MemoryId
     places: list[Place]
@@ -127,18 +133,13 @@ async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: st
     draft = Draft(new=NewMemory(content=content, user_id=user_id), thread=1, on_duplicate=OnDuplicate.RETURN)
     (prepared,) = await app.ingestion.prepare_or_defer([draft])
     assert prepared.vector is not None
-    versions = [
-        StoredVersion(
-            record=version.memory, place=Place(item.place), change=version.change, changed_by=version.changed_by
-        )
-        for item in stored
-        for version in item.exported.versions
-    ]
+    versions = _versions_of(stored)
     member = await app.members.create(app.caller, NewMember(name=content))
     issued = await app.issuing.create(app.caller, NewApiKey(name=content, scopes=[Permission.MEMORY_READ]))
     job_id = await app.upkeep.memories.order_model(app.caller, content)
     async with app.database.transaction(app.caller) as tx:
         await enqueue(tx, EMBED, {"text": content})
+    webhook_id, delivery_id = await _tested_webhook(app, content)
     return Foreign(
         model=app.models.current.model,
         agent_id="secret-agent",
@@ -150,6 +151,8 @@ async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: st
         member=member,
         key_id=issued.api_key.id,
         job_id=job_id,
+        webhook_id=webhook_id,
+        delivery_id=delivery_id,
         live=MemoryId(live.id),
         deleted=MemoryId(gone.id),
         places=sorted({version.place for version in versions}),
@@ -159,3 +162,20 @@ async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: st
         query=content,
         vector=prepared.vector,
     )
+
+
+async def _tested_webhook(app: App, description: str) -> tuple[UUID, UUID]:
+    """Make a webhook with a delivery, and give the ids of both."""
+    hooks = app.events.webhooks
+    webhook = (await hooks.create(app.caller, NewWebhook(url=HOOK, description=description))).webhook
+    return webhook.id, (await hooks.test(app.caller, webhook.id)).id
+
+
+def _versions_of(stored: Sequence[StoredMemory]) -> list[StoredVersion]:
+    return [
+        StoredVersion(
+            record=version.memory, place=Place(item.place), change=version.change, changed_by=version.changed_by
+        )
+        for item in stored
+        for version in item.exported.versions
+    ]

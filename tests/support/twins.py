@@ -47,6 +47,8 @@ class Twins:
             "member_id": str(known.member_id),
             "key_id": known.key_id,
             "job_id": str(known.job_id),
+            "webhook_id": str(known.webhook_id),
+            "delivery_id": str(known.delivery_id),
             "organization_id": str(known.organization_id),
             "user_id": known.user_id,
             "agent_id": known.agent_id,

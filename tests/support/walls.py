@@ -88,6 +88,7 @@ async def app_over(app: App, database: Database, state: State | None = None) -> 
         state=state or app.state,
         embeddings=embeddings,
         reranking=None,
+        sender=None,
         watchers=Watchers(),
         guards=app.guards,
     )

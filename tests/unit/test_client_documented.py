@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agentmem import AsyncClient, AsyncMemory
 from agentmem.client import namespaces_async as parts
+from agentmem.client.webhooks_async import AsyncWebhooks
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "client.md"
 ROW = re.compile(r"^\| `([\w.]+)\((.*?)\)` \|", re.MULTILINE)
@@ -18,6 +19,7 @@ PARTS = {
     "members": parts.AsyncMembers,
     "organization": parts.AsyncOwnOrganization,
     "platform": parts.AsyncPlatform,
+    "webhooks": AsyncWebhooks,
 }
 
 

@@ -20,6 +20,7 @@ from agentmem.schemas.memories import Origin
 TABLE = """
 audit:read           oa   p
 audit:verify         oa   p
+event:read           oa
 job:read             oa   p
 job:write            oa   p
 key:read             oa   p
@@ -36,6 +37,8 @@ organization:read    oamv p
 organization:write   oa   p
 platform:manage           p
 usage:read           oamv p
+webhook:read         oa
+webhook:write        oa
 """
 LETTERS = {
     "o": Role.OWNER,

@@ -46,6 +46,8 @@ from agentmem.foundation.jobs.model import Work
 from agentmem.foundation.jobs.upkeep import Schedule
 from agentmem.foundation.jobs.worker import Worker
 from agentmem.foundation.ledger.requests import IdempotentRequests
+from agentmem.foundation.outbound.open import open_sender
+from agentmem.foundation.outbound.port import Sender
 from agentmem.foundation.state.lock import Locks
 from agentmem.foundation.state.open import open_state
 from agentmem.foundation.state.port import State
@@ -61,6 +63,7 @@ from agentmem.pipelines.admission.issuing import Issuing
 from agentmem.pipelines.admission.metering import Meter
 from agentmem.pipelines.admission.quotas import RateLimits
 from agentmem.pipelines.consolidation.duplicates import Duplicates
+from agentmem.pipelines.events.parts import Events
 from agentmem.pipelines.health.doctor import Doctor
 from agentmem.pipelines.health.guards import Guards
 from agentmem.pipelines.health.info import Information
@@ -110,6 +113,7 @@ class App:
     upkeep: Upkeep
     doctor: Doctor
     information: Information
+    events: Events
     sweeper: Sweeper
     jobs: JobService
     instances: Instances
@@ -129,6 +133,7 @@ class _Opened:
     state: State
     embeddings: QueryEmbeddings
     reranking: Reranking | None
+    sender: Sender | None
     watchers: Watchers
     guards: Guards
 
@@ -173,6 +178,9 @@ async def open_app(
         stack.push_async_callback(models.aclose)
         state = open_state(settings, guards.redis, fell_back=watchers.fell_back)
         stack.push_async_callback(state.aclose)
+        sender = open_sender(settings)
+        if sender is not None:
+            stack.push_async_callback(sender.aclose)
         shared = None if settings.redis_url is None else SharedQueries(state=state, keys=database.keys)
         embeddings = QueryEmbeddings(shared=shared, embedded=partial(watchers.embedded, "query"))
         stack.push_async_callback(embeddings.aclose)
@@ -187,6 +195,7 @@ async def open_app(
                 state=state,
                 embeddings=embeddings,
                 reranking=reranking,
+                sender=sender,
                 watchers=watchers,
                 guards=guards,
             )
@@ -207,9 +216,10 @@ def _assemble(opened: _Opened) -> App:
     members, audit = MemberService(database=database), AuditService(database=database)
     platform, issuing = _platform(opened, members, upkeep), _issuing(opened, members)
     jobs = JobService(database=database, kept=timedelta(days=settings.job_days))
-    steps = (upkeep.look_after, audit.seal, issuing.expire_unused, requests.sweep, jobs.sweep)
+    events = Events.over(database, opened.state, opened.sender, settings)
+    steps = (upkeep.look_after, audit.seal, issuing.expire_unused, requests.sweep, jobs.sweep, events.sweep)
     sweeper = Sweeper(steps=steps, platform=platform, seconds=settings.sweep_seconds)
-    worker = _worker(opened, members, upkeep.works(), sweeper.schedules())
+    worker = _worker(opened, members, [*upkeep.works(), *events.works()], sweeper.schedules())
     return App(
         settings=settings,
         caller=opened.caller,
@@ -241,6 +251,7 @@ def _assemble(opened: _Opened) -> App:
         upkeep=upkeep,
         doctor=_doctor(opened, upkeep),
         information=_information(opened, memories),
+        events=events,
         sweeper=sweeper,
         jobs=jobs,
         instances=Instances.over(database),

@@ -12,6 +12,7 @@ from agentmem.client import calls
 from agentmem.client.batching import Batcher
 from agentmem.client.calls import Day, Moment
 from agentmem.client.connection import connect_async
+from agentmem.client.following import Follower
 from agentmem.client.namespaces_async import (
     AsyncAudit,
     AsyncJobs,
@@ -23,7 +24,9 @@ from agentmem.client.namespaces_async import (
 from agentmem.client.paging import async_items
 from agentmem.client.streams import LineSender, Progress, async_pieces, stream
 from agentmem.client.transport import DEFAULT_URL, starred
+from agentmem.client.webhooks_async import AsyncWebhooks
 from agentmem.schemas.entities import EntityKind, EntitySeen
+from agentmem.schemas.events import Event
 from agentmem.schemas.health import HealthReport, Reembedded, StoreInfo, Vacuumed
 from agentmem.schemas.keywords import Given, MemoryKeywords, PatchKeywords, ScopeKeywords, ViewKeywords
 from agentmem.schemas.memories import (
@@ -77,6 +80,7 @@ class AsyncClient:
         self.members = AsyncMembers(self._connection)
         self.organization = AsyncOwnOrganization(self._connection)
         self.platform = AsyncPlatform(self._connection)
+        self.webhooks = AsyncWebhooks(self._connection)
 
     def __repr__(self) -> str:
         return self._described
@@ -152,6 +156,15 @@ class AsyncClient:
     ) -> AsyncIterator[MemoryRecord]:
         """Read all memories in order, a page at a time and each when its first memory is wanted."""
         return async_items(lambda cursor: self.list(order=order, limit=page_size, cursor=cursor, **view))
+
+    def events(self, *, types: Sequence[str] = ("*",), after: int | None = None) -> AsyncIterator[Event]:
+        """Follow what is done in the organization as it happens, for ever; for owners and admins.
+
+        ``types`` are whole types or groups of them (``memory.*``). It goes on by itself where a connection broke off.
+        To go on in another program, keep the ``sequence`` of the last event and give it as ``after``; raises
+        :class:`EventsGone` when what came after it is not kept any more.
+        """
+        return self._connection.follow(Follower(types, after))
 
     async def search(
         self,

@@ -69,7 +69,7 @@ class Call(Generic[Result]):
     """One request, and the reader of its answer.
 
     ``repeatable`` says that sending it twice does no more than sending it once; ``patient`` that its answer may take
-    as long as it takes.
+    as long as it takes. ``silence`` is how many seconds may pass between two parts of its answer, if more than usual.
     """
 
     method: str
@@ -80,6 +80,7 @@ class Call(Generic[Result]):
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     repeatable: bool = False
     patient: bool = False
+    silence: float = 0.0
 
 
 def get_from(path: str, read: Callable[[bytes], Result], query: Query = ()) -> Call[Result]:

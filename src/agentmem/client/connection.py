@@ -11,9 +11,12 @@ from typing import TypeVar
 import httpx
 
 from agentmem.client.calls import Call
+from agentmem.client.following import Follower
 from agentmem.client.retries import Failed, Retries
 from agentmem.client.streams import LineSplitter
 from agentmem.client.transport import LIMITS, address_of, broken, headers_of, refused, request_of
+from agentmem.errors import AgentMemError
+from agentmem.schemas.events import Event
 
 Result = TypeVar("Result")
 
@@ -62,6 +65,26 @@ class AsyncConnection:
             raise broken(error, answer.url).error from None
         finally:
             await answer.aclose()
+
+    async def follow(self, follower: Follower) -> AsyncIterator[Event]:
+        """Give the events of one stream after the other, for ever; raises what coming again would not mend."""
+        while True:
+            failed: AgentMemError | None = None
+            try:
+                answer = await self._open(follower.call(), stream=True)
+                splitter = LineSplitter(empty=True)
+                try:
+                    async for data in answer.aiter_bytes():
+                        for line in splitter.feed(data):
+                            for event in follower.take(line):
+                                yield event
+                except httpx.TransportError as error:
+                    failed = broken(error, answer.url).error
+                finally:
+                    await answer.aclose()
+            except AgentMemError as error:
+                failed = error
+            await asyncio.sleep(follower.pause(failed))
 
     async def _open(self, call: Call[Result], *, stream: bool) -> httpx.Response:
         self._retries.began()
@@ -128,6 +151,25 @@ class Connection:
             raise broken(error, answer.url).error from None
         finally:
             answer.close()
+
+    def follow(self, follower: Follower) -> Iterator[Event]:
+        """Give the events of one stream after the other, for ever; raises what coming again would not mend."""
+        while True:
+            failed: AgentMemError | None = None
+            try:
+                answer = self._open(follower.call(), stream=True)
+                splitter = LineSplitter(empty=True)
+                try:
+                    for data in answer.iter_bytes():
+                        for line in splitter.feed(data):
+                            yield from follower.take(line)
+                except httpx.TransportError as error:
+                    failed = broken(error, answer.url).error
+                finally:
+                    answer.close()
+            except AgentMemError as error:
+                failed = error
+            time.sleep(follower.pause(failed))
 
     def _open(self, call: Call[Result], *, stream: bool) -> httpx.Response:
         self._retries.began()

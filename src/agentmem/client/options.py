@@ -51,6 +51,15 @@ class OrganizationChanges(TypedDict, total=False):
     unused_key_days: int | None
 
 
+class WebhookChanges(TypedDict, total=False):
+    """What an update of a webhook may change."""
+
+    url: str
+    types: Sequence[str]
+    description: str
+    enabled: bool
+
+
 class AuditOptions(TypedDict, total=False):
     """Which entries of the audit trail."""
 

@@ -15,16 +15,20 @@ Item = TypeVar("Item")
 
 
 class LineSplitter:
-    r"""Cuts bytes into lines at ``\n`` alone: a JSON line may hold any other separator of Unicode."""
+    r"""Cuts bytes into lines at ``\n`` alone: a JSON line may hold any other separator of Unicode.
 
-    def __init__(self) -> None:
+    Empty lines are passed over, unless they mean something.
+    """
+
+    def __init__(self, *, empty: bool = False) -> None:
         self._rest = b""
+        self._empty = empty
 
     def feed(self, data: bytes) -> Iterator[str]:
         """Take bytes, and give the lines that they complete."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
-            if line:
+            if line or self._empty:
                 yield line.decode()
 
     def end(self) -> None:

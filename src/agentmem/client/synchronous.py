@@ -12,10 +12,13 @@ from agentmem.client import calls, paging
 from agentmem.client.batching import Batcher
 from agentmem.client.calls import Day, Moment
 from agentmem.client.connection import connect
+from agentmem.client.following import Follower
 from agentmem.client.namespaces_sync import Audit, Jobs, Keys, Members, OwnOrganization, Platform
 from agentmem.client.streams import LineSender, Progress, checked, pieces
 from agentmem.client.transport import DEFAULT_URL, starred
+from agentmem.client.webhooks_sync import Webhooks
 from agentmem.schemas.entities import EntityKind, EntitySeen
+from agentmem.schemas.events import Event
 from agentmem.schemas.health import HealthReport, Reembedded, StoreInfo, Vacuumed
 from agentmem.schemas.keywords import Given, MemoryKeywords, PatchKeywords, ScopeKeywords, ViewKeywords
 from agentmem.schemas.memories import (
@@ -70,6 +73,7 @@ class Client:
         self.members = Members(self._connection)
         self.organization = OwnOrganization(self._connection)
         self.platform = Platform(self._connection)
+        self.webhooks = Webhooks(self._connection)
 
     def __repr__(self) -> str:
         return self._described
@@ -135,6 +139,10 @@ class Client:
     ) -> Iterator[MemoryRecord]:
         """See :meth:`AsyncClient.iterate`."""
         return paging.items(lambda cursor: self.list(order=order, limit=page_size, cursor=cursor, **view))
+
+    def events(self, *, types: Sequence[str] = ("*",), after: int | None = None) -> Iterator[Event]:
+        """See :meth:`AsyncClient.events`."""
+        return self._connection.follow(Follower(types, after))
 
     def search(
         self,

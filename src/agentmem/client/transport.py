@@ -74,7 +74,7 @@ def request_of(
         params=list(call.query) or None,
         content=call.body if stream is None else stream,
         headers=headers,
-        timeout=httpx.Timeout(timeout, read=None if call.patient else timeout),
+        timeout=httpx.Timeout(timeout, read=None if call.patient else max(timeout, call.silence)),
     )
 
 

@@ -12,6 +12,7 @@ class Permission(StrEnum):
     AUDIT_VERIFY = "audit:verify"
     JOB_READ = "job:read"
     JOB_WRITE = "job:write"
+    EVENT_READ = "event:read"
     KEY_READ = "key:read"
     KEY_WRITE = "key:write"
     MEMBER_READ = "member:read"
@@ -26,6 +27,8 @@ class Permission(StrEnum):
     ORGANIZATION_WRITE = "organization:write"
     PLATFORM_MANAGE = "platform:manage"
     USAGE_READ = "usage:read"
+    WEBHOOK_READ = "webhook:read"
+    WEBHOOK_WRITE = "webhook:write"
 
 
 class Role(StrEnum):

@@ -13,6 +13,7 @@ from agentmem.errors import Fault, InvalidInput
 from agentmem.kit.clock import utc_now
 from agentmem.schemas.audit import AuditQuery
 from agentmem.schemas.base import Schema, Text, UtcTime, check_json, check_written, parse
+from agentmem.schemas.events import LARGEST_SEQUENCE, EventPattern
 from agentmem.schemas.jobs import JobQuery, JobState
 from agentmem.schemas.memories import Kind, Order, Scope
 from agentmem.schemas.organizations import LONGEST_GRACE, Reason
@@ -128,6 +129,17 @@ class RevocationQuery(Schema):
 
     reason: Reason = "revoked by its organization"
     descendants: bool = False
+
+
+class EventsQuery(Schema):
+    """Which events: those after a place in their order, by default from now on, and of these types.
+
+    After ``seconds`` the stream ends, at once when it has told what is there; else it goes on until somebody ends it.
+    """
+
+    after: Annotated[int, Field(ge=0, le=LARGEST_SEQUENCE)] | None = None
+    seconds: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] | None = None
+    types: Annotated[list[EventPattern], Field(min_length=1, max_length=64)] = Field(default_factory=lambda: ["*"])
 
 
 class AuditListQuery(PageQuery):

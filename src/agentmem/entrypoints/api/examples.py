@@ -125,6 +125,32 @@ INSTANCE: Final[dict[str, JsonValue]] = {
     "seen_at": NOW,
     "alive": True,
 }
+WEBHOOK: Final[dict[str, JsonValue]] = {
+    "id": ID,
+    "url": "https://hooks.example.com/agentmem",
+    "types": ["memory.*"],
+    "description": "search index",
+    "enabled": True,
+    "disabled_reason": None,
+    "failing_since": None,
+    "old_key_until": None,
+    "created_by": f"member:{ID}",
+    "created_at": NOW,
+    "version": 1,
+}
+DELIVERY: Final[dict[str, JsonValue]] = {
+    "id": ID,
+    "webhook_id": ID,
+    "message_id": OTHER_ID,
+    "type": "memory.added",
+    "sequence": 42,
+    "state": "delivered",
+    "attempts": [{"at": NOW, "status": 204, "error": None, "duration_ms": 38}],
+    "created_at": NOW,
+    "next_attempt_at": None,
+    "ended_at": NOW,
+}
+SIGNING_KEY: Final = "whsec_<32 bytes in base64>"
 SECRET: Final = "amk_live_<id>_<secret>"  # noqa: S105  # what a key looks like, and none
 PROBLEM: Final[dict[str, JsonValue]] = {
     "type": "/docs/errors#not_found",
@@ -151,6 +177,7 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
     "BatchUpdate": {"changes": [{"id": ID, "importance": 0.9}]},
     "ContextRequest": {"query": "What does Ada drink?", "budget": 500, "scope": {"user_id": "ada"}},
     "CreatedOrganization": {"organization": ORGANIZATION, "key": SECRET, "api_key": API_KEY},
+    "Delivery": DELIVERY,
     "Deleted": {"deleted": 3},
     "DoctorRequest": {"repair": False},
     "Health": {"status": "ok", "parts": [{"name": "database", "status": "ok"}], "breakers": {"database": "closed"}},
@@ -167,6 +194,7 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
     },
     "Imported": {"imported": 120, "skipped": 3},
     "IssuedKey": {"key": SECRET, "api_key": API_KEY},
+    "IssuedWebhook": {"key": SIGNING_KEY, "webhook": WEBHOOK},
     "Items_Change_": {
         "items": [{"version": 1, "change": "added", "changed_by": f"member:{ID}", "changed_at": NOW, "memory": MEMORY}]
     },
@@ -186,6 +214,7 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
     },
     "Items_UsageDay_": {"items": [USAGE_DAY]},
     "JobRecord": JOB,
+    "KeyRotation": {"overlap_seconds": 3600},
     "LeakOutcome": {"accepted": True},
     "LeakReport": {"key": SECRET, "found_at": "https://git.example/acme/app/blob/main/.env"},
     "Life": {"status": "ok"},
@@ -208,6 +237,7 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
     "MemoryRecord": MEMORY,
     "NewApiKey": {"name": "ada's assistant", "scopes": ["memory:read"], "binding": {"user_id": "ada"}},
     "NewMember": {"name": "support bot", "role": "service"},
+    "NewWebhook": {"url": "https://hooks.example.com/agentmem", "types": ["memory.*"]},
     "NewOrganization": {"name": "Acme", "limits": {"memories": 1_000_000}},
     "Organization": ORGANIZATION,
     "OrganizationLimits": LIMITS,
@@ -228,6 +258,8 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
     "Page_Member_": _page(MEMBER),
     "Page_MemoryRecord_": _page(MEMORY),
     "Page_Organization_": _page(ORGANIZATION),
+    "Page_Delivery_": _page(DELIVERY),
+    "Page_Webhook_": _page(WEBHOOK),
     "PinRequest": {"pinned": True},
     "Problem": PROBLEM,
     "ReembedRequest": {"model": "default"},
@@ -289,9 +321,12 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
         "bytes_before": 0,
         "bytes_after": 0,
     },
+    "Webhook": WEBHOOK,
+    "WebhookPatch": {"types": ["memory.added", "memory.deleted"]},
 }
 
 LINES: Final = {
+    "events": 'id: 42\nevent: memory.added\ndata: {"id":"01936a5e-8c2d-7e4f-8a31-5b6c7d8e9fa0","sequence":42}\n\n',
     "export": '{"format":1,"thread":1,"versions":[...]}\n',
     "export_audit": '{"id":"01936a5e-8c2d-7e4f-8a31-5b6c7d8e9fa0","action":"memory.added"}\n',
     "import_": '"Ada likes green tea"\n{"role":"user","content":"I like tea","name":"Ada"}\n',

@@ -44,6 +44,8 @@ TAGS: Final = {
     "leaks": "Reports of leaked keys.",
     "audit": "Who did what.",
     "jobs": "What is done in the background.",
+    "events": "What is done, as it happens.",
+    "webhooks": "Where events are sent to.",
     "platform": "All organizations, for operators.",
     "maintenance": "Keeping a store healthy.",
     "health": "Whether the server is well.",
@@ -57,6 +59,7 @@ RESPONSES: Final = {
     "405": "The path does not take this method.",
     "408": "The body did not arrive in time.",
     "409": "The call contradicts the present state, or the same request is still running.",
+    "410": "The events after that place are not kept any more.",
     "412": "What is to be changed is at another version.",
     "413": "The body or a content is too large.",
     "415": "The body is of another type than the route takes.",
@@ -148,11 +151,13 @@ def _headers_of(method: str, operation: Json, *, keyed: bool) -> Iterator[Json]:
         yield _header("If-Match", "The version that the change expects, as its ETag; `*` for any.", ETAG_PATTERN)
     if method == "get" and operation["operationId"] in _TAGGED:
         yield _header("If-None-Match", "The ETag that is known: answers 304 while it holds.")
+    if operation["operationId"] == "events":
+        yield _header("Last-Event-ID", "The `id` of the last event that was read; it goes before `after`.", "^[0-9]+$")
 
 
 _VERSIONED_ITEMS: Final = frozenset({"update_many", "delete_many"})
 """Each item of these names the version it expects."""
-_TAGGED: Final = frozenset({"get", "organization", "get_member", "get_api_key", "get_organization"})
+_TAGGED: Final = frozenset({"get", "organization", "get_member", "get_api_key", "get_organization", "get_webhook"})
 
 
 def _header(name: str, description: str, pattern: str | None = None) -> Json:
@@ -194,12 +199,12 @@ def _complete_answers(method: str, path: str, operation: Json, *, keyed: bool) -
         refusals |= {"412", "428"}
     if any(item["name"] == "If-None-Match" for item in operation.get("parameters", [])):
         refusals.add("304")
-    if operation["operationId"] == "report_leak":
-        refusals.add("401")
+    refusals |= _REFUSALS_OF.get(operation["operationId"], frozenset())
     answers.update({status: {"$ref": f"#/components/responses/{status}"} for status in sorted(refusals)})
     operation["responses"] = answers
 
 
+_REFUSALS_OF: Final = {"events": frozenset({"410"}), "report_leak": frozenset({"401"})}
 _DONE: Final = {
     "200": "It is done.",
     "201": "It is stored.",
@@ -224,10 +229,14 @@ def _own_headers(method: str, operation: Json, status: str) -> Json:
     return headers
 
 
+_STREAMED: Final = {"events": "text/event-stream", "metrics": "text/plain"}
+"""What is neither JSON nor lines of it."""
+
+
 def _complete_content(operation: Json, answer: Json) -> None:
     name = operation["operationId"]
     if name in LINES and name != "import_":
-        media = LINES_TYPE if name != "metrics" else "text/plain"
+        media = _STREAMED.get(name, LINES_TYPE)
         answer["content"] = {media: {"schema": {"type": "string"}, "example": LINES[name]}}
         return
     for media in answer.get("content", {}).values():
@@ -279,7 +288,7 @@ def _schemas(found: Json) -> Json:
 
 
 _ONE_OF: Final = {"AddRequest": ("content", "messages", "memories")}
-_PATCHES: Final = ("ApiKeyPatch", "MemberPatch", "MemoryPatch", "OrganizationPatch", "PatchOf")
+_PATCHES: Final = ("ApiKeyPatch", "MemberPatch", "MemoryPatch", "OrganizationPatch", "PatchOf", "WebhookPatch")
 _MAY_GO: Final = frozenset({"expires_at", "requests_per_minute", "unused_key_days", "if_version"})
 """What a patch may take away, by null."""
 

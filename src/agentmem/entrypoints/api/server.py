@@ -159,6 +159,7 @@ def _work_behind(stack: AsyncExitStack, app: App) -> None:
         ("revocations", app.admission.follow_revocations()),
         ("usage", app.admission.meter.keep_flushing()),
         ("forgetting", app.sweeper.keep_forgetting()),
+        ("relay", app.events.relay.run()),
         *((("jobs", app.worker.run()),) if app.settings.run_jobs else ()),
     ):
         task = asyncio.create_task(_told(name, work), name=name)

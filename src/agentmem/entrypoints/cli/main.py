@@ -16,6 +16,7 @@ from agentmem.entrypoints.cli.keys import keys
 from agentmem.entrypoints.cli.organizations import organizations
 from agentmem.entrypoints.cli.session import Invocation
 from agentmem.entrypoints.cli.shell import shell
+from agentmem.entrypoints.cli.webhooks import webhook_commands
 
 _START: Final = "Start here"
 _REMEMBER: Final = "Remember and find"
@@ -109,3 +110,4 @@ app.add_typer(keys, rich_help_panel=_PLATFORM)
 app.add_typer(organizations, rich_help_panel=_PLATFORM)
 app.add_typer(jobs.commands, rich_help_panel=_PLATFORM)
 app.command(rich_help_panel=_PLATFORM)(jobs.instances)
+app.add_typer(webhook_commands, rich_help_panel=_PLATFORM)

@@ -38,14 +38,14 @@ async def work(settings: Settings, announce: Callable[[], None]) -> None:
             stack.push_async_callback(asyncio.to_thread, end)
         await stack.enter_async_context(app.instances.present(InstanceRole.WORKER))
         _stop_at_a_signal(stopped)
-        working = asyncio.create_task(app.worker.run())
-        forgetting = asyncio.create_task(app.sweeper.keep_forgetting())
+        duties = (app.worker.run(), app.sweeper.keep_forgetting(), app.events.relay.run())
+        tasks = [asyncio.create_task(duty) for duty in duties]
         announce()
         await stopped.wait()
         log.info("stopping", seconds=settings.shutdown_seconds)
-        for task in (working, forgetting):
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(working, forgetting, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _stop_at_a_signal(stopped: asyncio.Event) -> None:

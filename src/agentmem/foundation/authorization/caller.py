@@ -38,6 +38,7 @@ _SERVICE_PERMISSIONS: Final = frozenset(
         Permission.MEMORY_READ,
         Permission.MEMORY_WRITE,
         Permission.ORGANIZATION_READ,
+        Permission.WEBHOOK_WRITE,
     }
 )
 

@@ -26,7 +26,8 @@ _MANAGE: Final = frozenset(
         Permission.USAGE_READ,
     }
 )
-_ADMIN: Final = _READ | _WORK | _MANAGE | {Permission.MEMORY_MAINTAIN}
+_TELL: Final = frozenset({Permission.EVENT_READ, Permission.WEBHOOK_READ, Permission.WEBHOOK_WRITE})
+_ADMIN: Final = _READ | _WORK | _MANAGE | _TELL | {Permission.MEMORY_MAINTAIN}
 
 ROLES: Final[Mapping[Role, frozenset[Permission]]] = MappingProxyType(
     {

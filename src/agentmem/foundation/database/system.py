@@ -23,6 +23,8 @@ class SystemPurpose(StrEnum):
     """A credential is looked up, or taken away from whoever found it."""
     REGISTER = "register"
     """An organization is made."""
+    RELAY = "relay"
+    """What was done becomes events, and goes to those who subscribed to them."""
     SWEEP = "sweep"
     """Background work looks for the organizations it is to visit."""
     WORK = "work"

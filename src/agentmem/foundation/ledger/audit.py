@@ -8,6 +8,7 @@ from enum import StrEnum
 from agentmem.foundation.authorization.caller import Caller
 from agentmem.foundation.database.bulk import Rows, as_arrays, insert_arrays, write_together
 from agentmem.foundation.database.transaction import Transaction
+from agentmem.foundation.ledger.outbox import waiting
 from agentmem.foundation.ledger.tables import audit_entries
 from agentmem.kit.ids import uuid7
 
@@ -32,9 +33,10 @@ INSERT_ENTRIES = insert_arrays(audit_entries)
 async def write_audit_entry(
     tx: Transaction, action: str, outcome: Outcome, detail: Mapping[str, str] | None = None
 ) -> None:
-    """Append one entry for the operation, naming the ids it touched."""
+    """Append one entry for the operation, naming the ids it touched; one of what was done becomes an event too."""
+    entry_id = uuid7()
     entry = {
-        "entry_id": uuid7(),
+        "entry_id": entry_id,
         "at": tx.now,
         "actor": tx.caller.principal_id,
         "action": action,
@@ -42,4 +44,7 @@ async def write_audit_entry(
         "targets": tx.touched,
         "detail": dict(detail or {}),
     }
-    await write_together(tx, [Rows(statement=INSERT_ENTRIES, values=as_arrays(audit_entries, [entry]))])
+    parts = [Rows(statement=INSERT_ENTRIES, values=as_arrays(audit_entries, [entry]))]
+    if outcome is Outcome.DONE:
+        parts.append(waiting(tx, entry_id))
+    await write_together(tx, parts)

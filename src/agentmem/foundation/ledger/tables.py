@@ -1,8 +1,8 @@
-"""Tables of the ledger: audit entries, idempotency keys, and the answers to repeated requests."""
+"""Tables of the ledger: audit entries, events, idempotency keys, and the answers to repeated requests."""
 
 from __future__ import annotations
 
-from sqlalchemy import ARRAY, Column, DateTime, Index, LargeBinary, SmallInteger, Table, Text, Uuid
+from sqlalchemy import ARRAY, BigInteger, Boolean, Column, DateTime, Index, LargeBinary, SmallInteger, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
 from agentmem.foundation.database.tables import metadata
@@ -19,6 +19,33 @@ audit_entries = Table(
     Column("targets", ARRAY(Uuid), nullable=False),
     Column("detail", JSONB, nullable=False),
     Index("audit_entries_by_time", "organization_id", "at", "entry_id"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("organization_id", Uuid, primary_key=True),
+    Column("entry_id", Uuid, primary_key=True),
+)
+"""A registry: the audit entries that wait to become events, for the relay that visits their organizations."""
+
+events = Table(
+    "events",
+    metadata,
+    Column("organization_id", Uuid, primary_key=True),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("entry_id", Uuid, nullable=False),
+    Column("relayed_at", DateTime(timezone=True), nullable=False),
+)
+
+event_streams = Table(
+    "event_streams",
+    metadata,
+    Column("organization_id", Uuid, primary_key=True),
+    Column("last_sequence", BigInteger, nullable=False),
+    Column("kept_from", BigInteger, nullable=False),
+    Column("subscribed", Boolean, nullable=False),
+    Column("followed_until", DateTime(timezone=True), nullable=False),
 )
 
 idempotency_keys = Table(

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 
 from agentmem.entrypoints.api.routes.audit import audit
 from agentmem.entrypoints.api.routes.entities import entities
+from agentmem.entrypoints.api.routes.events import events_routes
 from agentmem.entrypoints.api.routes.jobs import job_routes
 from agentmem.entrypoints.api.routes.keys import keys
 from agentmem.entrypoints.api.routes.leaks import leaks
@@ -20,6 +21,7 @@ from agentmem.entrypoints.api.routes.organizations import member_routes, organiz
 from agentmem.entrypoints.api.routes.platform import platform
 from agentmem.entrypoints.api.routes.searching import searching
 from agentmem.entrypoints.api.routes.usage import usages
+from agentmem.entrypoints.api.routes.webhooks import webhook_routes
 
 
 def routers() -> Sequence[APIRouter]:
@@ -38,6 +40,8 @@ def routers() -> Sequence[APIRouter]:
         leaks,
         audit,
         job_routes,
+        events_routes,
+        webhook_routes,
         platform,
         maintenance,
     )
