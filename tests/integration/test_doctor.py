@@ -8,10 +8,17 @@ from uuid import UUID
 import pytest
 
 from agentmem import AsyncMemory
+from agentmem.foundation.database.migrate import newest_revision
 from agentmem.schemas.health import FindingCode, HealthReport
 from agentmem.schemas.memories import MemoryRecord
 from tests.support.embedded_server import wait_until
 from tests.support.stores import Owner, Store
+
+SCHEMA = (
+    "UPDATE agentmem.alembic_version SET version_num = '{revision}'; "
+    "UPDATE agentmem_platform.schema_compatibility SET oldest_revision = '{oldest}'"
+)
+"""Makes the schema say that it is one of another version."""
 
 TURNS = [
     {"role": "user", "name": "Bo", "content": "Yesterday I moved to Oslo with my violin"},
@@ -345,8 +352,8 @@ def changed(owner: Owner, change: str, restore: str) -> Iterator[None]:
             FindingCode.DATABASE_INDEX_INVALID,
         ),
         (
-            "UPDATE agentmem.alembic_version SET version_num = '9999'",
-            "UPDATE agentmem.alembic_version SET version_num = '0007'",
+            SCHEMA.format(revision="9999", oldest="9998"),
+            SCHEMA.format(revision=newest_revision(), oldest="0005"),
             FindingCode.SCHEMA_INCOMPATIBLE,
         ),
     ],

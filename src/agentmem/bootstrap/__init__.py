@@ -154,57 +154,59 @@ async def open_app(
 
     ``background`` work is done for the settings' organization; a server, which has many, runs ``App.worker``.
     """
-    watchers = watchers or Watchers()
-    guards = Guards.of(settings, watchers.dependencies)
     async with AsyncExitStack() as stack:
-        reranking = open_reranking(settings, guards.reranker)
-        if reranking is not None:
-            stack.push_async_callback(reranking.reranker.aclose)
-        loading = asyncio.create_task(open_model(settings, guards.embedder, settings.embedding_model))
-        stack.push_async_callback(_discard, loading)
-        server = await asyncio.to_thread(attach, settings)
-        stack.push_async_callback(asyncio.to_thread, server.detach)
-        await asyncio.to_thread(bring_schema, server, migrate=settings.migrate)
-        provider = await FileKeyProvider.open(settings.master_key_file)
-        database = Database.open(server, provider, pool_size=settings.pool_size, guarded=guards.database)
-        stack.push_async_callback(database.close)
-        replica = open_replica(settings, database, guards.replica)
-        if replica is not None:
-            stack.push_async_callback(replica.close)
-        caller = local_operator(organization_id_of(settings.organization))
-        await OrganizationService(database=database).register(caller, settings.organization)
-        first = await first_model(loading, MemoryUpkeep(database=database), caller)
-        models = Models(first, partial(open_model, settings, guards.embedder))
-        stack.push_async_callback(models.aclose)
-        state = open_state(settings, guards.redis, fell_back=watchers.fell_back)
-        stack.push_async_callback(state.aclose)
-        sender = open_sender(settings)
-        if sender is not None:
-            stack.push_async_callback(sender.aclose)
-        shared = None if settings.redis_url is None else SharedQueries(state=state, keys=database.keys)
-        embeddings = QueryEmbeddings(shared=shared, embedded=partial(watchers.embedded, "query"))
-        stack.push_async_callback(embeddings.aclose)
-        app = _assemble(
-            _Opened(
-                settings=settings,
-                caller=caller,
-                database=database,
-                searches=replica or database,
-                server=server,
-                models=models,
-                state=state,
-                embeddings=embeddings,
-                reranking=reranking,
-                sender=sender,
-                watchers=watchers,
-                guards=guards,
-            )
-        )
+        app = _assemble(await _open(stack, settings, watchers or Watchers()))
         stack.push_async_callback(app.admission.aclose)
-        await app.upkeep.follow(caller)
+        await app.upkeep.follow(app.caller)
         if background:
             stack.push_async_callback(_discard, asyncio.create_task(_work_behind(app)))
         yield app
+
+
+async def _open(stack: AsyncExitStack, settings: Settings, watchers: Watchers) -> _Opened:
+    """Open what has to be closed again; the stack closes it."""
+    guards = Guards.of(settings, watchers.dependencies)
+    reranking = open_reranking(settings, guards.reranker)
+    if reranking is not None:
+        stack.push_async_callback(reranking.reranker.aclose)
+    loading = asyncio.create_task(open_model(settings, guards.embedder, settings.embedding_model))
+    stack.push_async_callback(_discard, loading)
+    server = await asyncio.to_thread(attach, settings)
+    stack.push_async_callback(asyncio.to_thread, server.detach)
+    await asyncio.to_thread(bring_schema, server, migrate=settings.migrate)
+    provider = await FileKeyProvider.open(settings.master_key_file)
+    database = Database.open(server, provider, pool_size=settings.pool_size, guarded=guards.database)
+    stack.push_async_callback(database.close)
+    replica = open_replica(settings, database, guards.replica)
+    if replica is not None:
+        stack.push_async_callback(replica.close)
+    caller = local_operator(organization_id_of(settings.organization))
+    await OrganizationService(database=database).register(caller, settings.organization)
+    first = await first_model(loading, MemoryUpkeep(database=database), caller)
+    models = Models(first, partial(open_model, settings, guards.embedder))
+    stack.push_async_callback(models.aclose)
+    state = open_state(settings, guards.redis, fell_back=watchers.fell_back)
+    stack.push_async_callback(state.aclose)
+    sender = open_sender(settings)
+    if sender is not None:
+        stack.push_async_callback(sender.aclose)
+    shared = None if settings.redis_url is None else SharedQueries(state=state, keys=database.keys)
+    embeddings = QueryEmbeddings(shared=shared, embedded=partial(watchers.embedded, "query"))
+    stack.push_async_callback(embeddings.aclose)
+    return _Opened(
+        settings=settings,
+        caller=caller,
+        database=database,
+        searches=replica or database,
+        server=server,
+        models=models,
+        state=state,
+        embeddings=embeddings,
+        reranking=reranking,
+        sender=sender,
+        watchers=watchers,
+        guards=guards,
+    )
 
 
 def _assemble(opened: _Opened) -> App:
