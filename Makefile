@@ -72,6 +72,10 @@ test: lint services ## Lint, then every test, with coverage; slow suites run as 
 test-full: lint services ## As test, with the slow suites whole.
 	@$(PYTEST) $(PARALLEL) $(COVERAGE) --full
 
+.PHONY: test-chaos
+test-chaos: setup services ## Kill, stop and cut off everything under load; FULL=1 for a hundred kills and whole minutes.
+	@$(PYTEST) $(PARALLEL) tests/chaos $(if $(FULL),--full)
+
 .PHONY: coverage
 coverage: setup ## Run every test, show the lines that none runs, and raise the floor to what is covered now.
 	@$(PYTEST) $(PARALLEL) --cov --cov-report=term-missing

@@ -14,10 +14,8 @@ from agentmem.schemas.memories import MemoryRecord
 from tests.support.embedded_server import wait_until
 from tests.support.stores import Owner, Store
 
-SCHEMA = (
-    "UPDATE agentmem.alembic_version SET version_num = '{revision}'; "
-    "UPDATE agentmem_platform.schema_compatibility SET oldest_revision = '{oldest}'"
-)
+SCHEMA = """UPDATE agentmem.alembic_version SET version_num = '{revision}';
+UPDATE agentmem_platform.schema_compatibility SET oldest_revision = '{oldest}'"""
 """Makes the schema say that it is one of another version."""
 
 TURNS = [

@@ -28,6 +28,8 @@ class Book:
     acknowledged: dict[str, set[str]] = field(default_factory=dict)
     """The contents that each user's writer was told are stored."""
     attempted: dict[str, set[str]] = field(default_factory=dict)
+    ids: set[str] = field(default_factory=set)
+    """The ids of the memories that they became."""
     answers: Counter[int] = field(default_factory=Counter)
     broken: int = 0
     """Connections that ended without an answer."""
@@ -65,6 +67,7 @@ class Client:
         answer = await self._persist("/v1/memories", body, {"Idempotency-Key": content.replace(" ", "-")})
         if answer is not None:
             self._book.acknowledged[self._user].add(content)
+            self._book.ids.update(memory["id"] for memory in answer.json()["memories"])
 
     async def find(self, content: str) -> None:
         """Look for a note whose write was acknowledged: it is found at once, through whichever server."""

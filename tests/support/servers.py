@@ -39,6 +39,7 @@ class ServerProcess:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.printed = ""
+        self._began = 0
         self.said = ""
         self._readers: list[threading.Thread] = []
         self._process: subprocess.Popen[str] | None = None
@@ -82,7 +83,7 @@ class ServerProcess:
 
     def start(self, *, wait: bool = True) -> None:
         """Start it, and wait until it takes requests."""
-        pipe = subprocess.PIPE
+        pipe, self._began = subprocess.PIPE, self.printed.count("works in the background")
         self._process = subprocess.Popen(
             [PROGRAM, self.command],
             stdin=subprocess.DEVNULL,
@@ -100,7 +101,9 @@ class ServerProcess:
             assert not self.has_ended(), self.said
 
     def is_ready(self) -> bool:
-        """Whether it takes requests."""
+        """Whether it takes requests, or jobs."""
+        if self.command == "worker":
+            return self.printed.count("works in the background") > self._began
         try:
             return httpx.get(f"{self.url}/health/ready", timeout=5).status_code == 200
         except httpx.TransportError:
