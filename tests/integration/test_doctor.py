@@ -18,7 +18,6 @@ SCHEMA = (
     "UPDATE agentmem.alembic_version SET version_num = '{revision}'; "
     "UPDATE agentmem_platform.schema_compatibility SET oldest_revision = '{oldest}'"
 )
-"""Makes the schema say that it is one of another version."""
 
 TURNS = [
     {"role": "user", "name": "Bo", "content": "Yesterday I moved to Oslo with my violin"},
