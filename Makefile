@@ -93,6 +93,7 @@ bench: ## Run all benchmarks; each takes JSON= when called by its own name.
 	@$(MAKE) --no-print-directory bench-retrieval JSON=
 	@$(MAKE) --no-print-directory bench-engine JSON=
 	@$(MAKE) --no-print-directory bench-server JSON=
+	@$(MAKE) --no-print-directory bench-instances JSON=
 	@$(MAKE) --no-print-directory bench-key
 
 .PHONY: bench-retrieval
@@ -106,6 +107,10 @@ bench-engine: setup ## Measure the speed and memory of the engine; SIZES= and SC
 .PHONY: bench-server
 bench-server: setup ## Measure the server: requests a second and latency over REST; SIZES=, CLIENTS=, JSON=path for the figures.
 	@$(BIN)/python -m benchmarks.server $(if $(SIZES),--sizes "$(SIZES)") $(if $(CLIENTS),--clients "$(CLIENTS)") $(if $(JSON),--json "$(JSON)")
+
+.PHONY: bench-instances
+bench-instances: setup ## Measure server processes beside each other: calls a second of 1, 2 and 4, and what the limit is.
+	@$(BIN)/python -m benchmarks.instances $(if $(JSON),--json "$(JSON)")
 
 .PHONY: bench-key
 bench-key: setup ## Measure the processor time of checking an API key.

@@ -79,14 +79,14 @@ def main() -> None:
     sizes = sorted(int(size) for size in arguments.sizes.split(","))
     clients = [int(count) for count in arguments.clients.split(",")]
     report = Report(
-        command=" ".join(["python -m benchmarks.server", *sys.argv[1:]]), machine=_machine(), commit=_commit()
+        command=" ".join(["python -m benchmarks.server", *sys.argv[1:]]), machine=machine(), commit=commit()
     )
     rounds = sum(max(WARMING, count) + ROUNDS * max(arguments.calls // ROUNDS, count) for count in clients)
     texts = Texts(sizes[-1], len(sizes) * len(WAYS) * rounds)
     with TemporaryDirectory(prefix="agentmem-bench-", ignore_cleanup_errors=True) as folder:
         filled = 0
         for size in sizes:
-            _say(f"filling to {size}")
+            say(f"filling to {size}")
             with Engine(sys.executable, "benchmarks.subject", directory=Path(folder), linger=0.0) as engine:
                 engine.ask("fill", first=filled, last=size, total=sizes[-1], scopes=1)
             filled = size
@@ -99,11 +99,11 @@ def main() -> None:
 def _measure(folder: Path, texts: Texts, size: int, clients: Sequence[int], calls: int) -> list[Level]:
     found = []
     with ExitStack() as stack:
-        port, key = stack.enter_context(_server(folder))
-        load = stack.enter_context(_load(folder, port, key))
+        port, key = stack.enter_context(running_server(folder))
+        load = stack.enter_context(clients_of(folder, [port], key))
         for what in ("search", "add"):
             for count in clients:
-                _say(f"{what}, {size} memories, {count} clients")
+                say(f"{what}, {size} memories, {count} clients")
                 levels = [Level(what=what, by=by, size=size, clients=count) for by in WAYS]
                 _round(load, texts, levels, max(WARMING, count), keep=False)
                 for _ in range(ROUNDS):
@@ -124,9 +124,9 @@ def _round(load: Engine, texts: Texts, levels: Sequence[Level], count: int, *, k
 
 
 @contextmanager
-def _server(folder: Path) -> Iterator[tuple[int, str]]:
+def running_server(folder: Path, *more: str) -> Iterator[tuple[int, str]]:
     """Run a server on the store; gives its port and a key, which it shows at its first start alone."""
-    settings = [*UNLIMITED, f"AGENTMEM_DATA_DIRECTORY={folder / 'store'}", "AGENTMEM_PORT=0", f"HOME={folder}"]
+    settings = [*UNLIMITED, *more, f"AGENTMEM_DATA_DIRECTORY={folder / 'store'}", "AGENTMEM_PORT=0", f"HOME={folder}"]
     program = Path(sys.executable).with_name("agentmem")
     command = ["/usr/bin/env", *settings, str(program), "serve"]
     kept = folder / "key"
@@ -150,11 +150,12 @@ def _server(folder: Path) -> Iterator[tuple[int, str]]:
             process.communicate(timeout=120)
 
 
-def _load(folder: Path, port: int, key: str) -> Engine:
+def clients_of(folder: Path, ports: Sequence[int], key: str) -> Engine:
+    """Start the clients' process."""
     engine_folder = folder / "load"
     engine_folder.mkdir(exist_ok=True)
     return Engine(
-        sys.executable, "benchmarks.server_load", directory=engine_folder, store=str(folder), port=port, key=key
+        sys.executable, "benchmarks.server_load", directory=engine_folder, store=str(folder), ports=ports, key=key
     )
 
 
@@ -173,18 +174,21 @@ def _print(report: Report) -> None:
             print(f"{what}, {size:,} memories, one client: the server adds {added:.2f} ms at p50 (goal: at most 2)")
 
 
-def _machine() -> str:
+def machine() -> str:
+    """Name the machine."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}, Python {platform.python_version()}"
 
 
-def _commit() -> str:
+def commit() -> str:
+    """Name the version that is measured."""
     git = ["/usr/bin/env", "git", "-C", str(ROOT), "describe", "--always", "--dirty"]
     done = subprocess.run(git, capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"
 
 
-def _say(what: str) -> None:
+def say(what: str) -> None:
+    """Tell what goes on."""
     print(f"  {what} ...", file=sys.stderr, flush=True)
 
 

@@ -95,14 +95,14 @@ class Load:
         self._callers: dict[str, Callable[[], Awaitable[Caller]]] = {}
         self._wires: list[Wire] = []
 
-    async def open(self, *, directory: str, store: str, port: int, key: str) -> Answer:
-        """Open the store in this process, and the way to the server; ``directory`` is for scraps."""
+    async def open(self, *, directory: str, store: str, ports: list[int], key: str) -> Answer:
+        """Open the store in this process, and the way to the servers; ``directory`` is for scraps."""
         del directory
         memory = await self._stack.enter_async_context(AsyncMemory(data_directory=Path(store) / "store"))
-        sdk = await self._stack.enter_async_context(AsyncClient(key, base_url=f"http://{HOST}:{port}", retries=0))
+        sdk = await self._stack.enter_async_context(AsyncClient(key, base_url=f"http://{HOST}:{ports[0]}", retries=0))
 
         async def wire() -> Caller:
-            opened = await Wire.open(port, key)
+            opened = await Wire.open(ports[len(self._wires) % len(ports)], key)
             self._wires.append(opened)
             return opened
 
