@@ -1,9 +1,20 @@
-"""An example of each operation on background jobs, called with what belongs to somebody else."""
+"""An example of each operation on background jobs, and of the functions below them, with somebody else's ids."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
+from agentmem.features.jobs import repository
+from agentmem.foundation.database.transaction import Transaction
 from agentmem.schemas.jobs import JobQuery
-from tests.support.foreign import Call
+from tests.support.foreign import Call, Foreign
+
+DIRECT_CALLS: dict[str, Callable[[Transaction, Foreign], Awaitable[object]]] = {
+    "jobs.repository.discard": lambda tx, f: repository.discard(tx, f.job_id),
+    "jobs.repository.find_queued_twin": lambda tx, f: repository.find_queued_twin(tx, f.job_id),
+    "jobs.repository.queue_again": lambda tx, f: repository.queue_again(tx, f.job_id),
+}
+"""Functions that operations call only once they have found the job."""
 
 CALLS: dict[str, Call] = {
     "JobService.page": lambda s, c, f: s.page(c, JobQuery()),

@@ -19,7 +19,7 @@ async def fetch_job(tx: Transaction, job_id: UUID, *, lock: bool = False) -> Job
     statement = select(jobs).where(tx.own(jobs), jobs.c.job_id == job_id)
     row = (await tx.execute(statement.with_for_update() if lock else statement)).first()
     if row is None:
-        raise NotFound(f"There is no job {job_id}.")
+        raise _not_found(job_id)
     return _to_record(row)
 
 
@@ -74,7 +74,14 @@ async def remove_ended(tx: Transaction, kept: timedelta, limit: int) -> int:
 
 async def _change(tx: Transaction, job_id: UUID, values: dict[str, object]) -> JobRecord:
     statement = update(jobs).where(tx.own(jobs), jobs.c.job_id == job_id).values(values).returning(jobs)
-    return _to_record((await tx.execute(statement)).one())
+    row = (await tx.execute(statement)).first()
+    if row is None:
+        raise _not_found(job_id)
+    return _to_record(row)
+
+
+def _not_found(job_id: UUID) -> NotFound:
+    return NotFound(f"There is no job {job_id}.")
 
 
 def _to_record(row: Row[Any]) -> JobRecord:
