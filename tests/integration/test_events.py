@@ -20,6 +20,7 @@ from agentmem.pipelines.events.following import Place
 from agentmem.schemas.access import Role
 from agentmem.schemas.audit import AuditQuery
 from agentmem.schemas.events import Event
+from tests.support.patience import eventually
 from tests.support.stores import Owner
 from tests.support.tenants import caller_of
 
@@ -229,18 +230,29 @@ async def test_stream_ends_when_the_server_stops(memory: AsyncMemory) -> None:
 async def test_stream_ends_when_its_reader_may_read_no_more(memory: AsyncMemory) -> None:
     revoked = asyncio.Event()
 
+    asked = 0
+
     async def renewed() -> Caller:
+        nonlocal asked
+        asked += 1
         if revoked.is_set():
             raise Unauthenticated("The key was revoked.")
         return memory.app.caller
 
+    async def asked_often() -> bool:
+        return asked > 5
+
+    # It is told so by no message and by no look for events.
+    patient = replace(memory.app.events.following, look_again=3600.0)
     caller = replace(memory.app.caller, renewed=renewed)
-    async with aclosing(memory.app.events.following.follow(caller, None, ["*"], running)) as stream:
+    async with aclosing(patient.follow(caller, None, ["*"], running)) as stream:
         await anext(stream)
+        waiting = asyncio.ensure_future(anext(stream))
+        await eventually(asked_often)  # it has looked for events, and waits for more
         revoked.set()
 
         with pytest.raises(Unauthenticated):
-            await anext(stream)
+            await waiting
 
 
 def following(

@@ -39,6 +39,7 @@ class Following:
 
     events: EventService
     state: State
+    look_again: float = LOOK_AGAIN
 
     async def follow(
         self, caller: Caller, after: int | None, types: Sequence[str], ended: Callable[[], bool]
@@ -55,7 +56,7 @@ class Following:
             more = True
             while more or not ended():
                 await caller.now()
-                if more or woken.is_set() or monotonic() - looked >= LOOK_AGAIN:
+                if more or woken.is_set() or monotonic() - looked >= self.look_again:
                     woken.clear()
                     found = await self.events.read(caller, place, READ_AT_ONCE)
                     looked, more = monotonic(), len(found) == READ_AT_ONCE
