@@ -11,8 +11,10 @@ from psycopg import sql
 from agentmem import AsyncMemory
 from agentmem.errors import ConfigurationError, NotFound
 from agentmem.features.identity.usage import KeyCount
+from agentmem.features.webhooks.delivery import WebhookDeliveries
 from agentmem.foundation.authorization.caller import Caller, service_caller
 from agentmem.foundation.database.tables import SCHEMA, metadata
+from agentmem.foundation.outbound.port import Outcome
 from agentmem.kit.ids import OrganizationId
 from agentmem.schemas.keys import NewApiKey
 from tests.support.foreign import foreign_of
@@ -37,6 +39,10 @@ async def fill(store: Store, memory: AsyncMemory) -> Caller:
     """Give an organization a row in every table that it can have one in."""
     app, caller = memory.app, memory.app.caller
     foreign = await foreign_of(memory, user_id="u", content="all about herons", key="once")
+    await app.events.relay.relay()
+    service, deliveries = service_caller(caller.organization_id), WebhookDeliveries(database=app.database)
+    for sending in await deliveries.take(service, foreign.webhook_id, 1):
+        await deliveries.note(service, sending, Outcome(status=204, duration_ms=1))
     issued = await app.issuing.create(caller, NewApiKey(name="parent"))
     count = KeyCount(
         key_id=issued.api_key.id,
@@ -66,8 +72,8 @@ async def test_erased_organization_leaves_its_id_and_nothing_else(
 ) -> None:
     neighbour = await store.organization()
     await fill(store, neighbour)
-    others = counts(owner, neighbour.app.caller.organization_id)
     caller = await fill(store, memory)
+    others = counts(owner, neighbour.app.caller.organization_id)
     filled = counts(owner, caller.organization_id)
     operator = await operator_of(store.app)
     await store.app.platform.delete(operator, caller.organization_id, 0)
