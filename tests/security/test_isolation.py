@@ -10,6 +10,7 @@ import pytest
 
 from agentmem import AsyncMemory
 from agentmem.errors import AgentMemError, Conflict, KeyUnavailable, NotFound, PermissionDenied
+from agentmem.features.memories import upkeep
 from agentmem.foundation.authorization.caller import BOUND_PERMISSIONS, Binding
 from agentmem.foundation.database.database import Database
 from agentmem.kit.ids import OrganizationId
@@ -133,8 +134,16 @@ async def unfiltered(store: Store) -> AsyncIterator[Database]:
     ],
 )
 async def test_without_both_walls_the_attack_would_be_noticed(
-    store: Store, unfiltered: Database, neighbours: Neighbours, owner: Owner, name: str
+    store: Store,
+    unfiltered: Database,
+    neighbours: Neighbours,
+    owner: Owner,
+    name: str,
+    *,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # However much other tests have deleted, the attack reaches what these neighbours have.
+    monkeypatch.setattr(upkeep, "PURGE_BATCH", 1_000_000)
     # With its keys known: without walls they would not be found among those of everybody, and nothing would be tried.
     bare = replace(unfiltered, _keys=store.app.database._keys)
     async with row_security_off(owner):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 from agentmem.features.memories.examination import IndexedBy
 from agentmem.features.memories.service import IdempotentRequest
 from agentmem.features.memories.visibility import View
-from agentmem.foundation.authorization.caller import Caller
 from agentmem.kit.ids import Place
 from agentmem.schemas.audit import AuditQuery
 from agentmem.schemas.entities import EntityKind
@@ -19,14 +17,6 @@ from tests.support.foreign import Call, Foreign
 
 def _ids(foreign: Foreign) -> list[UUID]:
     return [foreign.live, foreign.deleted]
-
-
-async def _purge(service: Any, caller: Caller, _: Foreign) -> int:
-    """Purge to the end: it goes in batches, and other tests have deleted memories in this store too."""
-    purged = 0
-    while step := await service.purge(caller, 0):
-        purged += step
-    return purged
 
 
 CALLS: dict[str, Call] = {
@@ -56,7 +46,7 @@ CALLS: dict[str, Call] = {
     "MemoryUpkeep.complete": lambda s, c, f: s.complete(c, f.seen),
     "MemoryUpkeep.drop_other_models": lambda s, c, f: s.drop_other_models(c, "no model"),
     "MemoryUpkeep.pack_postings": lambda s, c, f: s.pack_postings(c, None, 0),
-    "MemoryUpkeep.purge": _purge,
+    "MemoryUpkeep.purge": lambda s, c, f: s.purge(c, 0),
     "MemoryUpkeep.forget_idempotency_keys": lambda s, c, f: s.forget_idempotency_keys(c),
     "MemoryChecking.examine": lambda s, c, f: s.examine(
         c, IndexedBy(model=f.model, dimensions=len(f.vector), token_dimensions=0)

@@ -33,7 +33,7 @@ TAKEN, FAILED = Outcome(status=204, duration_ms=1), Outcome(error="timed_out", d
 def test_message_is_verified_by_a_library_of_the_standard() -> None:
     key, message_id = new_key(), uuid4()
 
-    message = signed("https://hooks.example/", [key], message_id, event_body(EVENT), NOW)
+    message = signed("https://hooks.example/", [key], message_id, event_body(EVENT), datetime.now(UTC))
 
     told = Receiver(key).verify(message.body.decode(), dict(message.headers))
     assert told["type"] == "memory.added"
@@ -50,7 +50,7 @@ def test_message_is_verified_by_a_library_of_the_standard() -> None:
 
 def test_message_with_another_byte_or_key_is_not_verified() -> None:
     key = new_key()
-    message = signed("https://hooks.example/", [key], uuid4(), event_body(EVENT), NOW)
+    message = signed("https://hooks.example/", [key], uuid4(), event_body(EVENT), datetime.now(UTC))
 
     with pytest.raises(WebhookVerificationError):
         Receiver(key).verify(message.body.decode() + " ", dict(message.headers))
@@ -61,7 +61,7 @@ def test_message_with_another_byte_or_key_is_not_verified() -> None:
 def test_message_that_two_keys_sign_is_verified_by_either() -> None:
     new, old = new_key(), new_key()
 
-    message = signed("https://hooks.example/", [new, old], uuid4(), ping_body(TARGET, NOW), NOW)
+    message = signed("https://hooks.example/", [new, old], uuid4(), ping_body(TARGET, NOW), datetime.now(UTC))
 
     assert message.headers["webhook-signature"].count("v1,") == 2
     for key in (new, old):

@@ -33,12 +33,12 @@ async def lines_of(stream: AsyncIterator[bytes], longest: int) -> AsyncIterator[
     async for chunk in stream:
         *ended, rest = chunk.split(b"\n")
         for piece in ended:
+            _check(number, size + len(piece), longest)
             yield _decoded(number, b"".join((*parts, piece)))
             number, parts, size = number + 1, [], 0
         parts.append(rest)
         size += len(rest)
-        if size > longest:
-            raise _failed(number, f"is longer than {longest} bytes")
+        _check(number, size, longest)
     if size:
         yield _decoded(number, b"".join(parts))
 
@@ -77,6 +77,11 @@ def _decoded(number: int, line: bytes) -> str:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:
         raise _failed(number, f"is not UTF-8: byte {error.start} is wrong") from None
+
+
+def _check(number: int, size: int, longest: int) -> None:
+    if size > longest:
+        raise _failed(number, f"is longer than {longest} bytes")
 
 
 def _failed(number: int, reason: str) -> ImportFailed:

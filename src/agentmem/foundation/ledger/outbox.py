@@ -135,10 +135,10 @@ async def take_up(tx: SystemTransaction, organization_id: OrganizationId, limit:
     first = select(outbox.c.entry_id).where(tx.own(outbox)).order_by(outbox.c.entry_id).limit(limit)
     taken = delete(outbox).where(tx.own(outbox), outbox.c.entry_id.in_(first)).returning(outbox.c.entry_id)
     ids = list((await tx.execute(taken)).scalars())
-    if not ids:
-        return []
     entries = select(audit_entries).where(tx.own(audit_entries), audit_entries.c.entry_id.in_(ids))
-    found = (await tx.execute(entries.order_by(audit_entries.c.entry_id))).all()
+    found = (await tx.execute(entries.order_by(audit_entries.c.entry_id))).all() if ids else []
+    if not found:  # nothing waits, or what does is of entries that are gone
+        return []
     made = [_event(sequence, row) for sequence, row in enumerate(found, last + 1)]
     own = {"organization_id": organization_id, "relayed_at": tx.now}
     rows = [{**own, "sequence": event.sequence, "entry_id": event.id} for event in made]
