@@ -21,6 +21,8 @@ RUN_ELSEWHERE = {
     "docs/how-to/follow-events.md": "tests/e2e/test_events.py",
     "docs/reference/client.md": "tests/e2e/test_client.py",
     "docs/reference/encryption-format.md": "tests/unit/test_encryption_format_page.py",
+    # Its examples are those of README.md, which are run here.
+    "README.zh-CN.md": "tests/architecture/test_readme_parity.py",
 }
 # Languages a fence may name; `text` is for what is only looked at.
 LANGUAGES = frozenset({"python", "text", "json", "toml", "sql", "mermaid", *SHELL})

@@ -104,7 +104,7 @@ async def test_every_acknowledged_write_is_there_once_and_told_of_after_kills_at
     with receiving() as receiver:
         made = call(installation.servers[0], installation.key, "POST", "/webhooks", {"url": receiver.url})
         async with load(installation.url, installation.key, clients=16, gateway_may_fail=True) as book:
-            for _ in range(100 if full else 5):
+            for _ in range(100 if full else 2):
                 await book.grows(chance.randint(1, 40))
                 victim = chance.choice([*installation.servers, *installation.workers])
                 await to_thread(victim.kill)

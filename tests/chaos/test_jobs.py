@@ -31,7 +31,7 @@ KINDS = tuple(JobKind(name=f"test.effect.{number}") for number in range(3))
 """Several, for the jobs of one kind and organization are done by one worker at a time."""
 EFFECT = KINDS[0]
 JOBS_A_KILL = 24
-KILLS = 4
+KILLS = 2
 WHOLE_KILLS = 100
 
 WORKER = """

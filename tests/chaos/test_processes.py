@@ -12,7 +12,7 @@ from tests.support.children import next_line, python_child
 from tests.support.embedded_server import is_down, wait_until
 
 PROCESSES = 8
-SAMPLE_SECONDS = 5
+SAMPLE_SECONDS = 2
 WHOLE_SECONDS = 30
 
 WORKER = """

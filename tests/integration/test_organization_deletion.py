@@ -138,11 +138,17 @@ async def test_sweep_visits_every_organization_and_erases_those_that_are_due(
     due = await store.organization()
     await due.add("to be erased")
     await store.app.organizations.schedule_deletion(due.app.caller, 0)
-    visited = await store.app.sweeper.sweep()
+    seen: list[OrganizationId] = []
+
+    async def note(caller: Caller) -> None:
+        seen.append(caller.organization_id)
+
+    visited = await replace(store.app.sweeper, steps=(note,)).sweep()
     await store.app.sweeper.erase_due()
     known = await store.app.platform.service.all_ids(None, 10_000)
 
-    assert visited == len(known) + 1
+    assert visited == len(known) + 1 == len(seen)
+    assert set(seen) == {*known, due.app.caller.organization_id}
     assert memory.app.caller.organization_id in known
     assert due.app.caller.organization_id not in known
     assert counts(owner, due.app.caller.organization_id)["memories"] == 0

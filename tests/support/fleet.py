@@ -21,7 +21,7 @@ from tests.support.servers import ServerProcess, servers
 
 PAGE = ROOT / "docs" / "how-to" / "run-several-servers.md"
 
-_QUICK = {"drain_seconds": "1", "request_timeout": "10", "webhook_http": "true", "webhook_networks": '["127.0.0.0/8"]'}
+_QUICK = {"drain_seconds": "1", "request_timeout": "6", "webhook_http": "true", "webhook_networks": '["127.0.0.0/8"]'}
 """So that a claim of an idempotency key whose server was killed is soon given to the next attempt; and webhooks may go
 to this machine."""
 
