@@ -15,7 +15,7 @@ from tests.support.servers import ServerProcess, servers
 MEMORIES = 40
 CONTENT = "The quick brown fox jumps over the lazy dog by the river. " * 2500
 """About 145 kB; only its beginning is embedded."""
-TIMES = 8
+TIMES = 15
 """How much longer the second import is than the first: 87 MB."""
 SLACK = 32 * 1024
 """Kilobytes by which the peak may differ: buffers of sockets and of the allocator."""
