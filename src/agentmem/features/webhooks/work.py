@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import func
-
 from agentmem.foundation.database.transaction import Statements
 from agentmem.foundation.jobs.model import JobKind
-from agentmem.foundation.jobs.queue import enqueue_for, summon
+from agentmem.foundation.jobs.queue import enqueue_for
 
 DELIVER: Final = JobKind(name="webhook.deliver", at_once=8)
 """Sends to a receiver that is well. One waits at a time for each webhook; its argument is ``webhook_id``."""
@@ -21,7 +18,4 @@ RETRY: Final = JobKind(name="webhook.retry", at_once=8)
 async def ask_to_send(tx: Statements, webhook_id: UUID, *, failing: bool, delay: float = 0.0) -> None:
     """Have what is due to a webhook sent after so many seconds, if this transaction commits."""
     kind = RETRY if failing else DELIVER
-    # What all jobs of a kind share is locked first: a relay asks for several webhooks in one transaction, and whoever
-    # held one of their jobs and waited for that row would be waited for.
-    await summon(tx, kind.name, func.now() + timedelta(seconds=delay))
     await enqueue_for(tx, kind, {"webhook_id": str(webhook_id)}, delay=delay, once=str(webhook_id))

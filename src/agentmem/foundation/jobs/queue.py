@@ -81,9 +81,10 @@ async def enqueue_for(
         index_where=jobs.c.state == text("'queued'"),
         set_={"due_at": func.least(jobs.c.due_at, new.excluded.due_at)},
     )
-    job_id = (await tx.execute(joined.returning(jobs.c.job_id))).scalar_one()
+    # What all jobs of a kind share is locked first: a transaction that asks for two of them, and held one while it
+    # waited for that row, would be waited for.
     await summon(tx, kind.name, _in(delay))
-    return JobId(job_id)
+    return JobId((await tx.execute(joined.returning(jobs.c.job_id))).scalar_one())
 
 
 async def summon(tx: Statements, kind: str, moment: ColumnElement[datetime] | datetime) -> None:
