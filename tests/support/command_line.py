@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -75,6 +76,9 @@ class CommandLine:
         """Start a command on a terminal of its own."""
         process, descriptor = pty.fork()
         if process == 0:
+            # As a terminal starts it, whatever the tests' own process ignores, or has been started to ignore.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())
             os.execve(PROGRAM, [PROGRAM, *arguments], {**self.environment, "TERM": "dumb", "COLUMNS": str(columns)})
         fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
         terminal = Terminal(process=process, descriptor=descriptor)
