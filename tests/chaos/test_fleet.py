@@ -89,7 +89,7 @@ def fast_server(installation: Fleet, seconds: int) -> Iterator[ServerProcess]:
 @pytest.mark.timeout(600)
 async def test_nothing_is_lost_doubled_or_refused_without_a_word_under_load(installation: Fleet, *, full: bool) -> None:
     async with load(installation.url, installation.key, clients=AT_ONCE) as book:
-        await asyncio.sleep(60 if full else 10)
+        await asyncio.sleep(60 if full else 5)
 
     assert await audit(installation.url, installation.key, book) == []
     assert book.broken == 0
