@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from agentmem import AsyncMemory
+from agentmem.errors import ConfigurationError
 from tests.support.patience import eventually
 from tests.support.postgres_nodes import PostgresNode, postgres_nodes
 
@@ -92,3 +93,21 @@ async def test_searches_go_on_without_the_replica_and_return_to_it(
         return reads_of(nodes[1]) > before
 
     await eventually(is_read)
+
+
+async def test_replica_that_is_none_is_not_believed(nodes: tuple[PostgresNode, PostgresNode], key: Path) -> None:
+    primary, _ = nodes
+    async with AsyncMemory(database_url=primary.url, database_replica_url=primary.url, key_file=key) as memory:
+        await memory.add("the ladder is in the shed", user_id="u")
+
+        assert "the ladder is in the shed" in await found(memory, "where is the ladder")
+
+
+async def test_malformed_address_of_a_replica_is_refused_and_not_repeated(
+    nodes: tuple[PostgresNode, PostgresNode], key: Path
+) -> None:
+    url = "a s3cret that is no address"
+    with pytest.raises(ConfigurationError, match="AGENTMEM_DATABASE_REPLICA_URL") as refused:
+        await AsyncMemory(database_url=nodes[0].url, database_replica_url=url, key_file=key).open()
+
+    assert "s3cret" not in str(refused.value)

@@ -115,12 +115,12 @@ async def _connect(server: Server) -> psycopg.AsyncConnection[TupleRow]:
     )
 
 
-def check_conninfo(conninfo: str) -> None:
-    """Refuse a malformed connection string without repeating it."""
+def check_conninfo(conninfo: str, setting: str = "AGENTMEM_DATABASE_URL") -> None:
+    """Refuse a malformed connection string of a setting without repeating it."""
     try:
         psycopg.conninfo.conninfo_to_dict(conninfo)
     except psycopg.ProgrammingError:
         raise ConfigurationError(
-            "AGENTMEM_DATABASE_URL is not a PostgreSQL connection string.",
+            f"{setting} is not a PostgreSQL connection string.",
             hint="Write postgresql://user:password@host/database.",
         ) from None

@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
+import structlog
+
 from agentmem.errors import ConfigurationError, DatabaseUnavailable
 from agentmem.foundation.authorization.caller import Caller
-from agentmem.foundation.database.connect import ExternalServer
+from agentmem.foundation.database.connect import ExternalServer, check_conninfo
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.failures import translated
 from agentmem.foundation.database.pool import ConnectionPool
 from agentmem.foundation.database.transaction import Transaction
-from agentmem.foundation.resilience.breaker import BreakerRules
+from agentmem.foundation.resilience.breaker import BreakerRules, BreakerState
 from agentmem.foundation.resilience.guarded import Guard, Guarded
 from agentmem.foundation.resilience.retry import RetryPolicy
 from agentmem.kit.ids import OrganizationId
@@ -24,7 +26,7 @@ from agentmem.kit.ids import OrganizationId
 PATIENCE: Final = 0.05
 """Seconds a read waits for the replica to catch up; the primary takes it then."""
 _PAUSE: Final = 0.002
-_POSITION: Final = b"SELECT pg_current_wal_flush_lsn()::text"
+_POSITION: Final = b"SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_flush_lsn()::text END"
 
 REPLICA: Final = Guard(
     name="replica",
@@ -37,6 +39,9 @@ REPLICA: Final = Guard(
 )
 
 
+log = structlog.get_logger(__name__)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Replica:
     """Opens transactions that read on a replica, and on the primary while the replica is behind or does not answer.
@@ -47,12 +52,18 @@ class Replica:
 
     primary: Database
     pool: ConnectionPool
+    guarded: Guarded
     patience: float = PATIENCE
 
     @classmethod
     def open(cls, primary: Database, conninfo: str, *, pool_size: int, guarded: Guarded) -> Replica:
-        """Make a replica of a database; connects when first used."""
-        return cls(primary=primary, pool=ConnectionPool(ExternalServer(conninfo=conninfo), pool_size, guarded))
+        """Make a replica of a database; connects when first used.
+
+        Raises :class:`ConfigurationError` for a malformed connection string.
+        """
+        check_conninfo(conninfo, "AGENTMEM_DATABASE_REPLICA_URL")
+        pool = ConnectionPool(ExternalServer(conninfo=conninfo), pool_size, guarded)
+        return cls(primary=primary, pool=pool, guarded=guarded)
 
     async def close(self) -> None:
         """Close every connection to the replica."""
@@ -69,32 +80,45 @@ class Replica:
 
     async def _caught_up(self, stack: AsyncExitStack, caller: Caller) -> Transaction | None:
         """Begin on the replica once it holds what the primary holds now; nothing when that takes too long."""
+        if self.guarded.state is BreakerState.OPEN:
+            return None
+        position = await self._position()
+        if position is None:
+            return None
         keys = await self.primary.keys(caller.organization_id)
-        check = _bind_and_compare(caller.organization_id, await self._position())
+        check = _bind_and_compare(caller.organization_id, position)
         until = monotonic() + self.patience
         while True:
             async with AsyncExitStack() as attempt:
                 try:
                     beginning = self.primary.connection(check, read_only=True, pool=self.pool)
                     begun = await attempt.enter_async_context(beginning)
-                except (DatabaseUnavailable, ConfigurationError):
+                except DatabaseUnavailable:  # the breaker tells of it
+                    return None
+                except ConfigurationError as error:
+                    log.warning("replica_not_usable", reason=error.message)
                     return None
                 if begun.value:
                     stack.push_async_exit(attempt.pop_all())
                     return self.primary.bound(begun, caller, keys)
+                if begun.value is None:  # it follows nobody: waiting changes nothing
+                    return None
             if monotonic() >= until:
                 return None
             await asyncio.sleep(_PAUSE)
 
-    async def _position(self) -> str:
-        """Ask the primary how far its log is on its disk: all that was acknowledged lies before it."""
+    async def _position(self) -> str | None:
+        """Ask the primary how far its log is on its disk, before which all lies that was acknowledged.
+
+        One that is no primary any more does not know.
+        """
         with translated():
             link, cursor = await self.primary.pool.begin(_POSITION)
             try:
                 (position,) = await cursor.fetchone() or (None,)
             finally:
                 await self.primary.pool.give_back(link)
-        return str(position)
+        return None if position is None else str(position)
 
 
 def _bind_and_compare(organization_id: OrganizationId, position: str) -> str:
