@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Generic, Literal, Self, TypeVar
+from typing import Annotated, Generic, Literal, Protocol, Self, TypeVar
 from uuid import UUID
 
 from pydantic import AfterValidator, Field, JsonValue, StrictBool, model_validator
 
+from agentmem.kit.paging import encode_cursor
 from agentmem.schemas.base import NOT_BLANK, Schema, Shown, Text, UtcTime, check_json, check_not_blank, check_size
 
 
@@ -232,6 +233,23 @@ class Page(Schema, Generic[Item]):
 
     items: list[Item]
     next_cursor: str | None = None
+
+
+class Identified(Protocol):
+    """What a page can go on after."""
+
+    @property
+    def id(self) -> UUID | str:
+        """What its list is ordered by."""
+
+
+ItemWithId = TypeVar("ItemWithId", bound=Identified)
+
+
+def page_by_id(found: list[ItemWithId], limit: int, fingerprint: str) -> Page[ItemWithId]:
+    """Make a page of up to ``limit`` items, ordered by their ids; ``found`` holds one more where others follow."""
+    last = encode_cursor(fingerprint, [str(found[limit - 1].id)]) if len(found) > limit else None
+    return Page(items=found[:limit], next_cursor=last)
 
 
 class Signal(Schema):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
@@ -51,12 +51,7 @@ def show(
     context: typer.Context, job_id: JobId, *, organization: Organization = None, as_json: options.AsJson = False
 ) -> None:
     """Show one job: how far it is, and why it failed if it did."""
-
-    async def work(app: App) -> JobRecord:
-        return await app.jobs.get(acting_for(app, organization), job_id)
-
-    found = administer(context, work)
-    give(found, _facts(found), as_json=as_json)
+    _one(context, lambda app: app.jobs.get(acting_for(app, organization), job_id), as_json=as_json)
 
 
 @commands.command()
@@ -64,12 +59,7 @@ def retry(
     context: typer.Context, job_id: JobId, *, organization: Organization = None, as_json: options.AsJson = False
 ) -> None:
     """Have a job done again that failed or was discarded."""
-
-    async def work(app: App) -> JobRecord:
-        return await app.jobs.retry(acting_for(app, organization), job_id)
-
-    queued = administer(context, work)
-    give(queued, _facts(queued), as_json=as_json)
+    _one(context, lambda app: app.jobs.retry(acting_for(app, organization), job_id), as_json=as_json)
 
 
 @commands.command()
@@ -77,12 +67,7 @@ def discard(
     context: typer.Context, job_id: JobId, *, organization: Organization = None, as_json: options.AsJson = False
 ) -> None:
     """Give a job up, whether it waits, runs or failed."""
-
-    async def work(app: App) -> JobRecord:
-        return await app.jobs.discard(acting_for(app, organization), job_id)
-
-    gone = administer(context, work)
-    give(gone, _facts(gone), as_json=as_json)
+    _one(context, lambda app: app.jobs.discard(acting_for(app, organization), job_id), as_json=as_json)
 
 
 def instances(context: typer.Context, *, as_json: options.AsJson = False) -> None:
@@ -93,6 +78,11 @@ def instances(context: typer.Context, *, as_json: options.AsJson = False) -> Non
 
     found = administer(context, work)
     give(found, _instances(found), as_json=as_json)
+
+
+def _one(context: typer.Context, work: Callable[[App], Coroutine[None, None, JobRecord]], *, as_json: bool) -> None:
+    found = administer(context, work)
+    give(found, _facts(found), as_json=as_json)
 
 
 def _sheet(found: Sequence[JobRecord]) -> Sheet:

@@ -13,10 +13,10 @@ from agentmem.foundation.authorization.caller import Permission
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.transaction import Transaction
 from agentmem.foundation.jobs.queue import settle
-from agentmem.kit.paging import decode_id, encode_cursor, query_fingerprint
+from agentmem.kit.paging import decode_id, query_fingerprint
 from agentmem.operations import operation
 from agentmem.schemas.jobs import JobQuery, JobRecord, JobState
-from agentmem.schemas.memories import Page
+from agentmem.schemas.memories import Page, page_by_id
 
 KEPT: Final = timedelta(days=14)
 SWEPT_AT_ONCE: Final = 1000
@@ -35,9 +35,7 @@ class JobService:
         """Read a page of jobs, the newest first; raises :class:`InvalidCursor`."""
         fingerprint = query_fingerprint(f"jobs {query.state} {query.kind}")
         found = await repository.fetch_page(tx, query, decode_id(query.cursor, fingerprint), query.limit + 1)
-        items = found[: query.limit]
-        last = encode_cursor(fingerprint, [str(items[-1].id)]) if len(found) > query.limit else None
-        return Page(items=items, next_cursor=last)
+        return page_by_id(found, query.limit, fingerprint)
 
     @operation(Permission.JOB_READ, read_only=True)
     async def get(self, tx: Transaction, job_id: UUID) -> JobRecord:

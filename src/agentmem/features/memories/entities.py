@@ -13,10 +13,10 @@ from agentmem.features.memories.visibility import in_scope, scope_values
 from agentmem.foundation.authorization.caller import Permission
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.transaction import Transaction
-from agentmem.kit.paging import decode_cursor, encode_cursor, query_fingerprint
+from agentmem.kit.paging import decode_cursor, query_fingerprint
 from agentmem.operations import operation
 from agentmem.schemas.entities import EntityKind, EntitySeen
-from agentmem.schemas.memories import Page, Scope
+from agentmem.schemas.memories import Page, Scope, page_by_id
 
 COLUMNS: Final = {
     EntityKind.USERS: memories.c.user_id,
@@ -58,5 +58,4 @@ class Entities:
             statement = statement.where(ordered > str(after))
         rows = await tx.execute(statement.group_by(column).order_by(ordered).limit(limit + 1), values)
         found = [EntitySeen.model_validate(row._mapping) for row in rows]
-        last = encode_cursor(fingerprint, [found[limit - 1].id]) if len(found) > limit else None
-        return Page(items=found[:limit], next_cursor=last)
+        return page_by_id(found, limit, fingerprint)

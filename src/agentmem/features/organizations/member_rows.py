@@ -14,6 +14,7 @@ from agentmem.features.organizations.model import MemberStanding
 from agentmem.features.organizations.tables import members
 from agentmem.foundation.database.system import SystemTransaction
 from agentmem.foundation.database.transaction import Transaction
+from agentmem.kit.versions import require_version
 from agentmem.schemas.access import Role
 from agentmem.schemas.organizations import Member, MemberKind, NewMember
 
@@ -56,15 +57,11 @@ async def change_member(
     tx: Transaction, member: Member, values: Mapping[str, object], if_version: int | None
 ) -> Member:
     """Change a member and count its version up; raises :class:`VersionConflict`."""
-    expected = member.version if if_version is None else if_version
-    if expected != member.version:
-        raise VersionConflict(
-            f"Member {member.id} has version {member.version}, not {expected}.", hint="Read it again, then decide."
-        )
+    require_version(f"Member {member.id}", member.version, if_version)
     statement = (
         update(members)
-        .where(tx.own(members), members.c.member_id == member.id, members.c.version == expected)
-        .values({**values, "version": expected + 1})
+        .where(tx.own(members), members.c.member_id == member.id, members.c.version == member.version)
+        .values({**values, "version": member.version + 1})
     )
     if (await tx.execute(statement)).rowcount != 1:
         raise VersionConflict(f"Member {member.id} has just been changed.", hint="Read it again, then decide.")

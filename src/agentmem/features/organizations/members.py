@@ -15,10 +15,10 @@ from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.system import SystemPurpose, SystemTransaction
 from agentmem.foundation.database.transaction import Transaction
 from agentmem.kit.ids import OrganizationId, uuid7
-from agentmem.kit.paging import decode_id, encode_cursor, query_fingerprint
+from agentmem.kit.paging import decode_id, query_fingerprint
 from agentmem.operations import operation, system_operation
 from agentmem.schemas.access import Role
-from agentmem.schemas.memories import Page
+from agentmem.schemas.memories import Page, page_by_id
 from agentmem.schemas.organizations import Member, MemberPatch, NewMember
 
 _PAGES: Final = query_fingerprint("members")
@@ -34,8 +34,7 @@ class MemberService:
     async def page(self, tx: Transaction, cursor: str | None = None, limit: int = 100) -> Page[Member]:
         """Read a page of members, those made first before the others; raises :class:`InvalidCursor`."""
         found = await member_rows.fetch_page(tx, decode_id(cursor, _PAGES), limit + 1)
-        last = encode_cursor(_PAGES, [str(found[limit - 1].id)]) if len(found) > limit else None
-        return Page(items=found[:limit], next_cursor=last)
+        return page_by_id(found, limit, _PAGES)
 
     @operation(Permission.MEMBER_READ, read_only=True)
     async def get(self, tx: Transaction, member_id: UUID) -> Member:

@@ -17,6 +17,7 @@ from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.system import SystemPurpose, SystemTransaction
 from agentmem.foundation.database.transaction import Transaction
 from agentmem.kit.ids import OrganizationId
+from agentmem.kit.versions import require_version
 from agentmem.operations import operation, system_operation
 from agentmem.schemas.organizations import Organization, OrganizationLimits
 
@@ -64,7 +65,7 @@ class PlatformService:
     async def schedule_deletion(self, tx: Transaction, grace_days: int, if_version: int | None = None) -> Organization:
         """Take the organization out of use now, and have it erased after the grace; only an operator can restore it."""
         found = await lifecycle.held(tx)
-        repository.require_version(found, if_version)
+        require_version(repository.NAMED, found.version, if_version)
         return await lifecycle.delete(tx, found, grace_days, BY_OPERATOR)
 
     @operation(Permission.PLATFORM_MANAGE, audit="organization.deletion_cancelled")

@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Row, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from agentmem.errors import NotFound, VersionConflict
+from agentmem.errors import NotFound
 from agentmem.features.organizations.tables import organization_directory, organization_settings, organizations
 from agentmem.foundation.authorization.caller import Limits
 from agentmem.foundation.database.system import SystemTransaction
@@ -18,10 +18,12 @@ from agentmem.foundation.database.tables import encryption_keys
 from agentmem.foundation.database.transaction import Transaction
 from agentmem.foundation.encryption.keyring import WrappedKey
 from agentmem.kit.ids import OrganizationId
+from agentmem.kit.versions import require_version
 from agentmem.schemas.organizations import Organization, OrganizationLimits, OrganizationStatus
 
 SETTINGS: Final = organization_settings
 DIRECTORY: Final = organization_directory
+NAMED: Final = "The organization"
 AnyTransaction = Transaction | SystemTransaction
 
 
@@ -99,16 +101,9 @@ async def change_settings(tx: Transaction, values: Mapping[str, object], if_vers
     if if_version is not None:
         statement = statement.where(SETTINGS.c.version == if_version)
     if (await tx.execute(statement)).rowcount != 1:
-        require_version(await fetch_organization(tx, tx.organization_id), if_version)
+        found = await fetch_organization(tx, tx.organization_id)
+        require_version(NAMED, found.version, if_version)
     return await fetch_organization(tx, tx.organization_id)
-
-
-def require_version(found: Organization, if_version: int | None) -> None:
-    """Raise :class:`VersionConflict` unless the organization is at this version."""
-    if if_version is not None and found.version != if_version:
-        raise VersionConflict(
-            f"The organization has version {found.version}, not {if_version}.", hint="Read it again, then decide."
-        )
 
 
 async def set_purge(tx: Transaction, moment: datetime | None) -> None:

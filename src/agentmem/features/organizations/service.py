@@ -13,6 +13,7 @@ from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.transaction import Transaction
 from agentmem.foundation.encryption.keyring import WrappedKey, create_organization_keys
 from agentmem.foundation.ledger.audit import Outcome, write_audit_entry
+from agentmem.kit.versions import require_version
 from agentmem.operations import operation
 from agentmem.schemas.organizations import Organization, OrganizationPatch, OrganizationStatus
 
@@ -70,7 +71,7 @@ class OrganizationService:
         if found.status is OrganizationStatus.DELETING:
             return found
         lifecycle.require_status(found, OrganizationStatus.ACTIVE)
-        repository.require_version(found, if_version)
+        require_version(repository.NAMED, found.version, if_version)
         return await lifecycle.delete(tx, found, grace_days, None)
 
     @operation(Permission.ORGANIZATION_DELETE, audit="organization.deletion_cancelled")

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Row, delete, exists, func, insert, select, update
 
-from agentmem.errors import NotFound, VersionConflict
+from agentmem.errors import NotFound
 from agentmem.features.webhooks.model import Health, Receiver, StoredWebhook
 from agentmem.features.webhooks.tables import webhook_attempts, webhook_deliveries, webhooks
 from agentmem.foundation.database.transaction import Transaction
@@ -72,15 +72,6 @@ async def fetch_page(tx: Transaction, after: UUID | None, limit: int) -> list[We
 async def count_webhooks(tx: Transaction) -> int:
     """Count the organization's webhooks."""
     return int((await tx.execute(select(func.count()).select_from(webhooks).where(tx.own(webhooks)))).scalar_one())
-
-
-def require_version(found: StoredWebhook, if_version: int | None) -> None:
-    """Raise :class:`VersionConflict` unless the webhook is at this version."""
-    if if_version is not None and found.version != if_version:
-        raise VersionConflict(
-            f"Webhook {found.webhook_id} has version {found.version}, not {if_version}.",
-            hint="Read it again, then decide.",
-        )
 
 
 async def change_webhook(

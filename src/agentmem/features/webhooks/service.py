@@ -16,9 +16,10 @@ from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.transaction import Transaction
 from agentmem.foundation.outbound.guard import Destinations
 from agentmem.kit.ids import uuid7
-from agentmem.kit.paging import decode_id, encode_cursor, query_fingerprint
+from agentmem.kit.paging import decode_id, query_fingerprint
+from agentmem.kit.versions import require_version
 from agentmem.operations import operation
-from agentmem.schemas.memories import Page
+from agentmem.schemas.memories import Page, page_by_id
 from agentmem.schemas.webhooks import Delivery, DisabledReason, IssuedWebhook, NewWebhook, Webhook, WebhookPatch
 
 _PAGES: Final = query_fingerprint("webhooks")
@@ -54,8 +55,7 @@ class WebhookService:
     async def page(self, tx: Transaction, cursor: str | None = None, limit: int = 100) -> Page[Webhook]:
         """Read a page of webhooks, the oldest first; raises :class:`InvalidCursor`."""
         found = await repository.fetch_page(tx, decode_id(cursor, _PAGES), limit + 1)
-        last = encode_cursor(_PAGES, [str(found[limit - 1].id)]) if len(found) > limit else None
-        return Page(items=found[:limit], next_cursor=last)
+        return page_by_id(found, limit, _PAGES)
 
     @operation(Permission.WEBHOOK_READ, read_only=True)
     async def get(self, tx: Transaction, webhook_id: UUID) -> Webhook:
@@ -69,7 +69,7 @@ class WebhookService:
         """Change a webhook; one that is disabled gets nothing, and what waited for it can be asked for again."""
         await repository.hold_webhooks(tx)
         found = await repository.fetch_stored(tx, webhook_id, lock=True)
-        repository.require_version(found, if_version)
+        require_version(f"Webhook {webhook_id}", found.version, if_version)
         tx.touch([webhook_id])
         receiver, values = found.receiver, dict[str, object]()
         if patch.url is not None:
@@ -92,7 +92,8 @@ class WebhookService:
     async def delete(self, tx: Transaction, webhook_id: UUID, if_version: int | None = None) -> None:
         """Remove a webhook with everything that was and was not sent to it."""
         await repository.hold_webhooks(tx)
-        repository.require_version(await repository.fetch_stored(tx, webhook_id, lock=True), if_version)
+        found = await repository.fetch_stored(tx, webhook_id, lock=True)
+        require_version(f"Webhook {webhook_id}", found.version, if_version)
         tx.touch([webhook_id])
         await repository.remove_webhook(tx, webhook_id)
         await repository.note_subscribed(tx)
@@ -125,8 +126,7 @@ class WebhookService:
         fingerprint = query_fingerprint(f"deliveries {webhook_id}")
         await repository.fetch_stored(tx, webhook_id)
         found = await repository.fetch_deliveries(tx, webhook_id, decode_id(cursor, fingerprint), limit + 1)
-        last = encode_cursor(fingerprint, [str(found[limit - 1].id)]) if len(found) > limit else None
-        return Page(items=found[:limit], next_cursor=last)
+        return page_by_id(found, limit, fingerprint)
 
     @operation(Permission.WEBHOOK_WRITE, audit="webhook.replayed")
     async def replay(self, tx: Transaction, webhook_id: UUID, delivery_id: UUID) -> Delivery:

@@ -13,6 +13,7 @@ from agentmem.foundation.resilience.guarded import Guard, Guarded
 from agentmem.foundation.resilience.retry import RetryPolicy
 from agentmem.foundation.state.memory import Mailbox, MemoryState
 from agentmem.foundation.state.port import Admission, Quota, State
+from agentmem.foundation.telemetry.watchers import unheard
 
 Result = TypeVar("Result")
 
@@ -28,10 +29,6 @@ REDIS: Final = Guard(
     breaker=BreakerRules(failures=3, open_seconds=1.0, successes=1),
     retry=RetryPolicy(attempts=2, base=0.02, cap=0.1),
 )
-
-
-def unheard() -> None:
-    """Nobody counts the fallbacks."""
 
 
 class FallbackState:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from agentmem.foundation.resilience.guarded import Guarded
-from agentmem.foundation.state.fallback import FallbackState, unheard
+from agentmem.foundation.state.fallback import FallbackState
 from agentmem.foundation.state.memory import MemoryState
 from agentmem.foundation.state.port import State
 from agentmem.foundation.state.redis import RedisState
+from agentmem.foundation.telemetry.watchers import unheard
 from agentmem.settings import Settings
 
 

@@ -17,8 +17,8 @@ from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.inspect import Caretaker
 from agentmem.foundation.inference.loaded import Models
 from agentmem.kit.ids import OrganizationId, uuid7
-from agentmem.kit.paging import decode_id, encode_cursor, query_fingerprint
-from agentmem.schemas.memories import Page
+from agentmem.kit.paging import decode_id, query_fingerprint
+from agentmem.schemas.memories import Page, page_by_id
 from agentmem.schemas.organizations import NewOrganization, Organization, OrganizationLimits
 
 _PAGES: Final = query_fingerprint("organizations")
@@ -55,8 +55,7 @@ class Platform:
         caller.require(Permission.PLATFORM_MANAGE)
         after = decode_id(cursor, _PAGES)
         found = await self.service.several(None if after is None else OrganizationId(after), limit + 1)
-        last = encode_cursor(_PAGES, [str(found[limit - 1].id)]) if len(found) > limit else None
-        return Page(items=found[:limit], next_cursor=last)
+        return page_by_id(found, limit, _PAGES)
 
     async def view(self, caller: Caller, organization_id: OrganizationId) -> Organization:
         """Read one organization; raises :class:`NotFound`."""
