@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 
 from scripts.run_document import SHELL, blocks
 from tests.architecture.source_tree import ROOT, files
+from tests.support.embedded_server import open_folder
 
 PAGES = sorted(path for path in files(ROOT) if path.suffix == ".md")
 # Pages whose examples need values that another test prepares; that test runs them.
@@ -41,10 +41,8 @@ def name_of(page: Path) -> str:
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    # Not pytest's own folder: the embedded server may run as a user that cannot look into it.
-    with tempfile.TemporaryDirectory(prefix="agentmem-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
+    with open_folder() as folder:
+        yield folder
 
 
 @pytest.mark.parametrize("page", RUNNABLE, ids=name_of)

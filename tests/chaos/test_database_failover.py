@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from asyncio import to_thread
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
+from tests.support.embedded_server import open_folder
 from tests.support.fleet import Fleet, fleet
 from tests.support.load import audit, load
 
@@ -18,12 +17,8 @@ AT_ONCE = 8
 
 @contextmanager
 def with_standby() -> Iterator[Fleet]:
-    # Not pytest's own folder: nginx serves as a user that cannot look into it.
-    with tempfile.TemporaryDirectory(prefix="agentmem-fleet-", ignore_cleanup_errors=True) as directory:
-        folder = Path(directory)
-        folder.chmod(0o755)
-        with fleet(folder, size=2, standbys=["standby"]) as running:
-            yield running
+    with open_folder() as folder, fleet(folder, size=2, standbys=["standby"]) as running:
+        yield running
 
 
 @pytest.mark.timeout(600)

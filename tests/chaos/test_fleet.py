@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import tempfile
 from asyncio import to_thread
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.embedded_server import open_folder
 from tests.support.fleet import Fleet, fleet
 from tests.support.load import audit, load
 from tests.support.patience import eventually
@@ -27,12 +27,8 @@ AT_ONCE = 64
 
 @pytest.fixture(scope="module")
 def installation() -> Iterator[Fleet]:
-    # Not pytest's own folder: nginx serves as a user that cannot look into it.
-    with tempfile.TemporaryDirectory(prefix="agentmem-fleet-", ignore_cleanup_errors=True) as directory:
-        folder = Path(directory)
-        folder.chmod(0o755)
-        with fleet(folder, size=3, workers=2) as running:
-            yield running
+    with open_folder() as folder, fleet(folder, size=3, workers=2) as running:
+        yield running
 
 
 def call(server: ServerProcess, key: str, method: str, path: str, body: object = None) -> Any:

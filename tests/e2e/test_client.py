@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -31,7 +29,7 @@ from agentmem.errors import (
 from scripts.run_document import blocks
 from tests.architecture.source_tree import ROOT
 from tests.support.client_faces import FACES, Face
-from tests.support.embedded_server import is_down, wait_until
+from tests.support.embedded_server import store_folder
 from tests.support.patience import eventually
 from tests.support.servers import ServerProcess, servers
 
@@ -44,12 +42,8 @@ TALK = [
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ServerProcess]:
-    # Not pytest's own folder: the embedded server may run as a user that cannot look into it.
-    with tempfile.TemporaryDirectory(prefix="agentmem-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o755)
-        with servers(Path(folder) / "store", 1) as (running,):
-            yield running
-        wait_until(lambda: is_down(Path(folder) / "store"))
+    with store_folder() as folder, servers(folder, 1) as (running,):
+        yield running
 
 
 @pytest.fixture(params=sorted(FACES))

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from agentmem.errors import Unauthenticated
 from agentmem.schemas.events import Event
 from agentmem.schemas.webhooks import DeliveryState
 from scripts.run_document import blocks
-from tests.support.embedded_server import is_down, wait_until
+from tests.support.embedded_server import store_folder, wait_until
 from tests.support.receiver import LOOPBACK, Receiver, receiving
 from tests.support.redis_server import redis_server
 from tests.support.servers import ServerProcess, servers
@@ -32,17 +31,13 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[ServerProcess]]:
-    # Not pytest's own folder: the embedded server may run as a user that cannot look into it.
+    allowed = {"webhook_http": "true", "webhook_networks": f'["{LOOPBACK[0]}"]'}
     with (
-        tempfile.TemporaryDirectory(prefix="agentmem-", ignore_cleanup_errors=True) as folder,
+        store_folder() as directory,
         redis_server(tmp_path_factory.mktemp("redis")) as redis,
+        servers(directory, 2, redis_url=redis.url, drain_seconds="0.5", **allowed) as running,
     ):
-        Path(folder).chmod(0o755)
-        directory = Path(folder) / "store"
-        allowed = {"webhook_http": "true", "webhook_networks": f'["{LOOPBACK[0]}"]'}
-        with servers(directory, 2, redis_url=redis.url, drain_seconds="0.5", **allowed) as running:
-            yield running
-        wait_until(lambda: is_down(directory))
+        yield running
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from agentmem import Client
-from tests.support.embedded_server import is_down, wait_until
+from tests.support.embedded_server import store_folder
 from tests.support.servers import ServerProcess, servers
 
 MEMORIES = 40
@@ -23,12 +22,8 @@ SLACK = 32 * 1024
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ServerProcess]:
-    # Not pytest's own folder: the embedded server may run as a user that cannot look into it.
-    with tempfile.TemporaryDirectory(prefix="agentmem-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o755)
-        with servers(Path(folder) / "store", 1, request_timeout="600") as (running,):
-            yield running
-        wait_until(lambda: is_down(Path(folder) / "store"))
+    with store_folder() as folder, servers(folder, 1, request_timeout="600") as (running,):
+        yield running
 
 
 def peak(server: ServerProcess) -> int:

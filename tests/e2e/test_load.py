@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.support.embedded_server import is_down, wait_until
+from tests.support.embedded_server import store_folder
 from tests.support.servers import ServerProcess, servers
 from tests.support.traffic import bearer
 
@@ -21,12 +19,8 @@ PAIRS, SAMPLE = 1000, 200
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ServerProcess]:
-    # Not pytest's own folder: the embedded server may run as a user that cannot look into it.
-    with tempfile.TemporaryDirectory(prefix="agentmem-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o755)
-        with servers(Path(folder) / "store", 1) as (running,):
-            yield running
-        wait_until(lambda: is_down(Path(folder) / "store"))
+    with store_folder() as folder, servers(folder, 1) as (running,):
+        yield running
 
 
 def patient(server: ServerProcess) -> httpx.AsyncClient:

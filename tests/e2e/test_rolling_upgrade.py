@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import tempfile
 from asyncio import to_thread
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from agentmem.foundation.database.migrate import newest_revision
 from tests.architecture.source_tree import SOURCE
 from tests.support.balancer import balancer
 from tests.support.command_line import PROGRAM
-from tests.support.embedded_server import is_down, wait_until
+from tests.support.embedded_server import store_folder
 from tests.support.redis_server import redis_server
 from tests.support.servers import ServerProcess
 from tests.support.traffic import bearer, traffic
@@ -39,11 +38,8 @@ def upgrade() -> None:
 
 @pytest.fixture
 def directory() -> Iterator[Path]:
-    # Not pytest's own folder: the embedded server may run as a user that cannot look into it.
-    with tempfile.TemporaryDirectory(prefix="agentmem-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder) / "store"
-        wait_until(lambda: is_down(Path(folder) / "store"))
+    with store_folder() as folder:
+        yield folder
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from asyncio import to_thread
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 
 from tests.support.balancer import balancer
 from tests.support.command_line import CommandLine
-from tests.support.embedded_server import is_down, wait_until
+from tests.support.embedded_server import store_folder
 from tests.support.patience import eventually
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.servers import ServerProcess, servers
@@ -23,11 +22,8 @@ from tests.support.traffic import bearer, traffic
 
 @pytest.fixture(scope="module")
 def directory() -> Iterator[Path]:
-    # Not pytest's own folder: the embedded server may run as a user that cannot look into it.
-    with tempfile.TemporaryDirectory(prefix="agentmem-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder) / "store"
-        wait_until(lambda: is_down(Path(folder) / "store"))
+    with store_folder() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import httpx
 import pytest
 
 from tests.support.command_line import CommandLine
-from tests.support.embedded_server import is_down, wait_until
+from tests.support.embedded_server import store_folder, wait_until
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.servers import ServerProcess
 from tests.support.traffic import bearer
@@ -20,11 +19,8 @@ from tests.support.traffic import bearer
 
 @pytest.fixture(scope="module")
 def directory() -> Iterator[Path]:
-    # Not pytest's own folder: the embedded server may run as a user that cannot look into it.
-    with tempfile.TemporaryDirectory(prefix="agentmem-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder) / "store"
-        wait_until(lambda: is_down(Path(folder) / "store"))
+    with store_folder() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -133,3 +134,22 @@ def ask(attachment: Attachment, statement: str) -> object:
         cursor = connection.execute(statement.encode())
         row = cursor.fetchone() if cursor.description else None
         return None if row is None else row[0]
+
+
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """Give a folder that every account may pass through, until the block ends.
+
+    Not pytest's own, which is closed: a server that is started by root runs as another user.
+    """
+    with tempfile.TemporaryDirectory(prefix="agentmem-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@contextmanager
+def store_folder() -> Iterator[Path]:
+    """Give a place for a store; at the end its server has stopped."""
+    with open_folder() as folder:
+        yield folder / "store"
+        wait_until(lambda: is_down(folder / "store"))

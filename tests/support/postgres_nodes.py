@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -16,7 +15,7 @@ import psycopg
 
 from agentmem.foundation.database.embedded.binaries import find_binaries
 from agentmem.foundation.database.embedded.layout import Account, Layout
-from tests.support.embedded_server import wait_until
+from tests.support.embedded_server import open_folder, wait_until
 from tests.support.redis_server import free_port
 
 USER: Final = "postgres"
@@ -170,10 +169,7 @@ def _basebackup() -> Path:
 @contextmanager
 def postgres_nodes(*standbys: str) -> Iterator[tuple[PostgresNode, list[PostgresNode]]]:
     """Run a primary and standbys of these names until the block ends."""
-    # Not in pytest's folder: that one is closed to the account that runs the servers for root.
-    with tempfile.TemporaryDirectory(prefix="agentmem-nodes-", ignore_cleanup_errors=True) as directory:
-        folder = Path(directory)
-        folder.chmod(0o755)
+    with open_folder() as folder:
         primary = PostgresNode(folder, "primary")
         followers = [PostgresNode(folder, name) for name in standbys]
         try:
