@@ -6,11 +6,14 @@ from asyncio import to_thread
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import httpx
 import pytest
 
 from tests.support.embedded_server import open_folder
 from tests.support.fleet import Fleet, fleet
 from tests.support.load import audit, load
+from tests.support.patience import eventually
+from tests.support.traffic import bearer
 
 AT_ONCE = 8
 
@@ -39,6 +42,29 @@ async def test_nothing_is_lost_when_the_database_restarts_and_when_its_synchrono
 
         assert await audit(installation.url, installation.key, book) == []
         assert set(book.answers) <= {200, 201, 409, 503}
+
+
+@pytest.mark.timeout(600)
+async def test_a_database_that_hangs_holds_no_request_for_ever() -> None:
+    with open_folder() as folder, fleet(folder, size=1) as installation:
+        body = {"content": "The boat is in the reeds.", "user_id": "u"}
+        (server,) = installation.servers
+        async with httpx.AsyncClient(base_url=server.url, headers=bearer(installation.key), timeout=60) as client:
+            assert (await client.post("/v1/memories", json=body)).status_code == 201
+            installation.primary.pause()
+            try:
+                answer = await client.post("/v1/memories/search", json={"query": "boat", "scope": {"user_id": "u"}})
+                assert answer.status_code == 503
+                assert "retry-after" in answer.headers
+                assert (await client.get("/health/live")).status_code == 200
+            finally:
+                installation.primary.resume()
+
+            async def is_found() -> bool:
+                found = await client.post("/v1/memories/search", json={"query": "boat", "scope": {"user_id": "u"}})
+                return found.status_code == 200 and len(found.json()["hits"]) == 1
+
+            await eventually(is_found)
 
 
 @pytest.mark.timeout(600)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from agentmem.errors import StateUnavailable
@@ -14,9 +15,13 @@ from agentmem.foundation.state.fallback import FallbackState
 from agentmem.foundation.state.memory import MemoryState
 from agentmem.foundation.state.port import Quota
 from agentmem.foundation.state.redis import RedisState
+from tests.support.embedded_server import open_folder
+from tests.support.fleet import fleet
+from tests.support.load import audit, load
 from tests.support.patience import PATIENCE, eventually
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.redis_topologies import topologies
+from tests.support.traffic import bearer
 
 CHANNEL = "revoked"
 WORKERS = 16
@@ -122,6 +127,37 @@ async def test_requests_go_on_through_a_failover_of_sentinels(tmp_path: Path) ->
         await eventually(uses_redis)
         await counted.state.ping()
         await counted.state.aclose()
+
+
+@pytest.mark.timeout(600)
+async def test_servers_go_on_through_a_failover_of_sentinels_and_share_what_is_revoked_after_it(tmp_path: Path) -> None:
+    with topologies(tmp_path) as running, open_folder() as folder:
+        sentinels = running.sentinels
+        first = sentinels.leader()
+        with fleet(folder, size=2, redis_url=sentinels.url) as installation:
+            async with load(installation.url, installation.key, clients=8) as book:
+                await book.grows(20)
+                await asyncio.to_thread(sentinels.master.kill)
+                await book.grows(20)
+            assert await audit(installation.url, installation.key, book) == []
+            assert set(book.answers) <= {200, 201}
+
+            one, other = (
+                httpx.AsyncClient(base_url=server.url, headers=bearer(installation.key), timeout=60)
+                for server in installation.servers
+            )
+            async with one, other:
+
+                async def shares_redis() -> bool:
+                    states = [(await each.get("/health")).json()["status"] for each in (one, other)]
+                    return sentinels.leader() != first and states == ["ok", "ok"]
+
+                await eventually(shares_redis)
+                made = (await one.post("/v1/api-keys", json={"name": "brief"})).json()
+                assert (await other.get("/v1/me", headers=bearer(made["key"]))).status_code == 200
+                await one.delete(f"/v1/api-keys/{made['api_key']['id']}")
+                await asyncio.sleep(1)
+                assert (await other.get("/v1/me", headers=bearer(made["key"]))).status_code == 401
 
 
 async def test_a_redis_that_was_started_again_is_used_again(counted: Counted, server: RedisServer) -> None:

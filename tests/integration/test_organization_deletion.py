@@ -13,11 +13,13 @@ from agentmem.errors import ConfigurationError, NotFound
 from agentmem.features.identity.usage import KeyCount
 from agentmem.features.webhooks.delivery import WebhookDeliveries
 from agentmem.foundation.authorization.caller import Caller, service_caller
+from agentmem.foundation.database.connect import connect_as_owner
 from agentmem.foundation.database.tables import SCHEMA, metadata
 from agentmem.foundation.outbound.port import Outcome
 from agentmem.kit.ids import OrganizationId
 from agentmem.schemas.keys import NewApiKey
 from tests.support.foreign import foreign_of
+from tests.support.patience import eventually
 from tests.support.stores import Owner, Store
 from tests.support.tenants import operator_of
 
@@ -187,3 +189,24 @@ async def test_servers_without_shared_state_are_alone_on_a_database(store: Store
                     pass
     async with serving(shared=False):
         pass
+
+
+async def test_server_takes_its_place_again_when_its_connection_was_cut(store: Store) -> None:
+    serving = store.app.caretaker.serving
+
+    async def is_alone() -> bool:
+        try:
+            async with serving(shared=False):
+                return False
+        except ConfigurationError:
+            return True
+
+    async with serving(shared=False):
+        with connect_as_owner(store.app.server) as connection:
+            cut = connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s",
+                (int.from_bytes(b"serv"),),
+            )
+            assert cut.fetchall() == [(True,)]
+
+        await eventually(is_alone)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -90,6 +91,28 @@ async def test_searches_go_on_without_the_replica_and_return_to_it(
 
     async def is_read() -> bool:
         assert "the tent is in the attic" in await found(reader, "where is the tent")
+        return reads_of(nodes[1]) > before
+
+    await eventually(is_read)
+
+
+async def test_replica_that_hangs_holds_no_search_up(
+    nodes: tuple[PostgresNode, PostgresNode], pair: tuple[AsyncMemory, AsyncMemory]
+) -> None:
+    writer, reader = pair
+    await writer.add("the sledge is in the cellar", user_id="u")
+    await found(reader, "sledge")
+    nodes[1].pause()
+    try:
+        # Less than the driver takes to give up a connection on which nobody answers: no expectation of speed.
+        async with asyncio.timeout(8):
+            assert "the sledge is in the cellar" in await found(reader, "where is the sledge")
+    finally:
+        nodes[1].resume()
+    before = reads_of(nodes[1])
+
+    async def is_read() -> bool:
+        assert "the sledge is in the cellar" in await found(reader, "where is the sledge")
         return reads_of(nodes[1]) > before
 
     await eventually(is_read)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.support.balancer import nginx
 from tests.support.postgres_nodes import PostgresNode, postgres_nodes, url_of
-from tests.support.redis_server import RedisServer, redis_server
+from tests.support.redis_server import redis_server
 from tests.support.servers import ServerProcess, servers
 
 _QUICK = {"drain_seconds": "1", "request_timeout": "6", "webhook_http": "true", "webhook_networks": '["127.0.0.0/8"]'}
@@ -28,18 +28,19 @@ class Fleet:
     """The folder and the settings of every process."""
     servers: Sequence[ServerProcess]
     workers: Sequence[ServerProcess]
-    redis: RedisServer
     primary: PostgresNode
     standbys: Sequence[PostgresNode]
 
 
 @contextmanager
-def fleet(folder: Path, *, size: int, workers: int = 0, standbys: Sequence[str] = ()) -> Iterator[Fleet]:
-    """Start an installation of ``size`` servers."""
+def fleet(
+    folder: Path, *, size: int, workers: int = 0, standbys: Sequence[str] = (), redis_url: str | None = None
+) -> Iterator[Fleet]:
+    """Start an installation of ``size`` servers; with a Redis of its own unless one is named."""
     with ExitStack() as stack:
-        redis = stack.enter_context(redis_server(folder))
+        redis_url = redis_url or stack.enter_context(redis_server(folder)).url
         primary, followers = stack.enter_context(postgres_nodes(*standbys))
-        settings = {"database_url": url_of(primary, *followers), "redis_url": redis.url, **_QUICK}
+        settings = {"database_url": url_of(primary, *followers), "redis_url": redis_url, **_QUICK}
         running = stack.enter_context(servers(folder / "data", size, **settings))
         working = stack.enter_context(servers(folder / "data", workers, command="worker", **settings))
         url = stack.enter_context(nginx(folder, [server.port for server in running]))
@@ -50,7 +51,6 @@ def fleet(folder: Path, *, size: int, workers: int = 0, standbys: Sequence[str] 
             settings=settings,
             servers=running,
             workers=working,
-            redis=redis,
             primary=primary,
             standbys=followers,
         )

@@ -128,6 +128,14 @@ class PostgresNode:
         self._process.wait(60)
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 
+    def pause(self) -> None:
+        """Stop all its processes where they are: connections stay open, and nothing answers."""
+        self._signal_all(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let all its processes go on."""
+        self._signal_all(signal.SIGCONT)
+
     def promote(self) -> None:
         """Make a standby the primary."""
         assert self.ask("SELECT pg_promote(true, 60)") is True
@@ -141,6 +149,13 @@ class PostgresNode:
         assert self._process is not None
         self._process.send_signal(how)
         self._process.wait(60)
+
+    def _signal_all(self, how: signal.Signals) -> None:
+        assert self._process is not None
+        first = self._process.pid
+        os.kill(first, how)  # a stopped one makes no more of them
+        for child in Path(f"/proc/{first}/task/{first}/children").read_text().split():
+            os.kill(int(child), how)
 
     def _own_folder(self) -> None:
         self.data.mkdir(mode=0o700)

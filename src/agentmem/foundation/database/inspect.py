@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 import psycopg
+import structlog
 from psycopg import Connection, sql
 from psycopg.rows import TupleRow
 
-from agentmem.errors import AgentMemError, ConfigurationError, Conflict
+from agentmem.errors import AgentMemError, ConfigurationError, Conflict, DatabaseUnavailable
 from agentmem.foundation.database.connect import Server, connect_as_owner
 from agentmem.foundation.database.failures import translated
 from agentmem.foundation.database.migrate import OLDEST_PGVECTOR, bring_up_to_date
@@ -25,9 +26,12 @@ MOST_GRAPH_DIMENSIONS: Final = 4000
 
 ERASED_AT_ONCE: Final = 10_000
 _SERVING_LOCK: Final = 0x73657276  # "serv" in ASCII
+_SERVING_SECONDS: Final = 5.0
 _SOLE_LOCK: Final = 0x736F6C65  # "sole" in ASCII
 _GRAPH_LOCK: Final = 0x67726170  # "grap" in ASCII
 _ERASING_LOCK: Final = 0x65726173  # "eras" in ASCII; agentmem.enter has it too
+
+log = structlog.get_logger(__name__)
 
 _FACTS: Final = """
 SELECT current_setting('server_version'),
@@ -103,8 +107,20 @@ class Caretaker:
         """Say that a server works on this database; servers that share no state must be alone on it.
 
         ``shared`` is for a server whose state is in Redis. Raises :class:`ConfigurationError` if another server is
-        there and the two do not share their state. The lock ends with the process, however that ends.
+        there and the two do not share their state. The lock ends with the process, however that ends; it is taken again
+        after the database was away.
         """
+        async with AsyncExitStack() as connections:
+            connection = await connections.enter_async_context(self._serving_connection(shared=shared))
+            keeping = asyncio.create_task(self._keep_serving(connections, connection, shared=shared))
+            try:
+                yield
+            finally:
+                keeping.cancel()
+                await asyncio.gather(keeping, return_exceptions=True)
+
+    @asynccontextmanager
+    async def _serving_connection(self, *, shared: bool) -> AsyncIterator[Connection[TupleRow]]:
         async with self._connected() as connection:
             function = "pg_try_advisory_lock_shared" if shared else "pg_try_advisory_lock"
             statement = sql.SQL("SELECT {}(%s)").format(sql.Identifier(function))
@@ -115,11 +131,27 @@ class Caretaker:
                     hint="Set AGENTMEM_REDIS_URL for both, or stop the other one.",
                 )
             try:
-                yield
+                yield connection
             finally:
                 # The server notices a closed connection a moment later, and whoever comes next would be refused.
                 with suppress(psycopg.OperationalError):
                     connection.execute("SELECT pg_advisory_unlock_all()")
+
+    async def _keep_serving(
+        self, connections: AsyncExitStack, connection: Connection[TupleRow], *, shared: bool
+    ) -> None:
+        """Look now and then whether the connection that holds the lock is still there, and take it again if not."""
+        while True:
+            await asyncio.sleep(_SERVING_SECONDS)
+            try:
+                await asyncio.to_thread(connection.execute, "SELECT")
+            except psycopg.OperationalError:
+                try:
+                    connection = await connections.enter_async_context(self._serving_connection(shared=shared))
+                except ConfigurationError as error:
+                    log.error("database_is_not_ours_alone", reason=error.message)  # noqa: TRY400  # all there is to say
+                except DatabaseUnavailable:  # looked at again in a while
+                    continue
 
     async def erase_organization(self, organization_id: OrganizationId, now: datetime) -> int | None:
         """Remove every row of an organization for good, and say how many; the registry keeps its id and the time.

@@ -37,7 +37,8 @@ class Link:
 class ConnectionPool:
     """Up to ``size`` connections, opened when first needed, behind guards; the one used last is used next."""
 
-    def __init__(self, server: Server, size: int, guarded: Guarded) -> None:
+    def __init__(self, server: Server, size: int, guarded: Guarded | None) -> None:
+        """Make an empty pool; without ``guarded`` whoever asks it guards more than its connecting."""
         self._engine = create_async_engine(
             "postgresql+psycopg://", async_creator=partial(connect, server), poolclass=NullPool, hide_parameters=True
         )
@@ -111,7 +112,7 @@ class ConnectionPool:
             await link.connection.invalidate()
 
     async def _open(self) -> Link:
-        return await self._guarded.call(self._connect)
+        return await (self._connect() if self._guarded is None else self._guarded.call(self._connect))
 
     async def _connect(self) -> Link:
         with translated():

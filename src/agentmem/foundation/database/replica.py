@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from typing import Final
 
@@ -14,7 +15,7 @@ import structlog
 from agentmem.errors import ConfigurationError, DatabaseUnavailable
 from agentmem.foundation.authorization.caller import Caller
 from agentmem.foundation.database.connect import ExternalServer, check_conninfo
-from agentmem.foundation.database.database import Database
+from agentmem.foundation.database.database import Begun, Database
 from agentmem.foundation.database.failures import translated
 from agentmem.foundation.database.pool import ConnectionPool
 from agentmem.foundation.database.transaction import Transaction
@@ -32,7 +33,7 @@ REPLICA: Final = Guard(
     name="replica",
     what="The read replica",
     error=DatabaseUnavailable,
-    seconds=2.0,
+    seconds=1.0,
     # Nobody waits for a connection to it: the primary takes the search, and one attempt in a while finds out.
     breaker=BreakerRules(failures=1, open_seconds=5.0, successes=1),
     retry=RetryPolicy(attempts=1),
@@ -62,7 +63,7 @@ class Replica:
         Raises :class:`ConfigurationError` for a malformed connection string.
         """
         check_conninfo(conninfo, "AGENTMEM_DATABASE_REPLICA_URL")
-        pool = ConnectionPool(ExternalServer(conninfo=conninfo), pool_size, guarded)
+        pool = ConnectionPool(ExternalServer(conninfo=conninfo), pool_size, None)
         return cls(primary=primary, pool=pool, guarded=guarded)
 
     async def close(self) -> None:
@@ -91,8 +92,7 @@ class Replica:
         while True:
             async with AsyncExitStack() as attempt:
                 try:
-                    beginning = self.primary.connection(check, read_only=True, pool=self.pool)
-                    begun = await attempt.enter_async_context(beginning)
+                    begun = await self.guarded.call(partial(self._begin, attempt, check))
                 except DatabaseUnavailable:  # the breaker tells of it
                     return None
                 except ConfigurationError as error:
@@ -106,6 +106,24 @@ class Replica:
             if monotonic() >= until:
                 return None
             await asyncio.sleep(_PAUSE)
+
+    async def _begin(self, attempt: AsyncExitStack, check: str) -> Begun:
+        """Begin a transaction on the replica; when that is cancelled, it ends by itself.
+
+        The driver takes ten seconds to let go of a server that hangs, and nobody is to wait for that.
+        """
+        entered = AsyncExitStack()
+        connected = self.primary.connection(check, read_only=True, pool=self.pool)
+        beginning = asyncio.create_task(entered.enter_async_context(connected))
+        beginning.add_done_callback(_hear)
+        try:
+            begun = await asyncio.shield(beginning)
+        except asyncio.CancelledError:
+            if not beginning.cancel():  # it has begun in this very moment
+                await entered.aclose()
+            raise
+        attempt.push_async_exit(entered)
+        return begun
 
     async def _position(self) -> str | None:
         """Ask the primary how far its log is on its disk, before which all lies that was acknowledged.
@@ -128,3 +146,9 @@ def _bind_and_compare(organization_id: OrganizationId, position: str) -> str:
     """
     bound = f"set_config('agentmem.organization_id', '{organization_id!s}', true) IS NOT NULL"
     return f"SELECT CASE WHEN {bound} THEN pg_last_wal_replay_lsn() >= '{position}'::pg_lsn END"
+
+
+def _hear(task: asyncio.Task[Begun]) -> None:
+    """Take note of how a beginning ended that nobody waits for any more."""
+    if not task.cancelled():
+        task.exception()
