@@ -7,6 +7,8 @@ export AGENTMEM_SHARED_DATA ?= $(abspath ../shared/data)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 PARALLEL := -n 2 --dist loadfile
+# A suite that runs whole may take its time: an hour a test.
+WHOLE := --full --timeout=3600 -o faulthandler_timeout=0
 COVERAGE := --cov --cov-report=term --cov-fail-under=$$(cat tests/coverage-floor)
 
 .DEFAULT_GOAL := help
@@ -70,11 +72,11 @@ test: lint services ## Lint, then every test, with coverage; slow suites run as 
 
 .PHONY: test-full
 test-full: lint services ## As test, with the slow suites whole.
-	@$(PYTEST) $(PARALLEL) $(COVERAGE) --full
+	@$(PYTEST) $(PARALLEL) $(COVERAGE) $(WHOLE)
 
 .PHONY: test-chaos
 test-chaos: setup services ## Kill, stop and cut off everything under load; FULL=1 for a hundred kills and whole minutes.
-	@$(PYTEST) $(PARALLEL) tests/chaos $(if $(FULL),--full)
+	@$(PYTEST) $(PARALLEL) tests/chaos $(if $(FULL),$(WHOLE))
 
 .PHONY: coverage
 coverage: setup ## Run every test, show the lines that none runs, and raise the floor to what is covered now.
