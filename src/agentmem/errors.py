@@ -180,7 +180,7 @@ class InvalidGrant(Unauthenticated):
 
 
 class StepUpRequired(Unauthenticated):
-    """The operation asks for a more recent sign-in than that of the session; ``max_age`` says how recent, in seconds."""
+    """The operation asks for a more recent sign-in than the session's; ``max_age`` says how recent, in seconds."""
 
     code = "insufficient_user_authentication"
 

@@ -13,6 +13,7 @@ from typing import TypeVar
 from agentmem.bootstrap.care import open_doctor, open_information
 from agentmem.bootstrap.models import first_model, open_reranking
 from agentmem.bootstrap.opened import Opened
+from agentmem.bootstrap.people import open_people, open_signing_in
 from agentmem.bootstrap.stores import attach, bring_schema, open_replica
 from agentmem.features.audit.service import AuditService
 from agentmem.features.identity.service import ApiKeyService
@@ -59,6 +60,7 @@ from agentmem.pipelines.admission.acting import Acting
 from agentmem.pipelines.admission.admission import Admission
 from agentmem.pipelines.admission.issuing import Issuing
 from agentmem.pipelines.admission.metering import Meter
+from agentmem.pipelines.admission.people import People
 from agentmem.pipelines.admission.quotas import RateLimits
 from agentmem.pipelines.consolidation.duplicates import Duplicates
 from agentmem.pipelines.events.parts import Events
@@ -71,6 +73,7 @@ from agentmem.pipelines.ingestion.transfer import Transfer
 from agentmem.pipelines.ingestion.upkeep import FIRST_LOOK, NEXT_LOOK, Upkeep
 from agentmem.pipelines.retrieval.embeddings import QueryEmbeddings
 from agentmem.pipelines.retrieval.pipeline import Retrieval
+from agentmem.pipelines.signing_in.pipeline import SigningIn
 from agentmem.settings import Settings
 
 Result = TypeVar("Result")
@@ -93,6 +96,8 @@ class App:
     organizations: OrganizationService
     members: MemberService
     accounts: Accounts
+    people: People
+    signing_in: SigningIn
     platform: Platform
     keys: ApiKeyService
     key_usage: KeyUsage
@@ -191,10 +196,20 @@ def _assemble(opened: Opened) -> App:
     ingestion = _ingestion(opened, memories)
     upkeep = _upkeep(opened, ingestion)
     members, audit = MemberService(database=database), AuditService(database=database)
-    platform, issuing = _platform(opened, members, upkeep), _issuing(opened, members)
+    people, accounts = open_people(opened, members), Accounts.over(database, opened.passwords)
+    platform, issuing = _platform(opened, members, upkeep), _issuing(opened, members, people)
+    signing_in = open_signing_in(opened, members, people, accounts)
     jobs = JobService(database=database, kept=timedelta(days=settings.job_days))
     events = Events.over(database, opened.state, opened.sender, settings)
-    steps = (upkeep.look_after, audit.seal, issuing.expire_unused, requests.sweep, jobs.sweep, events.sweep)
+    steps = (
+        upkeep.look_after,
+        audit.seal,
+        issuing.expire_unused,
+        requests.sweep,
+        jobs.sweep,
+        events.sweep,
+        signing_in.sweep,
+    )
     sweeper = Sweeper(steps=steps, platform=platform, seconds=settings.sweep_seconds)
     worker = _worker(opened, members, [*upkeep.works(), *events.works()], sweeper.schedules())
     return App(
@@ -210,7 +225,9 @@ def _assemble(opened: Opened) -> App:
         locks=opened.locks,
         organizations=platform.organizations,
         members=members,
-        accounts=Accounts.over(database, opened.passwords),
+        accounts=accounts,
+        people=people,
+        signing_in=signing_in,
         platform=platform,
         keys=issuing.keys,
         key_usage=KeyUsage(database=database),
@@ -297,7 +314,7 @@ def _platform(opened: Opened, members: MemberService, upkeep: Upkeep) -> Platfor
     )
 
 
-def _issuing(opened: Opened, members: MemberService) -> Issuing:
+def _issuing(opened: Opened, members: MemberService, people: People) -> Issuing:
     keys = ApiKeyService(database=opened.database)
     admission = Admission(
         keys=keys,
@@ -306,6 +323,7 @@ def _issuing(opened: Opened, members: MemberService) -> Issuing:
         state=opened.state,
         limits=RateLimits.of(opened.settings),
         meter=Meter(KeyUsage(database=opened.database), opened.state),
+        people=people,
         lookups=max(1, opened.settings.pool_size // 2),
         failed=opened.watchers.failed,
         limited=opened.watchers.rate_limited,

@@ -23,6 +23,7 @@ EVENT_TYPES: Final = (
     "key.updated",
     "member.created",
     "member.disabled",
+    "member.linked",
     "member.updated",
     "memory.added",
     "memory.deleted",

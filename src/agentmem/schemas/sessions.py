@@ -8,9 +8,10 @@ from uuid import UUID
 
 from pydantic import Field, StrictBool
 
+from agentmem.schemas.accounts import EmailAddress, Password
 from agentmem.schemas.base import Schema, Text
 
-Token = Annotated[Text, Field(min_length=1, max_length=4096, repr=False)]
+Token = Annotated[Text, Field(min_length=1, max_length=4096)]
 
 
 class Session(Schema):
@@ -46,27 +47,51 @@ class Tokens(Schema):
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105  # the name of a scheme
     expires_in: int
     refresh_token: Annotated[str | None, Field(repr=False)] = None
+    device: Annotated[str | None, Field(repr=False)] = None
     session_id: UUID
+    organization_id: UUID
+
+
+class SignIn(Schema):
+    """An address and a password; `organization_id` is where to act, by default the first that the account is in.
+
+    `device` is what the last sign-in from here gave: it keeps guesses from elsewhere from locking this device out. With
+    `cookies` the tokens are not in the answer but in cookies that no script of a page can read.
+    """
+
+    email: EmailAddress = Field(repr=False)
+    password: Password
+    organization_id: UUID | None = None
+    device: Token | None = Field(default=None, repr=False)
+    cookies: StrictBool = False
+
+
+class FactorRequired(Schema):
+    """That the password was right, and one of these factors is asked for besides; the challenge names this sign-in."""
+
+    status: Literal["factor_required"] = "factor_required"
+    challenge: Annotated[str, Field(repr=False)]
+    factors: list[str]
     organization_id: UUID
 
 
 class RefreshRequest(Schema):
     """A refresh token to use; in the browser's flow its cookie takes its place."""
 
-    refresh_token: Token | None = None
+    refresh_token: Token | None = Field(default=None, repr=False)
 
 
 class RevocationRequest(Schema):
     """A token that is to work no more (RFC 7009): a refresh token, or an access token with its session."""
 
-    token: Token
+    token: Token = Field(repr=False)
     token_type_hint: Annotated[Text, Field(max_length=64)] | None = None
 
 
 class IntrospectionRequest(Schema):
     """A token that somebody else has shown (RFC 7662)."""
 
-    token: Token
+    token: Token = Field(repr=False)
     token_type_hint: Annotated[Text, Field(max_length=64)] | None = None
 
 

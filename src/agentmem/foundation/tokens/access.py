@@ -18,7 +18,7 @@ from uuid import UUID
 
 from joserfc import jws, jwt
 from joserfc.errors import JoseError, UnsupportedAlgorithmError
-from joserfc.jws import JWSAlgModel, JWSRegistry
+from joserfc.jws import JWSAlgModel, JWSRegistry  # type: ignore[attr-defined]  # it does not list the first
 
 from agentmem.foundation.tokens.keys import ALGORITHM, PrivateKey, PublicKey
 from agentmem.kit.ids import AccountId, OrganizationId, SessionId

@@ -16,6 +16,7 @@ from agentmem.errors import NotFound, Unauthenticated
 from agentmem.features.identity.credential import Credential, read_credential
 from agentmem.features.identity.model import StoredKey
 from agentmem.features.identity.service import ApiKeyService
+from agentmem.features.identity.sessions.model import ENDED
 from agentmem.features.organizations.members import MemberService
 from agentmem.foundation.authorization.caller import Caller, Permission
 from agentmem.foundation.database.database import Database
@@ -29,7 +30,7 @@ from agentmem.kit.ids import OrganizationId
 from agentmem.kit.networks import Address
 from agentmem.pipelines.admission.belief import LOOKUPS, Belief
 from agentmem.pipelines.admission.metering import Meter
-from agentmem.pipelines.admission.people import ENDED, People
+from agentmem.pipelines.admission.people import People
 from agentmem.pipelines.admission.quotas import RateLimits, again, beyond, network_of, require_allowed, tightest
 from agentmem.pipelines.admission.standing import Holder, KeyHolder, holder_of, members_of
 from agentmem.schemas.access import Role
@@ -92,7 +93,7 @@ class Admission:
         ``failed`` is called with a word for each failure, ``limited`` with the limit that refused a request.
         """
         self.meter = meter
-        self._people = people
+        self.people = people
         self._keys = keys
         self._members = members
         self._database = database
@@ -208,7 +209,7 @@ class Admission:
         """Drop the sessions that others end, until the state is closed; a gap in the messages drops all."""
         async with self._state.subscribe(ENDED) as messages:
             async for message in messages:
-                self._people.forget(message.split())
+                self.people.forget(message.split())
 
     def forget(self, key_ids: list[str]) -> None:
         """Look these keys up anew at their next use; all keys if none is named."""
@@ -223,7 +224,7 @@ class Admission:
         if header[: len(_SCHEME)].lower() != _SCHEME:
             await self._refuse(presented.address, "malformed" if header else "absent")
         text = header[len(_SCHEME) :].strip()
-        found = await (self._people.holder(text) if "." in text else self._of_key(text, presented.address))
+        found = await (self.people.holder(text) if "." in text else self._of_key(text, presented.address))
         return found if isinstance(found, Holder) else await self._refuse(presented.address, found)
 
     async def _of_key(self, text: str, address: Address) -> Holder | str:
@@ -274,4 +275,3 @@ class Admission:
         except NotFound:
             return None
         return holder_of(chain, standing, index)
-

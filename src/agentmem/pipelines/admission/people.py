@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from time import monotonic
@@ -12,7 +11,7 @@ from uuid import UUID
 from pydantic import TypeAdapter, ValidationError
 
 from agentmem.errors import DecryptionFailed, NotFound
-from agentmem.features.identity.sessions.model import StoredSession
+from agentmem.features.identity.sessions.model import SHARED_SECONDS, StoredSession, copy_key
 from agentmem.features.identity.sessions.service import SessionService
 from agentmem.features.identity.signing.known import KnownKeys
 from agentmem.features.organizations.members import MemberService
@@ -26,13 +25,6 @@ from agentmem.kit.ids import SessionId
 from agentmem.pipelines.admission.belief import LOOKUPS, Belief
 from agentmem.pipelines.admission.standing import PersonHolder, person_of
 
-ENDED: Final = "ended"
-"""The channel on which sessions that ended are named, several with a space between them."""
-SHARED_SECONDS: Final = 0.2
-"""How long a look of one server serves the others, from before the look.
-
-Together with what each of them believes it for, that is less than a second.
-"""
 _TABLE, _COLUMN = "session_copy", "session"
 
 
@@ -67,7 +59,7 @@ class People:
         """Know nothing yet; with ``need_state`` nobody is let in while the shared state does not answer."""
         self.keys = keys
         self.issuer = issuer
-        self._sessions = sessions
+        self.sessions = sessions
         self._members = members
         self._database = database
         self._state = state
@@ -105,11 +97,11 @@ class People:
                 return None
             await self._share(copy, SHARED_SECONDS - (self._ticks() - began))
         if copy.session.is_good_at(self._clock()) and copy.session.is_stale_at(self._clock()):
-            await self._sessions.touch(session_id)
+            await self.sessions.touch(session_id)
         return person_of(copy.session, copy.standing)
 
     async def _stored(self, session_id: SessionId) -> Copy | None:
-        session = await self._sessions.find(session_id)
+        session = await self.sessions.find(session_id)
         if session is None:
             return None
         try:
@@ -119,21 +111,17 @@ class People:
         return Copy(session=session, standing=standing)
 
     async def _shared(self, session_id: SessionId) -> Copy | None:
-        sealed = await self._state.get(str(platform_id()), _key(session_id))
+        sealed = await self._state.get(str(platform_id()), copy_key(session_id))
         if sealed is None:
             return None
         keys = await self._database.keys(platform_id())
         try:
             return _COPIES.validate_json(keys.keyring.opener(_TABLE, _COLUMN)(session_id, 0, sealed))
-        except (DecryptionFailed, ValidationError):  # somebody else wrote it, or another version: looked up anew
+        except (DecryptionFailed, ValidationError):  # it has ended, or somebody else wrote it: looked up anew
             return None
 
     async def _share(self, copy: Copy, seconds: float) -> None:
         if seconds > 0:
             keys, session_id = await self._database.keys(platform_id()), copy.session.session_id
             sealed = keys.keyring.sealer(_TABLE, _COLUMN)(session_id, 0, _COPIES.dump_json(copy))
-            await self._state.put(str(platform_id()), _key(session_id), sealed, seconds=seconds)
-
-
-def _key(session_id: SessionId) -> str:
-    return f"session:{hashlib.sha256(session_id.bytes).hexdigest()}"
+            await self._state.put(str(platform_id()), copy_key(session_id), sealed, seconds=seconds)

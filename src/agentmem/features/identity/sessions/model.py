@@ -18,6 +18,7 @@ never slides, and never reaches further back than one token.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -27,6 +28,13 @@ from uuid import UUID
 
 from agentmem.kit.ids import AccountId, OrganizationId, SessionId
 
+ENDED: Final = "ended"
+"""The channel on which sessions that ended are named, several with a space between them."""
+SHARED_SECONDS: Final = 0.2
+"""How long what one server has looked up of a session serves the others, from before the look.
+
+Together with what each of them believes it for, that is less than a second.
+"""
 TOUCH_AFTER: Final = timedelta(minutes=1)
 """How old the note of a session's last use may be before a use is written down again."""
 
@@ -38,24 +46,6 @@ class Verdict(StrEnum):
     ROTATE = "rotate"
     REISSUE = "reissue"
     REUSED = "reused"
-
-
-class WhenFull(StrEnum):
-    """What happens to a sign-in of an account that has as many sessions as it may."""
-
-    EVICT_OLDEST = "evict_oldest"
-    DENY_NEW = "deny_new"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SessionRules:
-    """What holds for the sessions of an account; no ``most`` is any number of them."""
-
-    idle: timedelta = timedelta(hours=1)
-    absolute: timedelta = timedelta(hours=24)
-    grace: timedelta = timedelta(seconds=10)
-    most: int | None = 10
-    when_full: WhenFull = WhenFull.EVICT_OLDEST
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,6 +110,17 @@ class Family:
     idle_until: datetime
     expires_at: datetime
     ended: bool
+
+
+def copy_key(session_id: UUID) -> str:
+    """Name what the shared state holds of a session for a moment; the id itself is not in it."""
+    return f"session:{hashlib.sha256(session_id.bytes).hexdigest()}"
+
+
+def holds(family: Family, mac: bytes) -> bool:
+    """Tell whether a token with this hash is the family's current one or the one before."""
+    current, previous = (hmac.compare_digest(kept or b"", mac) for kept in (family.current_mac, family.previous_mac))
+    return current or previous
 
 
 def judge(family: Family, mac: bytes, now: datetime) -> Verdict:

@@ -14,10 +14,9 @@ from agentmem.features.identity.sessions.model import (
     TOUCH_AFTER,
     Family,
     Opening,
-    SessionRules,
     StoredSession,
     Verdict,
-    WhenFull,
+    holds,
     judge,
 )
 from agentmem.features.identity.sessions.refresh_token import RefreshToken, new_refresh_token
@@ -29,6 +28,7 @@ from agentmem.foundation.database.transaction import Transaction
 from agentmem.foundation.ledger.audit import Outcome, origin_of, write_audit_entry
 from agentmem.kit.ids import AccountId, SessionId, uuid7
 from agentmem.operations import operation, system_operation
+from agentmem.schemas.policies import AtCap, SessionPolicy
 from agentmem.schemas.sessions import Session
 
 REUSED: Final = "a refresh token was used a second time"
@@ -66,7 +66,7 @@ class SessionService:
     database: Database
 
     @operation(Permission.ACCOUNT_USE, audit="session.opened")
-    async def open(self, tx: Transaction, opening: Opening, rules: SessionRules) -> Opened:
+    async def open(self, tx: Transaction, opening: Opening, policy: SessionPolicy) -> Opened:
         """Open a session; one that it replaces ends.
 
         The oldest of too many end, or :class:`TooManySessions` is raised. One transaction at a time decides it.
@@ -76,19 +76,19 @@ class SessionService:
         ended: list[UUID] = []
         if opening.replaces is not None:
             ended += await repository.end_sessions(tx, account_id, [opening.replaces], REPLACED)
-        if rules.most is not None:
+        if policy.at_cap is not AtCap.UNLIMITED:
             there = [session.id for session in await repository.fetch_open(tx, account_id)]
-            surplus = there[: max(0, len(there) + 1 - rules.most)]
-            if surplus and rules.when_full is WhenFull.DENY_NEW:
+            surplus = there[: max(0, len(there) + 1 - policy.max_sessions)]
+            if surplus and policy.at_cap is AtCap.DENY_NEW:
                 raise TooManySessions(f"The account has {len(there)} sessions.", hint="End one of them first.")
             ended += await repository.end_sessions(tx, account_id, surplus, EVICTED)
         session_id, family_id = SessionId(uuid7()), uuid7()
-        await repository.insert_session(tx, session_id, account_id, opening, rules)
-        token = new_refresh_token(family_id)
+        await repository.insert_session(tx, session_id, account_id, opening, policy)
+        session, token = await _stored(tx, session_id), new_refresh_token(family_id)
         mac = tx.keys.index.credential_mac(token.text)
-        await repository.insert_family(tx, family_id, session_id, account_id, mac, rules)
+        await repository.insert_family(tx, family_id, session, mac, policy)
         tx.touch([session_id, *ended])
-        return Opened(session=await _stored(tx, session_id), refresh=token, ended=ended)
+        return Opened(session=session, refresh=token, ended=ended)
 
     @operation(Permission.ACCOUNT_USE)
     async def refresh(self, tx: Transaction, token: RefreshToken) -> Refreshed | None:
@@ -111,9 +111,7 @@ class SessionService:
         mac = tx.keys.index.credential_mac(new.text)
         await repository.rotate_family(tx, family, mac, keep_previous=verdict is Verdict.REISSUE)
         await _note(tx, "session.refreshed", family)
-        return Refreshed(
-            verdict=verdict, session_id=family.session_id, opened=Opened(session=session, refresh=new)
-        )
+        return Refreshed(verdict=verdict, session_id=family.session_id, opened=Opened(session=session, refresh=new))
 
     @operation(Permission.ACCOUNT_USE, read_only=True)
     async def own(self, tx: Transaction) -> list[Session]:
@@ -124,6 +122,24 @@ class SessionService:
     async def end_own(self, tx: Transaction, session_id: UUID, reason: str = SIGNED_OUT) -> list[UUID]:
         """End a session of the caller's account; raises :class:`NotFound` unless it is open."""
         return await _end(tx, _account(tx), session_id, reason)
+
+    @operation(Permission.ACCOUNT_USE, audit="session.ended")
+    async def end_if_open(self, tx: Transaction, session_id: UUID, reason: str) -> list[UUID]:
+        """End a session of the caller's account if it is open, and name it then."""
+        ended = await repository.end_sessions(tx, _account(tx), [session_id], reason)
+        tx.touch(ended)
+        return ended
+
+    @operation(Permission.ACCOUNT_USE, audit="session.ended")
+    async def end_by_token(self, tx: Transaction, token: RefreshToken) -> list[UUID]:
+        """End the session of a refresh token that is the current one or the one before, and name it then."""
+        found = await repository.fetch_family(tx, token.family_id)
+        mac = tx.keys.index.credential_mac(token.text)
+        if found is None or found.account_id != _account(tx) or not holds(found, mac):
+            return []
+        ended = await repository.end_sessions(tx, found.account_id, [found.session_id], SIGNED_OUT)
+        tx.touch(ended)
+        return ended
 
     @operation(Permission.ACCOUNT_USE, audit="session.ended")
     async def end_others(self, tx: Transaction, reason: str = SIGNED_OUT) -> list[UUID]:

@@ -18,8 +18,8 @@ from sqlalchemy import (
 
 from agentmem.foundation.database.tables import SCHEMA, metadata
 
-sessions = Table(
-    "sessions",
+account_sessions = Table(
+    "account_sessions",
     metadata,
     Column("organization_id", Uuid, primary_key=True),
     Column("session_id", Uuid, primary_key=True),
@@ -41,13 +41,13 @@ sessions = Table(
         ondelete="CASCADE",
     ),
     Index(
-        "sessions_open",
+        "account_sessions_open",
         "organization_id",
         "account_id",
         "session_id",
         postgresql_where=text("ended_at IS NULL"),
     ),
-    Index("sessions_by_expiry", "organization_id", "expires_at"),
+    Index("account_sessions_by_expiry", "organization_id", "expires_at"),
 )
 """``organization_id`` is the platform's; ``acting_organization_id`` is where the member is whom the account acts as."""
 
@@ -70,7 +70,7 @@ refresh_families = Table(
     Column("end_reason", Text),
     ForeignKeyConstraint(
         ["organization_id", "session_id"],
-        [f"{SCHEMA}.sessions.organization_id", f"{SCHEMA}.sessions.session_id"],
+        [f"{SCHEMA}.account_sessions.organization_id", f"{SCHEMA}.account_sessions.session_id"],
         ondelete="CASCADE",
     ),
     Index("refresh_families_of_session", "organization_id", "session_id"),

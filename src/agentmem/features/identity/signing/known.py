@@ -45,7 +45,7 @@ class KnownKeys:
         return read.public if read is not None and self._ticks() < read.until else await self._read_after(read)
 
     async def find(self, kid: str) -> PublicKey | None:
-        """Give a key by its name; one that is not known is looked for anew, for another server may just have made it."""
+        """Give a key by its name; an unknown one is looked for anew, for another server may just have made it."""
         read = self._read
         found = (await self.public()).get(kid)
         return found if found is not None or read is not self._read else (await self._read_after(read)).get(kid)

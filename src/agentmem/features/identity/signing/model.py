@@ -49,10 +49,12 @@ def signing_at(keys: Iterable[KeyTimes], moment: datetime) -> KeyTimes | None:
 
 
 def is_due(keys: Iterable[KeyTimes], now: datetime, lasts: timedelta) -> bool:
-    """Whether it is time to publish the next key: none signs or will, or the last one has signed long enough."""
-    coming = [key for key in keys if key.checks_until is None]
-    last = max((key.signs_from for key in coming), default=None)
-    return last is None or now >= last + lasts - PUBLISHED_AHEAD
+    """Whether it is time to publish the next key: the last one will have signed long enough when that begins.
+
+    The first is made by whoever signs in first, not here.
+    """
+    last = max((key.signs_from for key in keys if key.checks_until is None), default=None)
+    return last is not None and now >= last + lasts - PUBLISHED_AHEAD
 
 
 def end_of(successor_signs_from: datetime) -> datetime:

@@ -89,7 +89,7 @@ async def forget_over(tx: Transaction) -> None:
 
 
 async def _checking(tx: Statements) -> list[Row[Any]]:
-    checks = func.coalesce(signing_keys.c.checks_until > tx.now, True)  # noqa: FBT003  # SQL's own
+    checks = func.coalesce(signing_keys.c.checks_until > tx.now, True)
     statement = select(signing_keys).where(tx.own(signing_keys), checks)
     return list(await tx.execute(statement.order_by(signing_keys.c.created_at, signing_keys.c.key_id)))
 

@@ -39,18 +39,18 @@ class SigningKeyService:
         await _rotate(tx, at_once=at_once)
         return await repository.fetch_views(tx)
 
-    @operation(Permission.ACCOUNT_MANAGE, audit="signing_key.rotated")
-    async def rotate_due(self, tx: Transaction, lasts: timedelta) -> bool:
-        """Make the next key if the last one will have signed for so long by the time that it signs; say if it did.
+    @operation(Permission.ACCOUNT_MANAGE, read_only=True)
+    async def due(self, tx: Transaction, lasts: timedelta) -> bool:
+        """Tell whether it is time for the next key, one signing for so long."""
+        return is_due(await repository.fetch_times(tx), tx.now, lasts)
 
-        Keys that check nothing any more are removed.
-        """
+    @operation(Permission.ACCOUNT_MANAGE, audit="signing_key.rotated")
+    async def rotate_due(self, tx: Transaction, lasts: timedelta) -> None:
+        """Make the next key if it is still time, and remove those that check nothing any more."""
         await repository.hold_keys(tx)
         await repository.forget_over(tx)
-        due = is_due(await repository.fetch_times(tx), tx.now, lasts)
-        if due:
+        if is_due(await repository.fetch_times(tx), tx.now, lasts):
             await _rotate(tx, at_once=False)
-        return due
 
     @operation(Permission.ACCOUNT_MANAGE, read_only=True)
     async def signing(self, tx: Transaction) -> PrivateKey | None:

@@ -10,10 +10,10 @@ from alembic import op
 revision = "0009"
 down_revision = "0008"
 
-TENANT_TABLES = ("sessions", "refresh_families", "signing_keys")
+TENANT_TABLES = ("account_sessions", "refresh_families", "signing_keys")
 
 SESSIONS = """
-CREATE TABLE agentmem.sessions (
+CREATE TABLE agentmem.account_sessions (
     organization_id uuid NOT NULL,
     session_id uuid NOT NULL,
     account_id uuid NOT NULL,
@@ -32,8 +32,9 @@ CREATE TABLE agentmem.sessions (
     FOREIGN KEY (organization_id, account_id) REFERENCES agentmem.accounts (organization_id, account_id)
         ON DELETE CASCADE
 );
-CREATE INDEX sessions_open ON agentmem.sessions (organization_id, account_id, session_id) WHERE ended_at IS NULL;
-CREATE INDEX sessions_by_expiry ON agentmem.sessions (organization_id, expires_at);
+CREATE INDEX account_sessions_open ON agentmem.account_sessions (organization_id, account_id, session_id)
+    WHERE ended_at IS NULL;
+CREATE INDEX account_sessions_by_expiry ON agentmem.account_sessions (organization_id, expires_at);
 CREATE TABLE agentmem.refresh_families (
     organization_id uuid NOT NULL,
     family_id uuid NOT NULL,
@@ -50,7 +51,7 @@ CREATE TABLE agentmem.refresh_families (
     ended_at timestamptz,
     end_reason text,
     PRIMARY KEY (organization_id, family_id),
-    FOREIGN KEY (organization_id, session_id) REFERENCES agentmem.sessions (organization_id, session_id)
+    FOREIGN KEY (organization_id, session_id) REFERENCES agentmem.account_sessions (organization_id, session_id)
         ON DELETE CASCADE
 );
 CREATE INDEX refresh_families_of_session ON agentmem.refresh_families (organization_id, session_id);
