@@ -6,6 +6,8 @@ from typing import Final
 
 from pydantic import JsonValue
 
+from agentmem.entrypoints.api.examples_sessions import SESSION_EXAMPLES
+
 ID: Final = "01936a5e-7b1c-7d3e-9f20-4a5b6c7d8e9f"
 OTHER_ID: Final = "01936a5e-8c2d-7e4f-8a31-5b6c7d8e9fa0"
 NOW: Final = "2026-11-22T09:30:00Z"
@@ -175,6 +177,7 @@ def _page(*items: JsonValue) -> dict[str, JsonValue]:
 
 
 EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
+    **SESSION_EXAMPLES,
     "AddRequest": {"content": "Ada likes green tea", "user_id": "ada", "metadata": {"topic": "drinks"}},
     "Added": {"memories": [MEMORY], "duplicates": [], "pending": False},
     "ApiKey": API_KEY,

@@ -21,6 +21,9 @@ from agentmem.entrypoints.api.routes.organizations import member_routes, organiz
 from agentmem.entrypoints.api.routes.platform import platform
 from agentmem.entrypoints.api.routes.policies import policy_routes
 from agentmem.entrypoints.api.routes.searching import searching
+from agentmem.entrypoints.api.routes.sessions import own_sessions
+from agentmem.entrypoints.api.routes.signing_in import signing_in
+from agentmem.entrypoints.api.routes.signing_keys import signing_keys, well_known
 from agentmem.entrypoints.api.routes.usage import usages
 from agentmem.entrypoints.api.routes.webhooks import webhook_routes
 
@@ -44,6 +47,10 @@ def routers() -> Sequence[APIRouter]:
         job_routes,
         events_routes,
         webhook_routes,
+        signing_in,
+        own_sessions,
+        signing_keys,
+        well_known,
         platform,
         maintenance,
     )
