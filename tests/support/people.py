@@ -49,8 +49,8 @@ async def person_of(app: App, role: Role = Role.MEMBER, *, caller: Caller | None
     email = f"{uuid4().hex}@example.com"
     hashed = await app.accounts.passwords.hash(PASSWORD)
     account = await app.accounts.service.create(operator, NewAccount(email=email, name="Ada"), hashed, verified=True)
-    member = await app.members.create(caller, NewMember(name="Ada", role=role, kind=MemberKind.PERSON))
-    await MembershipService(database=app.database).link(caller, member.id, AccountId(account.id))
+    new = NewMember(name="Ada", role=role, kind=MemberKind.PERSON)
+    member = await MembershipService(database=app.database).join(caller, new, AccountId(account.id))
     return Person(account_id=AccountId(account.id), member_id=member.id, email=email, caller=caller)
 
 

@@ -46,6 +46,7 @@ from agentmem.foundation.jobs.model import Work
 from agentmem.foundation.jobs.upkeep import Schedule
 from agentmem.foundation.jobs.worker import Worker
 from agentmem.foundation.ledger.requests import IdempotentRequests
+from agentmem.foundation.mail.open import open_mailer
 from agentmem.foundation.outbound.open import open_sender
 from agentmem.foundation.state.lock import Locks
 from agentmem.foundation.state.open import open_state
@@ -55,12 +56,11 @@ from agentmem.kit.clock import utc_now
 from agentmem.pipelines.accounts.parts import Accounts, open_passwords
 from agentmem.pipelines.administration.instances import Instances
 from agentmem.pipelines.administration.platform import Platform
-from agentmem.pipelines.administration.sweeper import Sweeper
+from agentmem.pipelines.administration.sweeper import Step, Sweeper
 from agentmem.pipelines.admission.acting import Acting
 from agentmem.pipelines.admission.admission import Admission
 from agentmem.pipelines.admission.issuing import Issuing
 from agentmem.pipelines.admission.metering import Meter
-from agentmem.pipelines.admission.people import People
 from agentmem.pipelines.admission.quotas import RateLimits
 from agentmem.pipelines.consolidation.duplicates import Duplicates
 from agentmem.pipelines.events.parts import Events
@@ -92,14 +92,10 @@ class App:
     models: Models
     state: State
     guards: Guards
-    locks: Locks
-    organizations: OrganizationService
     members: MemberService
     accounts: Accounts
-    people: People
     signing_in: SigningIn
     platform: Platform
-    keys: ApiKeyService
     key_usage: KeyUsage
     issuing: Issuing
     admission: Admission
@@ -121,6 +117,21 @@ class App:
     jobs: JobService
     instances: Instances
     worker: Worker
+
+    @property
+    def keys(self) -> ApiKeyService:
+        """Operations on API keys."""
+        return self.issuing.keys
+
+    @property
+    def locks(self) -> Locks:
+        """Locks over the shared state."""
+        return Locks(state=self.state, database=self.database)
+
+    @property
+    def organizations(self) -> OrganizationService:
+        """Operations on the caller's organization."""
+        return self.platform.organizations
 
 
 @asynccontextmanager
@@ -184,6 +195,7 @@ async def _open(stack: AsyncExitStack, settings: Settings, watchers: Watchers) -
         embeddings=embeddings,
         reranking=reranking,
         sender=sender,
+        mailer=open_mailer(settings, guards.mail),
         watchers=watchers,
         guards=guards,
     )
@@ -196,22 +208,14 @@ def _assemble(opened: Opened) -> App:
     ingestion = _ingestion(opened, memories)
     upkeep = _upkeep(opened, ingestion)
     members, audit = MemberService(database=database), AuditService(database=database)
-    people, accounts = open_people(opened, members), Accounts.over(database, opened.passwords)
-    platform, issuing = _platform(opened, members, upkeep), _issuing(opened, members, people)
-    signing_in = open_signing_in(opened, members, people, accounts)
+    platform, issuing = _platform(opened, members, upkeep), _issuing(opened, members)
+    accounts = Accounts.over(database, opened.state, opened.passwords, opened.mailer, settings)
+    signing_in = open_signing_in(opened, members, issuing.admission.people, accounts)
     jobs = JobService(database=database, kept=timedelta(days=settings.job_days))
     events = Events.over(database, opened.state, opened.sender, settings)
-    steps = (
-        upkeep.look_after,
-        audit.seal,
-        issuing.expire_unused,
-        requests.sweep,
-        jobs.sweep,
-        events.sweep,
-        signing_in.sweep,
-    )
+    steps: tuple[Step, ...] = (upkeep.look_after, audit.seal, issuing.expire_unused, requests.sweep, jobs.sweep)
+    steps += (events.sweep, accounts.keeping.forget_traces, signing_in.sweep)
     sweeper = Sweeper(steps=steps, platform=platform, seconds=settings.sweep_seconds)
-    worker = _worker(opened, members, [*upkeep.works(), *events.works()], sweeper.schedules())
     return App(
         settings=settings,
         caller=opened.caller,
@@ -222,14 +226,10 @@ def _assemble(opened: Opened) -> App:
         models=models,
         state=opened.state,
         guards=opened.guards,
-        locks=opened.locks,
-        organizations=platform.organizations,
         members=members,
         accounts=accounts,
-        people=people,
         signing_in=signing_in,
         platform=platform,
-        keys=issuing.keys,
         key_usage=KeyUsage(database=database),
         issuing=issuing,
         admission=issuing.admission,
@@ -250,7 +250,7 @@ def _assemble(opened: Opened) -> App:
         sweeper=sweeper,
         jobs=jobs,
         instances=Instances.over(database),
-        worker=worker,
+        worker=_worker(opened, members, [*upkeep.works(), *events.works(), *accounts.works()], sweeper.schedules()),
     )
 
 
@@ -314,7 +314,7 @@ def _platform(opened: Opened, members: MemberService, upkeep: Upkeep) -> Platfor
     )
 
 
-def _issuing(opened: Opened, members: MemberService, people: People) -> Issuing:
+def _issuing(opened: Opened, members: MemberService) -> Issuing:
     keys = ApiKeyService(database=opened.database)
     admission = Admission(
         keys=keys,
@@ -323,7 +323,7 @@ def _issuing(opened: Opened, members: MemberService, people: People) -> Issuing:
         state=opened.state,
         limits=RateLimits.of(opened.settings),
         meter=Meter(KeyUsage(database=opened.database), opened.state),
-        people=people,
+        people=open_people(opened, members),
         lookups=max(1, opened.settings.pool_size // 2),
         failed=opened.watchers.failed,
         limited=opened.watchers.rate_limited,

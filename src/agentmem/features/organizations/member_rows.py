@@ -6,16 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Row, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.exc import IntegrityError
 
-from agentmem.errors import Conflict, NotFound, VersionConflict
+from agentmem.errors import NotFound, VersionConflict
 from agentmem.features.organizations.model import MemberStanding
-from agentmem.features.organizations.tables import account_memberships, members
+from agentmem.features.organizations.tables import members
 from agentmem.foundation.database.system import SystemTransaction
 from agentmem.foundation.database.transaction import Transaction
-from agentmem.kit.ids import AccountId, OrganizationId
+from agentmem.kit.ids import AccountId
 from agentmem.kit.versions import require_version
 from agentmem.schemas.access import Role
 from agentmem.schemas.organizations import Member, MemberKind, NewMember
@@ -23,7 +22,7 @@ from agentmem.schemas.organizations import Member, MemberKind, NewMember
 OF_ORGANIZATION: Final = "members of one organization"
 
 
-async def insert_member(tx: Transaction, member_id: UUID, new: NewMember) -> bool:
+async def insert_member(tx: Transaction, member_id: UUID, new: NewMember, account_id: AccountId | None = None) -> bool:
     """Write a member, and say whether it is new."""
     row = {
         "organization_id": tx.organization_id,
@@ -33,6 +32,7 @@ async def insert_member(tx: Transaction, member_id: UUID, new: NewMember) -> boo
         "kind": new.kind.value,
         "created_by": tx.caller.principal_id,
         "created_at": tx.now,
+        "account_id": account_id,
         "version": 1,
     }
     written = await tx.execute(upsert(members).on_conflict_do_nothing().returning(members.c.member_id), row)
@@ -68,27 +68,6 @@ async def change_member(
     if (await tx.execute(statement)).rowcount != 1:
         raise VersionConflict(f"Member {member.id} has just been changed.", hint="Read it again, then decide.")
     return await fetch_member(tx, member.id)
-
-
-async def link_member(tx: Transaction, member: Member, account_id: AccountId) -> None:
-    """Let an account act as a member; raises :class:`Conflict` if either is tied already."""
-    free = (tx.own(members), members.c.member_id == member.id, members.c.account_id.is_(None))
-    statement = update(members).where(*free).values(account_id=account_id, version=members.c.version + 1)
-    row = {"account_id": account_id, "organization_id": tx.organization_id, "member_id": member.id}
-    try:
-        tied = (await tx.execute(statement)).rowcount
-        await tx.execute(insert(account_memberships), row)
-    except IntegrityError:
-        tied = 0
-    if tied != 1:
-        raise Conflict("The account is a member already, or the member is somebody else's.")
-
-
-async def fetch_memberships(tx: SystemTransaction, account_id: AccountId) -> list[tuple[OrganizationId, UUID]]:
-    """Read where an account is a member, and as which, in the order of the organizations' ids."""
-    statement = select(account_memberships).where(account_memberships.c.account_id == account_id)
-    rows = await tx.execute(statement.order_by(account_memberships.c.organization_id))
-    return [(OrganizationId(row.organization_id), row.member_id) for row in rows]
 
 
 async def hold_members(tx: Transaction) -> None:
@@ -136,5 +115,6 @@ def _to_member(row: Row[Any]) -> Member:
         created_by=row.created_by,
         created_at=row.created_at,
         disabled_at=row.disabled_at,
+        account_id=row.account_id,
         version=row.version,
     )

@@ -1,47 +1,51 @@
-"""Operations on where accounts are members: the registry holds ids alone."""
+"""Operations that tie accounts to members of the caller's organization."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from uuid import UUID
 
-from agentmem.features.organizations import member_rows
+from agentmem.features.organizations import invitation_rows, member_rows
+from agentmem.features.organizations.members import keep_one
+from agentmem.features.organizations.model import Membership, may_give
 from agentmem.foundation.authorization.caller import Permission
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.system import SystemPurpose, SystemTransaction
 from agentmem.foundation.database.transaction import Transaction
-from agentmem.kit.ids import AccountId, OrganizationId
+from agentmem.kit.ids import AccountId, uuid7
 from agentmem.operations import operation, system_operation
-from agentmem.schemas.organizations import Member
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Membership:
-    """That an account acts in an organization, and as which of its members."""
-
-    organization_id: OrganizationId
-    member_id: UUID
+from agentmem.schemas.organizations import Member, NewMember
 
 
 @dataclass(frozen=True, kw_only=True)
 class MembershipService:
-    """Operations that tie accounts to members."""
+    """Operations that tie accounts to members of the caller's organization."""
 
     database: Database
 
-    @operation(Permission.MEMBER_WRITE, audit="member.linked")
-    async def link(self, tx: Transaction, member_id: UUID, account_id: AccountId) -> Member:
-        """Let an account act as a member of the caller's organization.
-
-        Raises :class:`NotFound`, and :class:`Conflict` if the account is a member or the member is somebody's already.
-        """
-        member = await member_rows.fetch_member(tx, member_id)
-        tx.touch([member_id, account_id])
-        await member_rows.link_member(tx, member, account_id)
+    @operation(Permission.MEMBER_WRITE, audit="member.created")
+    async def join(self, tx: Transaction, new: NewMember, account_id: AccountId) -> Member:
+        """Make an account a member; only an owner makes an owner. Raises :class:`Conflict` if it is one already."""
+        may_give(tx.caller, new.role)
+        member_id = uuid7()
+        await invitation_rows.tie_member(tx, account_id, member_id)
+        await member_rows.insert_member(tx, member_id, new, account_id)
+        tx.touch([member_id])
         return await member_rows.fetch_member(tx, member_id)
+
+    @operation(Permission.ACCOUNT_USE, audit="member.disabled")
+    async def leave(self, tx: Transaction, account_id: AccountId) -> None:
+        """Disable the member that an account is, and untie it; raises :class:`Conflict` for the last owner."""
+        await member_rows.hold_members(tx)
+        member_id = await invitation_rows.untie_member(tx, account_id)
+        if member_id is None:
+            return
+        tx.touch([member_id])
+        member = await member_rows.fetch_member(tx, member_id)
+        if member.disabled_at is None:
+            await keep_one(tx, member)
+            await member_rows.change_member(tx, member, {"disabled_at": tx.now}, None)
 
     @system_operation(SystemPurpose.AUTHENTICATE, read_only=True)
     async def of_account(self, tx: SystemTransaction, account_id: AccountId) -> list[Membership]:
-        """Read where an account is a member, in the order of the organizations' ids."""
-        found = await member_rows.fetch_memberships(tx, account_id)
-        return [Membership(organization_id=where, member_id=member_id) for where, member_id in found]
+        """Look up where an account is a member, whether it is disabled there or not."""
+        return await invitation_rows.find_memberships(tx, account_id)

@@ -13,6 +13,7 @@ from typing import Final, NoReturn
 from uuid import UUID, uuid4
 
 from agentmem.errors import NotFound, Unauthenticated
+from agentmem.features.identity.accounts.model import ENDED as ACCOUNTS_ENDED
 from agentmem.features.identity.credential import Credential, read_credential
 from agentmem.features.identity.model import StoredKey
 from agentmem.features.identity.service import ApiKeyService
@@ -24,14 +25,15 @@ from agentmem.foundation.encryption.index import IndexKeys
 from agentmem.foundation.encryption.secret import KEY_BYTES, SecretKey
 from agentmem.foundation.ledger.audit import Outcome, origin_of, write_audit_entry
 from agentmem.foundation.state import port
+from agentmem.foundation.state.charging import require_allowed, tightest
 from agentmem.foundation.state.port import PUBLIC, Level, Quota, State
 from agentmem.kit.clock import Clock, utc_now
 from agentmem.kit.ids import OrganizationId
-from agentmem.kit.networks import Address
+from agentmem.kit.networks import Address, network_of
 from agentmem.pipelines.admission.belief import LOOKUPS, Belief
 from agentmem.pipelines.admission.metering import Meter
 from agentmem.pipelines.admission.people import People
-from agentmem.pipelines.admission.quotas import RateLimits, again, beyond, network_of, require_allowed, tightest
+from agentmem.pipelines.admission.quotas import RateLimits, again, beyond
 from agentmem.pipelines.admission.standing import Holder, KeyHolder, holder_of, members_of
 from agentmem.schemas.access import Role
 
@@ -210,6 +212,12 @@ class Admission:
         async with self._state.subscribe(ENDED) as messages:
             async for message in messages:
                 self.people.forget(message.split())
+
+    async def follow_accounts(self) -> None:
+        """Drop all sessions where those of an account end, until the state is closed: that is seldom."""
+        async with self._state.subscribe(ACCOUNTS_ENDED) as messages:
+            async for _ in messages:
+                self.people.forget([])
 
     def forget(self, key_ids: list[str]) -> None:
         """Look these keys up anew at their next use; all keys if none is named."""

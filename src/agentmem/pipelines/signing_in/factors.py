@@ -8,6 +8,7 @@ from uuid import UUID
 
 from agentmem.features.identity.sessions.model import Device
 from agentmem.kit.ids import AccountId, OrganizationId, SessionId
+from agentmem.kit.networks import Address
 from agentmem.schemas.access import Role
 from agentmem.schemas.sessions import FactorRequired
 
@@ -21,6 +22,7 @@ class Where:
     """Where a sign-in comes from; ``replaces`` is the session that it was sent from, which it takes the place of."""
 
     device: Device = field(default_factory=Device)
+    address: Address | None = None
     replaces: SessionId | None = None
     request_id: str | None = None
 

@@ -20,7 +20,8 @@ from agentmem.features.identity.sessions.refresh_token import RefreshToken, read
 from agentmem.features.identity.sessions.service import Opened, Refreshed, SessionService
 from agentmem.features.identity.signing.known import KnownKeys
 from agentmem.features.organizations.members import MemberService
-from agentmem.features.organizations.memberships import Membership, MembershipService
+from agentmem.features.organizations.memberships import MembershipService
+from agentmem.features.organizations.model import Membership
 from agentmem.features.organizations.policies import PolicyService
 from agentmem.foundation.authorization.caller import Caller, accounts_caller, own_account
 from agentmem.foundation.authorization.platform import platform_id
@@ -68,7 +69,9 @@ class SigningIn:
         """Sign in by password; raises :class:`Unauthenticated` with one message for every cause."""
         password = asked.password.get_secret_value()
         try:
-            found = await self.check.verify(asked.email, password, asked.device, request_id=where.request_id)
+            found = await self.check.verify(
+                asked.email, password, asked.device, address=where.address, request_id=where.request_id
+            )
         except (Unauthenticated, NotFound):
             # Before the first account there is no organization that accounts belong to, and nobody to find.
             self.signed_in("refused")

@@ -99,17 +99,18 @@ async def introspect(request: Request, asked: IntrospectionRequest) -> Response:
 
     The body may be a form, as that standard has it, or JSON. Of a token that is not good nothing is said but that.
     """
-    return answer(await app_of(request).people.introspect(caller_of(request), asked.token))
+    return answer(await app_of(request).admission.people.introspect(caller_of(request), asked.token))
 
 
 async def where_of(request: Request) -> Where:
     """Give where a sign-in comes from, and the session that it was sent from."""
     app, context = app_of(request), context_of(request.scope)
     text = token_in(authorization_of(request, app.settings))
-    holder = None if text is None else await app.people.holder(text)
+    holder = None if text is None else await app.admission.people.holder(text)
     agent = request.headers.get("user-agent")
     return Where(
         device=Device(address=str(context.address), agent=None if agent is None else agent[:LONGEST_AGENT]),
+        address=context.address,
         replaces=SessionId(holder.session.session_id) if isinstance(holder, PersonHolder) else None,
         request_id=context.request_id,
     )

@@ -23,7 +23,7 @@ KEPT_SECONDS: Final = 300
 @well_known.get("/jwks.json", response_model=JsonWebKeys, openapi_extra=access(PUBLIC))
 async def json_web_keys(request: Request) -> Response:
     """List the public keys that check access tokens (RFC 7517)."""
-    keys = (await app_of(request).people.keys.public()).values()
+    keys = (await app_of(request).admission.people.keys.public()).values()
     listed = JsonWebKeys(keys=[JsonWebKey.model_validate(dict(key.jwk)) for key in keys])
     return answer(listed, headers={"Cache-Control": f"public, max-age={KEPT_SECONDS}"})
 
@@ -33,7 +33,7 @@ async def json_web_keys(request: Request) -> Response:
 )
 async def list_signing_keys(request: Request) -> Response:
     """List the keys that check access tokens, and from when to when each is used."""
-    return answer(Items(items=await app_of(request).people.keys.service.every(caller_of(request))))
+    return answer(Items(items=await app_of(request).admission.people.keys.service.every(caller_of(request))))
 
 
 @signing_keys.post(
@@ -43,5 +43,5 @@ async def list_signing_keys(request: Request) -> Response:
 )
 async def rotate_signing_keys(request: Request, asked: Rotate) -> Response:
     """Make the next key that signs access tokens: after an hour, or at once where the present one may be known."""
-    listed = await app_of(request).people.keys.service.rotate(caller_of(request), at_once=asked.at_once)
+    listed = await app_of(request).admission.people.keys.service.rotate(caller_of(request), at_once=asked.at_once)
     return answer(Items(items=listed))
