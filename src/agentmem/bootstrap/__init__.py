@@ -205,8 +205,7 @@ def _assemble(opened: Opened) -> App:
     settings, database, models = opened.settings, opened.database, opened.models
     kept = timedelta(hours=settings.idempotency_hours)
     memories, requests = MemoryService(database=database, kept=kept), IdempotentRequests(database=database, kept=kept)
-    ingestion = _ingestion(opened, memories)
-    upkeep = _upkeep(opened, ingestion)
+    upkeep = _upkeep(opened, ingestion := _ingestion(opened, memories))
     members, audit = MemberService(database=database), AuditService(database=database)
     platform, issuing = _platform(opened, members, upkeep), _issuing(opened, members)
     accounts = Accounts.over(database, opened.state, opened.passwords, opened.mailer, settings)

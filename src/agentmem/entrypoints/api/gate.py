@@ -89,8 +89,7 @@ class _Gate:
     may_be_empty: bool = False
 
     async def answer(self, request: Request) -> Response:
-        request = JsonRequest(request.scope, request.receive)
-        request.takes_form = self.rules.form
+        request = JsonRequest.of(request, takes_form=self.rules.form)
         rules, context, admission = self.rules, context_of(request.scope), served_of(request).admission
         if rules.permission is PUBLIC:
             admitted = await admission.admit_stranger(context.address, rules.cost, context.levels)

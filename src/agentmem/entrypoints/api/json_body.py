@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Final, Self
 from urllib.parse import parse_qsl
 
 from pydantic import JsonValue
@@ -22,19 +22,28 @@ class JsonRequest(Request):
     Where the route takes one, a form is read too, each of its fields a text.
     """
 
-    takes_form: bool = False
+    _is_form: bool = False
     _json: JsonValue
+
+    @classmethod
+    def of(cls, request: Request, *, takes_form: bool) -> Self:
+        """Give a request to read; a form is JSON for all who read it from here."""
+        scope, media = request.scope, request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if not takes_form or media != FORM:
+            return cls(scope, request.receive)
+        others = [(name, value) for name, value in scope["headers"] if name != b"content-type"]
+        made = cls({**scope, "headers": [*others, (b"content-type", b"application/json")]}, request.receive)
+        made._is_form = True
+        return made
 
     async def json(self) -> JsonValue:
         """Give the body's value, read once."""
         if not hasattr(self, "_json"):
-            content_type, encoding = self.headers.get("content-type"), self.headers.get("content-encoding")
-            if self.takes_form and (content_type or "").partition(";")[0].strip().lower() == FORM:
-                check_encoding(encoding)
-                self._json = read_form(await self.body())
-                return self._json
-            check_content_type(content_type, encoding)
+            check_content_type(self.headers.get("content-type"), self.headers.get("content-encoding"))
             body = await self.body()
+            if self._is_form:
+                self._json = read_form(body)
+                return self._json
             # A large body must not hold up the requests beside it.
             self._json = read_body(body) if len(body) < _READ_IN_A_THREAD else await asyncio.to_thread(read_body, body)
         return self._json
