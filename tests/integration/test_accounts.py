@@ -9,16 +9,14 @@ from uuid import uuid4
 
 import pytest
 
-from agentmem.bootstrap import App
 from agentmem.errors import Conflict, InvalidInput, Unauthenticated
 from agentmem.features.identity.accounts.attempts import AttemptService
 from agentmem.foundation.authorization.caller import Caller, accounts_caller
 from agentmem.foundation.passwords.hashing import Passwords
-from agentmem.schemas.accounts import Account, NewAccount
+from agentmem.schemas.accounts import NewAccount
+from tests.support.people import PASSWORD, account_of
 from tests.support.stores import Store
 from tests.support.tenants import operator_of
-
-PASSWORD = "seven herons at the weir"  # the password of accounts that live for one test
 
 
 @pytest.fixture
@@ -27,15 +25,8 @@ async def operator(store: Store) -> Caller:
     return await operator_of(store.app)
 
 
-async def an_account(app: App, operator: Caller) -> Account:
-    """Make an account of somebody new, with the password of these tests."""
-    new = NewAccount(email=f"{uuid4().hex}@example.com", name="Ada")
-    hashed = await app.accounts.passwords.hash(PASSWORD)
-    return await app.accounts.service.create(operator, new, hashed, verified=True)
-
-
 async def test_right_password_gives_the_account_and_a_token_of_the_device(store: Store, operator: Caller) -> None:
-    account = await an_account(store.app, operator)
+    account = await account_of(store.app, operator)
 
     signed_in = await store.app.accounts.check.verify(account.email.upper(), PASSWORD)
 
@@ -66,8 +57,8 @@ async def test_address_has_one_account_however_it_is_written(store: Store, opera
 
 async def test_refusals_are_the_same_for_every_cause(store: Store, operator: Caller) -> None:
     check = store.app.accounts.check
-    account = await an_account(store.app, operator)
-    locked = await an_account(store.app, operator)
+    account = await account_of(store.app, operator)
+    locked = await account_of(store.app, operator)
     for _ in range(5):
         with pytest.raises(Unauthenticated):
             await check.verify(locked.email, "no")
@@ -81,7 +72,7 @@ async def test_refusals_are_the_same_for_every_cause(store: Store, operator: Cal
 
 
 async def test_parallel_guesses_are_never_more_than_the_limit(store: Store, operator: Caller) -> None:
-    account = await an_account(store.app, operator)
+    account = await account_of(store.app, operator)
     attempts = AttemptService(database=store.app.database)
     policy = await store.app.accounts.check.lockout()
     caller = accounts_caller()
@@ -92,7 +83,7 @@ async def test_parallel_guesses_are_never_more_than_the_limit(store: Store, oper
 
 async def test_whoever_locks_an_account_does_not_lock_its_owners_device(store: Store, operator: Caller) -> None:
     check = store.app.accounts.check
-    account = await an_account(store.app, operator)
+    account = await account_of(store.app, operator)
     device = (await check.verify(account.email, PASSWORD)).device
     for _ in range(6):
         with pytest.raises(Unauthenticated):
@@ -105,7 +96,7 @@ async def test_whoever_locks_an_account_does_not_lock_its_owners_device(store: S
 
 async def test_token_of_another_accounts_device_is_a_strangers(store: Store, operator: Caller) -> None:
     check = store.app.accounts.check
-    account, other = await an_account(store.app, operator), await an_account(store.app, operator)
+    account, other = await account_of(store.app, operator), await account_of(store.app, operator)
     device = (await check.verify(other.email, PASSWORD)).device
     forged = device.replace(other.id.hex, account.id.hex)
     for _ in range(5):
@@ -119,7 +110,7 @@ async def test_token_of_another_accounts_device_is_a_strangers(store: Store, ope
 
 async def test_lock_ends_by_itself(store: Store, operator: Caller) -> None:
     accounts = store.app.accounts
-    account = await an_account(store.app, operator)
+    account = await account_of(store.app, operator)
     for _ in range(5):
         with pytest.raises(Unauthenticated):
             await accounts.check.verify(account.email, "a guess")

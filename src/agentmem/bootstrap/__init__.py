@@ -197,10 +197,11 @@ def _assemble(opened: Opened) -> App:
     jobs = JobService(database=database, kept=timedelta(days=settings.job_days))
     accounts = Accounts.over(database, opened.state, opened.passwords, opened.mailer, settings)
     events = Events.over(database, opened.state, opened.sender, settings)
-    several: tuple[Step, ...] = (upkeep.look_after, audit.seal, issuing.expire_unused, requests.sweep, jobs.sweep)
-    steps = [*several, events.sweep, accounts.keeping.forget_traces]
-    sweeper = Sweeper(steps=steps, platform=platform, seconds=settings.sweep_seconds)
-    worker = _worker(opened, members, [*upkeep.works(), *events.works(), *accounts.works()], sweeper.schedules())
+    steps: list[Step] = [upkeep.look_after, audit.seal, issuing.expire_unused, requests.sweep, jobs.sweep]
+    sweeper = Sweeper(
+        steps=[*steps, events.sweep, accounts.keeping.forget_traces], platform=platform, seconds=settings.sweep_seconds
+    )
+    works = [*upkeep.works(), *events.works(), *accounts.works()]
     return App(
         settings=settings,
         caller=opened.caller,
@@ -237,7 +238,7 @@ def _assemble(opened: Opened) -> App:
         sweeper=sweeper,
         jobs=jobs,
         instances=Instances.over(database),
-        worker=worker,
+        worker=_worker(opened, members, works, sweeper.schedules()),
     )
 
 

@@ -19,6 +19,7 @@ from agentmem.foundation.state.port import State
 from agentmem.kit.clock import Clock, utc_now
 from agentmem.kit.ids import AccountId
 from agentmem.kit.networks import Address
+from agentmem.kit.versions import require_version
 from agentmem.pipelines.accounts.choosing import Choosing, words_about
 from agentmem.schemas.accounts import Account
 from agentmem.schemas.policies import PasswordRules
@@ -93,18 +94,18 @@ class Keeping:
         """Delete an account, and disable the members that it is; raises :class:`Conflict` for a last owner."""
         managing = _managing(caller)
         managing.require(Permission.ACCOUNT_MANAGE)
-        await self.accounts.get(managing, account_id)
+        found = await self.accounts.get(managing, account_id)
+        require_version("The account", found.version, if_version)
         await self._leave(account_id)
         await self.accounts.delete(managing, account_id, if_version)
         await self.tell(account_id)
 
-    async def delete_own(self, caller: Caller, password: str, address: Address | None = None) -> None:
-        """Delete the caller's own account; raises :class:`Unauthenticated` for a wrong password."""
+    async def delete_own(self, caller: Caller, if_version: int | None = None) -> None:
+        """Delete the caller's own account; raises :class:`Conflict` for a last owner."""
         own = own_account(caller)
-        account = await self.accounts.own(own)
-        await self.check.verify(account.email, password, address=address)
+        require_version("The account", (await self.accounts.own(own)).version, if_version)
         await self._leave(_id_of(own))
-        await self.accounts.leave(own)
+        await self.accounts.leave(own, if_version)
         await self.tell(_id_of(own))
 
     async def forget_traces(self, caller: Caller) -> int:
