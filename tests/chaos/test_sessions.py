@@ -22,9 +22,9 @@ from agentmem.schemas.base import parse
 from agentmem.schemas.policies import AtCap, SessionPolicy
 from agentmem.settings import Settings
 from tests.support.patience import eventually
-from tests.support.people import PASSWORD, Person, person_of
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.servers import ServerProcess, servers
+from tests.support.sign_ins import PASSWORD, Person, person_of
 
 SIGN_INS: Final = 400
 REFRESHES: Final = 50
@@ -208,11 +208,7 @@ async def test_no_secret_is_in_a_log_a_row_or_redis(site: Site) -> None:
     assert all(secret not in wrong.text for secret in secrets)
     told = "".join(server.printed + server.said for server in site.running)
     redis = site.redis.client()
-    held = b"\n".join(
-        part
-        for key in redis.scan_iter()
-        for part in (key, redis.dump(key) or b"")
-    )
+    held = b"\n".join(part for key in redis.scan_iter() for part in (key, redis.dump(key) or b""))
     rows = await asyncio.to_thread(everything, site.app)
     for secret in secrets:
         assert secret not in told
