@@ -15,7 +15,9 @@
     │   ├── UnsupportedContent       content_type_unsupported  415
     │   └── HeaderTooLarge           header_too_large          431
     ├── Unauthenticated              unauthenticated           401
+    │   └── InvalidSignature         signature_invalid         401
     ├── PermissionDenied             permission_denied         403
+    │   ├── NetworkRefused           network_refused           403
     │   ├── OrganizationSuspended    organization_suspended    403
     │   └── QuotaExceeded            quota_exceeded            403
     ├── NotFound                     not_found                 404
@@ -170,11 +172,23 @@ class Unauthenticated(AgentMemError):
     status = 401
 
 
+class InvalidSignature(Unauthenticated):
+    """A request is not signed though it must be, or its signature does not hold; sign it anew and send it again."""
+
+    code = "signature_invalid"
+
+
 class PermissionDenied(AgentMemError):
     """The caller lacks the permission that the operation asks for."""
 
     code = "permission_denied"
     status = 403
+
+
+class NetworkRefused(PermissionDenied):
+    """The installation takes no requests from the address that this one comes from."""
+
+    code = "network_refused"
 
 
 class OrganizationSuspended(PermissionDenied):

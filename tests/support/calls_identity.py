@@ -8,6 +8,7 @@ from agentmem.features.identity.model import Ceiling
 from agentmem.foundation.authorization.caller import Binding, Permission
 from agentmem.schemas.access import Role
 from agentmem.schemas.keys import ApiKeyPatch, NewApiKey
+from agentmem.schemas.request_keys import NewRequestKey
 from tests.support.foreign import Call, Foreign
 
 
@@ -42,6 +43,9 @@ CALLS: dict[str, Call] = {
     "ApiKeyService.revoke": lambda s, c, f: s.revoke(c, f.key_id, "a test", descendants=True, ceiling=_ceiling(f)),
     "ApiKeyService.unused": lambda s, c, f: s.unused(c, 0, []),
     "ApiKeyService.revoke_unused": lambda s, c, f: s.revoke_unused(c, 0, []),
+    "RequestKeyService.create": lambda s, c, f: s.create(c, f.key_id, NewRequestKey(name="new"), _ceiling(f)),
+    "RequestKeyService.list": lambda s, c, f: s.list(c, f.key_id),
+    "RequestKeyService.revoke": lambda s, c, f: s.revoke(c, f.key_id, f.request_key_id, _ceiling(f)),
     "KeyUsage.of_key": lambda s, c, f: s.of_key(c, f.key_id, _SINCE, _UNTIL),
     "KeyUsage.of_organization": lambda s, c, f: s.of_organization(c, _SINCE, _UNTIL),
 }
@@ -54,6 +58,9 @@ NOT_FOUND = frozenset(
         "ApiKeyService.update",
         "ApiKeyService.rotate",
         "ApiKeyService.revoke",
+        "RequestKeyService.create",
+        "RequestKeyService.list",
+        "RequestKeyService.revoke",
         "KeyUsage.of_key",
     }
 )

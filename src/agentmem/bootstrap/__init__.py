@@ -14,6 +14,7 @@ from typing import TypeVar
 from agentmem.bootstrap.models import first_model, open_reranking
 from agentmem.bootstrap.stores import attach, bring_schema, open_replica
 from agentmem.features.audit.service import AuditService
+from agentmem.features.identity.request_keys.service import RequestKeyService
 from agentmem.features.identity.service import ApiKeyService
 from agentmem.features.identity.usage import KeyUsage
 from agentmem.features.jobs.service import JobService
@@ -29,6 +30,7 @@ from agentmem.features.memories.service import MemoryService
 from agentmem.features.memories.transfer import MemoryTransfer
 from agentmem.features.memories.upkeep import MemoryUpkeep
 from agentmem.features.organizations.members import MemberService
+from agentmem.features.organizations.networks import NetworkService
 from agentmem.features.organizations.platform import PlatformService
 from agentmem.features.organizations.service import OrganizationService, organization_id_of
 from agentmem.foundation.authorization.caller import Caller, local_operator
@@ -59,9 +61,11 @@ from agentmem.pipelines.administration.platform import Platform
 from agentmem.pipelines.administration.sweeper import Sweeper
 from agentmem.pipelines.admission.acting import Acting
 from agentmem.pipelines.admission.admission import Admission
+from agentmem.pipelines.admission.installation import InstallationNetworks
 from agentmem.pipelines.admission.issuing import Issuing
 from agentmem.pipelines.admission.metering import Meter
 from agentmem.pipelines.admission.quotas import RateLimits
+from agentmem.pipelines.admission.signatures import Signatures
 from agentmem.pipelines.consolidation.duplicates import Duplicates
 from agentmem.pipelines.events.parts import Events
 from agentmem.pipelines.health.doctor import Doctor
@@ -95,11 +99,13 @@ class App:
     locks: Locks
     organizations: OrganizationService
     members: MemberService
+    networks: NetworkService
     platform: Platform
     keys: ApiKeyService
     key_usage: KeyUsage
     issuing: Issuing
     admission: Admission
+    signatures: Signatures
     requests: IdempotentRequests
     audit: AuditService
     usage: Usage
@@ -235,11 +241,13 @@ def _assemble(opened: _Opened) -> App:
         locks=opened.locks,
         organizations=platform.organizations,
         members=members,
+        networks=NetworkService(database=database),
         platform=platform,
         keys=issuing.keys,
         key_usage=KeyUsage(database=database),
         issuing=issuing,
         admission=issuing.admission,
+        signatures=Signatures(state=opened.state),
         requests=requests,
         audit=audit,
         usage=Usage(database=database),
@@ -322,20 +330,23 @@ def _platform(opened: _Opened, members: MemberService, upkeep: Upkeep) -> Platfo
 
 
 def _issuing(opened: _Opened, members: MemberService) -> Issuing:
-    keys = ApiKeyService(database=opened.database)
+    keys, signers = ApiKeyService(database=opened.database), RequestKeyService(database=opened.database)
     admission = Admission(
         keys=keys,
+        signers=signers,
         members=members,
         database=opened.database,
         state=opened.state,
         limits=RateLimits.of(opened.settings),
         meter=Meter(KeyUsage(database=opened.database), opened.state),
+        installation=InstallationNetworks(NetworkService(database=opened.database)),
         lookups=max(1, opened.settings.pool_size // 2),
         failed=opened.watchers.failed,
         limited=opened.watchers.rate_limited,
     )
     return Issuing(
         keys=keys,
+        signers=signers,
         members=members,
         admission=admission,
         state=opened.state,

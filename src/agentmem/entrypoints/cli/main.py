@@ -13,6 +13,7 @@ import typer
 from agentmem.entrypoints.cli import jobs, keeping, moving, reading, serving, writing
 from agentmem.entrypoints.cli.demo import demo
 from agentmem.entrypoints.cli.keys import keys
+from agentmem.entrypoints.cli.networks import networks
 from agentmem.entrypoints.cli.organizations import organizations
 from agentmem.entrypoints.cli.session import Invocation
 from agentmem.entrypoints.cli.shell import shell
@@ -107,6 +108,7 @@ app.command(rich_help_panel=_CARE)(keeping.doctor)
 app.command(rich_help_panel=_CARE)(keeping.vacuum)
 app.command(rich_help_panel=_CARE)(keeping.reembed)
 app.add_typer(keys, rich_help_panel=_PLATFORM)
+app.add_typer(networks, rich_help_panel=_PLATFORM)
 app.add_typer(organizations, rich_help_panel=_PLATFORM)
 app.add_typer(jobs.commands, rich_help_panel=_PLATFORM)
 app.command(rich_help_panel=_PLATFORM)(jobs.instances)

@@ -8,6 +8,7 @@ from typing import Final
 from uuid import UUID, uuid5
 
 from agentmem.errors import PermissionDenied
+from agentmem.features.organizations.network_lists import NetworkLists
 from agentmem.foundation.authorization.caller import Caller, Limits, Permission
 from agentmem.foundation.authorization.roles import ROLES
 from agentmem.kit.ids import OrganizationId, PrincipalId
@@ -52,6 +53,7 @@ class Standing:
     require_if_match: bool
     max_key_days: int
     unused_key_days: int | None
+    networks: NetworkLists = field(default_factory=NetworkLists)
     members: Mapping[UUID, MemberStanding] = field(default_factory=dict)
 
 

@@ -16,11 +16,15 @@ from agentmem.features.identity.model import (
     permissions_of,
     principal_of,
 )
+from agentmem.features.identity.request_keys.model import StoredRequestKey
 from agentmem.features.organizations.model import Standing, platform_id
+from agentmem.features.organizations.network_lists import NetworkLists
 from agentmem.foundation.authorization.caller import Caller, Permission
 from agentmem.foundation.authorization.roles import ORIGIN_OF_ROLE
 from agentmem.foundation.encryption.index import IndexKeys
+from agentmem.foundation.encryption.keyring import OrganizationKeys
 from agentmem.kit.networks import Address
+from agentmem.pipelines.admission.signatures import Signing
 from agentmem.schemas.access import Role
 from agentmem.schemas.organizations import OrganizationStatus
 
@@ -36,6 +40,8 @@ class Holder:
     role: Role
     caller: Caller
     status: OrganizationStatus
+    networks: NetworkLists
+    signing: Signing
 
     @property
     def key(self) -> StoredKey:
@@ -48,7 +54,7 @@ class Holder:
             return "revoked"
         if not self.key.is_good_at(moment):
             return "expired"
-        return None if admits(self.chain, address) else "network"
+        return None if admits(self.chain, address) and self.networks.admit(address) else "network"
 
     def require_active(self) -> None:
         """Raise :class:`OrganizationSuspended` unless the organization can be used.
@@ -78,7 +84,9 @@ def roles_of(standing: Standing) -> Mapping[UUID, Role]:
     }
 
 
-def holder_of(chain: Sequence[StoredKey], standing: Standing, index: IndexKeys) -> Holder | None:
+def holder_of(
+    chain: Sequence[StoredKey], standing: Standing, keys: OrganizationKeys, signers: Sequence[StoredRequestKey]
+) -> Holder | None:
     """Work out what a key may do; nobody holds one whose member is disabled, or that stands above its parents."""
     key = chain[0]
     roles = roles_of(standing)
@@ -98,4 +106,13 @@ def holder_of(chain: Sequence[StoredKey], standing: Standing, index: IndexKeys) 
         api_key_id=key.key_id,
         require_if_match=standing.require_if_match,
     )
-    return Holder(chain=chain, index=index, role=role, caller=caller, status=standing.status)
+    opened = {signer.request_key_id: signer.opened(keys.keyring) for signer in signers}
+    return Holder(
+        chain=chain,
+        index=keys.index,
+        role=role,
+        caller=caller,
+        status=standing.status,
+        networks=standing.networks,
+        signing=Signing(keys=opened),
+    )

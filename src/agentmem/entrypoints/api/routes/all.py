@@ -17,8 +17,10 @@ from agentmem.entrypoints.api.routes.me import myself
 from agentmem.entrypoints.api.routes.memories import memories
 from agentmem.entrypoints.api.routes.memory_actions import memory_actions
 from agentmem.entrypoints.api.routes.moving import moving
+from agentmem.entrypoints.api.routes.networks import network_routes
 from agentmem.entrypoints.api.routes.organizations import member_routes, organization_routes
 from agentmem.entrypoints.api.routes.platform import platform
+from agentmem.entrypoints.api.routes.request_keys import request_key_routes
 from agentmem.entrypoints.api.routes.searching import searching
 from agentmem.entrypoints.api.routes.usage import usages
 from agentmem.entrypoints.api.routes.webhooks import webhook_routes
@@ -36,6 +38,8 @@ def routers() -> Sequence[APIRouter]:
         myself,
         organization_routes,
         member_routes,
+        request_key_routes,
+        network_routes,
         keys,
         leaks,
         audit,
