@@ -218,3 +218,16 @@ async def test_public_key_of_a_pair_of_ones_own_is_enough(memory: AsyncMemory, s
 
     assert (made["key"], made["request_key"]["public_key"]) == (None, own["public_key"])
     assert (short.status_code, wrong.status_code) == (422, 422)
+
+
+async def test_organization_that_demands_signatures_takes_nothing_else(signer: Signer) -> None:
+    async with client(signer.app, signer.api_key) as unsigned:
+        policy = {"kind": "signing", "required": True}
+        assert (await unsigned.put("/v1/organization/policies/signing", json=policy)).status_code == 200
+        signer.app.admission.forget([])
+        refused = await unsigned.get("/v1/me")
+        streamed = await unsigned.post("/v1/memories/import", content=b'"tea"\n')
+
+    assert (refused.status_code, refused.json()["code"]) == (401, "signature_invalid")
+    assert streamed.status_code == 401
+    assert (await signer.get("/v1/me")).status_code == 200

@@ -12,8 +12,8 @@ from agentmem.entrypoints.cli.administering import Organization, acting_for, adm
 from agentmem.entrypoints.cli.output import Column, Facts, Sheet, give
 from agentmem.entrypoints.cli.signers import signers
 from agentmem.entrypoints.cli.views import clock
-from agentmem.features.organizations.model import PLATFORM_NAME, platform_id
 from agentmem.foundation.authorization.caller import Caller
+from agentmem.foundation.authorization.platform import PLATFORM_NAME, platform_id
 from agentmem.schemas.access import Permission
 from agentmem.schemas.base import parse
 from agentmem.schemas.keys import ApiKey, IssuedKey, KeyEnvironment, NewApiKey, Revocation, Rotation

@@ -8,9 +8,9 @@ from uuid import UUID
 
 from agentmem.errors import Conflict, QuotaExceeded
 from agentmem.features.organizations import network_rows
-from agentmem.features.organizations.model import platform_id
 from agentmem.features.organizations.network_lists import Reach, Snapshot
 from agentmem.foundation.authorization.caller import Permission
+from agentmem.foundation.authorization.platform import platform_id
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.system import SystemPurpose, SystemTransaction
 from agentmem.foundation.database.transaction import Transaction

@@ -17,9 +17,10 @@ from agentmem.features.identity.model import (
     principal_of,
 )
 from agentmem.features.identity.request_keys.model import StoredRequestKey
-from agentmem.features.organizations.model import Standing, platform_id
+from agentmem.features.organizations.model import Standing
 from agentmem.features.organizations.network_lists import NetworkLists
 from agentmem.foundation.authorization.caller import Caller, Permission
+from agentmem.foundation.authorization.platform import platform_id
 from agentmem.foundation.authorization.roles import ORIGIN_OF_ROLE
 from agentmem.foundation.encryption.index import IndexKeys
 from agentmem.foundation.encryption.keyring import OrganizationKeys
@@ -114,5 +115,5 @@ def holder_of(
         caller=caller,
         status=standing.status,
         networks=standing.networks,
-        signing=Signing(keys=opened),
+        signing=Signing(keys=opened, demanded=standing.signing_required),
     )

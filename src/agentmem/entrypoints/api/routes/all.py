@@ -20,6 +20,7 @@ from agentmem.entrypoints.api.routes.moving import moving
 from agentmem.entrypoints.api.routes.networks import network_routes
 from agentmem.entrypoints.api.routes.organizations import member_routes, organization_routes
 from agentmem.entrypoints.api.routes.platform import platform
+from agentmem.entrypoints.api.routes.policies import policy_routes
 from agentmem.entrypoints.api.routes.request_keys import request_key_routes
 from agentmem.entrypoints.api.routes.searching import searching
 from agentmem.entrypoints.api.routes.usage import usages
@@ -37,6 +38,7 @@ def routers() -> Sequence[APIRouter]:
         usages,
         myself,
         organization_routes,
+        policy_routes,
         member_routes,
         request_key_routes,
         network_routes,
