@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from fastapi import APIRouter
 
+from agentmem.entrypoints.api.routes.account import account_routes
+from agentmem.entrypoints.api.routes.accounts import accounts_routes, invitation_routes
 from agentmem.entrypoints.api.routes.audit import audit
 from agentmem.entrypoints.api.routes.entities import entities
 from agentmem.entrypoints.api.routes.events import events_routes
@@ -21,6 +23,7 @@ from agentmem.entrypoints.api.routes.networks import network_routes
 from agentmem.entrypoints.api.routes.organizations import member_routes, organization_routes
 from agentmem.entrypoints.api.routes.platform import platform
 from agentmem.entrypoints.api.routes.policies import policy_routes
+from agentmem.entrypoints.api.routes.registration import registration_routes
 from agentmem.entrypoints.api.routes.request_keys import request_key_routes
 from agentmem.entrypoints.api.routes.searching import searching
 from agentmem.entrypoints.api.routes.usage import usages
@@ -42,6 +45,10 @@ def routers() -> Sequence[APIRouter]:
         member_routes,
         request_key_routes,
         network_routes,
+        registration_routes,
+        account_routes,
+        invitation_routes,
+        accounts_routes,
         keys,
         leaks,
         audit,
