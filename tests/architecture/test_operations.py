@@ -20,7 +20,13 @@ from tests.support.operations import (
 # Registration makes the organization that a transaction would be bound to, so it cannot be an operation of it.
 NOT_BOUND = frozenset({"OrganizationService.register"})
 READS_OF_OPERATORS = frozenset(
-    {"AccountService.find", "AccountService.get", "AccountService.page", "PlatformService.view"}
+    {
+        "AccountService.find",
+        "AccountService.get",
+        "AccountService.page",
+        "PlatformService.view",
+        "NetworkService.page_installation",
+    }
 )
 READS = frozenset(
     {
@@ -46,6 +52,8 @@ SYSTEM = {
     "KeyUsage.record": SystemPurpose.SWEEP,
     "MemberService.owners": SystemPurpose.SWEEP,
     "MemberService.standing": SystemPurpose.AUTHENTICATE,
+    "NetworkService.of_installation": SystemPurpose.AUTHENTICATE,
+    "RequestKeyService.of_key": SystemPurpose.AUTHENTICATE,
     "PlatformService.all_ids": SystemPurpose.SWEEP,
     "PlatformService.due": SystemPurpose.SWEEP,
     "PlatformService.erased": SystemPurpose.SWEEP,

@@ -222,7 +222,7 @@ async def test_public_key_of_a_pair_of_ones_own_is_enough(memory: AsyncMemory, s
 
 async def test_organization_that_demands_signatures_takes_nothing_else(signer: Signer) -> None:
     async with client(signer.app, signer.api_key) as unsigned:
-        policy = {"kind": "signing", "required": True}
+        policy = {"policy": {"kind": "signing", "required": True}}
         assert (await unsigned.put("/v1/organization/policies/signing", json=policy)).status_code == 200
         signer.app.admission.forget([])
         refused = await unsigned.get("/v1/me")
