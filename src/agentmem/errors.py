@@ -16,11 +16,14 @@
     │   ├── UnsupportedContent       content_type_unsupported  415
     │   └── HeaderTooLarge           header_too_large          431
     ├── Unauthenticated              unauthenticated           401
-    │   └── InvalidSignature         signature_invalid         401
+    │   ├── InvalidSignature         signature_invalid         401
+    │   ├── InvalidGrant             invalid_grant             401
+    │   └── StepUpRequired           insufficient_user_authentication  401
     ├── PermissionDenied             permission_denied         403
     │   ├── NetworkRefused           network_refused           403
     │   ├── OrganizationSuspended    organization_suspended    403
-    │   └── QuotaExceeded            quota_exceeded            403
+    │   ├── QuotaExceeded            quota_exceeded            403
+    │   └── TooManySessions          too_many_sessions         403
     ├── NotFound                     not_found                 404
     │   ├── RouteNotFound            route_not_found           404
     │   └── EventsGone               events_gone               410
@@ -74,7 +77,7 @@ class AgentMemError(Exception):
 
     ``code`` is stable and machine-readable, ``status`` is the HTTP status it becomes, ``retryable`` says whether the
     same call may succeed later without a change. ``retry_after`` is the number of seconds after which it may, where
-    that is known; ``faults`` lists the fields at fault, where there are any.
+    that is known; ``faults`` lists the fields at fault, where there are any; ``headers`` say more of it in HTTP.
     """
 
     code: str = "agentmem_error"
@@ -88,12 +91,14 @@ class AgentMemError(Exception):
         hint: str | None = None,
         retry_after: float | None = None,
         faults: Sequence[Fault] = (),
+        headers: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         super().__init__(message if hint is None else f"{message} {hint}")
         self.message = message
         self.hint = hint
         self.retry_after = retry_after
         self.faults = tuple(faults)
+        self.headers = headers
 
 
 class ConfigurationError(AgentMemError):
@@ -187,6 +192,18 @@ class InvalidSignature(Unauthenticated):
     code = "signature_invalid"
 
 
+class InvalidGrant(Unauthenticated):
+    """A refresh token is not good; one message for every cause."""
+
+    code = "invalid_grant"
+
+
+class StepUpRequired(Unauthenticated):
+    """The operation asks for a more recent sign-in than the session's (RFC 9470)."""
+
+    code = "insufficient_user_authentication"
+
+
 class PermissionDenied(AgentMemError):
     """The caller lacks the permission that the operation asks for."""
 
@@ -210,6 +227,12 @@ class QuotaExceeded(PermissionDenied):
     """The call would pass a limit of the organization; nothing was stored."""
 
     code = "quota_exceeded"
+
+
+class TooManySessions(PermissionDenied):
+    """The account has as many sessions as it may, and none makes room; nothing was opened."""
+
+    code = "too_many_sessions"
 
 
 class NotFound(AgentMemError):
@@ -372,17 +395,6 @@ class RateLimited(Unavailable):
 
     code = "rate_limited"
     status = 429
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        hint: str | None = None,
-        retry_after: float | None = None,
-        headers: Mapping[str, str] = MappingProxyType({}),
-    ) -> None:
-        super().__init__(message, hint=hint, retry_after=retry_after)
-        self.headers = headers
 
 
 class IncompatibleStore(AgentMemError):

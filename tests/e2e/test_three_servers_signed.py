@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import httpx
@@ -42,12 +42,17 @@ def key(three: list[ServerProcess]) -> str:
     return three[0].key
 
 
+def ask(
+    server: ServerProcess, key: str, method: str, path: str, body: Mapping[str, str] | None = None
+) -> httpx.Response:
+    return httpx.request(method, f"{server.url}{path}", headers=bearer(key), json=body, timeout=30)
+
+
 async def test_signed_request_that_is_sent_to_all_servers_at_once_is_taken_by_one(
     three: list[ServerProcess], key: str
 ) -> None:
     path = f"/v1/api-keys/{key.split('_')[2]}/signing-keys"
-    made = httpx.post(f"{three[0].url}{path}", headers=bearer(key), json={"name": "a test"}, timeout=30)
-    signing_key = str(made.json()["key"])
+    signing_key = str(ask(three[0], key, "POST", path, {"name": "a test"}).json()["key"])
 
     async def sent(server: ServerProcess, request: httpx.Request) -> int:
         target = request.url.copy_with(scheme="http", host="127.0.0.1", port=server.port)
@@ -60,7 +65,7 @@ async def test_signed_request_that_is_sent_to_all_servers_at_once_is_taken_by_on
         request = signed_post(PUBLIC, "/v1/memories", BODY, key, signing_key)
         answers = await asyncio.gather(*(sent(server, request) for server in three for _ in range(4)))
         assert sorted(answers) == [201, *[401] * 11]
-    listed = httpx.get(f"{three[2].url}/v1/memories", headers=bearer(key), timeout=30).json()["items"]
+    listed = ask(three[2], key, "GET", "/v1/memories").json()["items"]
     assert len(listed) == 1  # the three texts are one memory
 
 
@@ -83,6 +88,6 @@ async def test_denied_address_is_refused_by_every_server_until_the_command_line_
     denied = agentmem.json("networks", "deny", "127.0.0.0/8", "--reason", "a test", "--installation")
     assert isinstance(denied, dict)
     await eventually(all_refuse)
-    assert httpx.get(f"{three[0].url}/health/ready", timeout=30).status_code == 200
+    assert ask(three[0], key, "GET", "/health/ready").status_code == 200
     agentmem.run("networks", "remove", str(denied["id"]), "--installation")
     await eventually(all_take)

@@ -10,6 +10,9 @@ from uuid import UUID
 from agentmem.bootstrap import App
 from agentmem.features.identity.request_keys.service import RequestKeyService
 from agentmem.features.identity.service import ApiKeyService
+from agentmem.features.identity.sessions.service import SessionService
+from agentmem.features.identity.signing.known import KnownKeys
+from agentmem.features.identity.signing.service import SigningKeyService
 from agentmem.features.identity.usage import KeyUsage
 from agentmem.features.organizations.members import MemberService
 from agentmem.features.organizations.networks import NetworkService
@@ -21,6 +24,7 @@ from agentmem.pipelines.admission.admission import Admission, Admitted, Presente
 from agentmem.pipelines.admission.installation import InstallationNetworks
 from agentmem.pipelines.admission.issuing import Issuing
 from agentmem.pipelines.admission.metering import Meter
+from agentmem.pipelines.admission.people import People
 from agentmem.pipelines.admission.quotas import RateLimits
 from agentmem.schemas.access import Role
 from agentmem.schemas.base import parse
@@ -99,6 +103,16 @@ def desk_of(
         database=database,
         state=state,
         limits=limits,
+        people=People(
+            sessions=SessionService(database=database),
+            members=members,
+            keys=KnownKeys(SigningKeyService(database=database), ticks=ticks),
+            database=database,
+            state=state,
+            issuer=app.admission.people.issuer,
+            clock=database.clock,
+            ticks=ticks,
+        ),
         meter=Meter(KeyUsage(database=database), state, clock=database.clock),
         installation=InstallationNetworks(NetworkService(database=database)),
         failed=failures.append,

@@ -13,6 +13,7 @@ from typing import TypeVar
 from agentmem.bootstrap.care import open_doctor, open_information
 from agentmem.bootstrap.models import first_model, open_reranking
 from agentmem.bootstrap.opened import Opened
+from agentmem.bootstrap.people import open_people, open_signing_in
 from agentmem.bootstrap.stores import attach, bring_schema, open_replica
 from agentmem.features.audit.service import AuditService
 from agentmem.features.identity.request_keys.service import RequestKeyService
@@ -76,6 +77,7 @@ from agentmem.pipelines.ingestion.transfer import Transfer
 from agentmem.pipelines.ingestion.upkeep import FIRST_LOOK, NEXT_LOOK, Upkeep
 from agentmem.pipelines.retrieval.embeddings import QueryEmbeddings
 from agentmem.pipelines.retrieval.pipeline import Retrieval
+from agentmem.pipelines.signing_in.pipeline import SigningIn
 from agentmem.settings import Settings
 
 Result = TypeVar("Result")
@@ -94,13 +96,11 @@ class App:
     models: Models
     state: State
     guards: Guards
-    locks: Locks
-    organizations: OrganizationService
     members: MemberService
     networks: NetworkService
     accounts: Accounts
+    signing_in: SigningIn
     platform: Platform
-    keys: ApiKeyService
     key_usage: KeyUsage
     issuing: Issuing
     admission: Admission
@@ -123,6 +123,21 @@ class App:
     jobs: JobService
     instances: Instances
     worker: Worker
+
+    @property
+    def keys(self) -> ApiKeyService:
+        """Operations on API keys."""
+        return self.issuing.keys
+
+    @property
+    def locks(self) -> Locks:
+        """Locks over the shared state."""
+        return Locks(state=self.state, database=self.database)
+
+    @property
+    def organizations(self) -> OrganizationService:
+        """Operations on the caller's organization."""
+        return self.platform.organizations
 
 
 @asynccontextmanager
@@ -196,17 +211,16 @@ def _assemble(opened: Opened) -> App:
     settings, database, models = opened.settings, opened.database, opened.models
     kept = timedelta(hours=settings.idempotency_hours)
     memories, requests = MemoryService(database=database, kept=kept), IdempotentRequests(database=database, kept=kept)
-    ingestion = _ingestion(opened, memories)
-    upkeep = _upkeep(opened, ingestion)
+    upkeep = _upkeep(opened, ingestion := _ingestion(opened, memories))
     members, audit = MemberService(database=database), AuditService(database=database)
     platform, issuing = _platform(opened, members, upkeep), _issuing(opened, members)
-    jobs = JobService(database=database, kept=timedelta(days=settings.job_days))
     accounts = Accounts.over(database, opened.state, opened.passwords, opened.mailer, settings)
+    signing_in = open_signing_in(opened, members, issuing.admission.people, accounts)
+    jobs = JobService(database=database, kept=timedelta(days=settings.job_days))
     events = Events.over(database, opened.state, opened.sender, settings)
-    several: tuple[Step, ...] = (upkeep.look_after, audit.seal, issuing.expire_unused, requests.sweep, jobs.sweep)
-    steps = [*several, events.sweep, accounts.keeping.forget_traces]
+    steps: tuple[Step, ...] = (upkeep.look_after, audit.seal, issuing.expire_unused, requests.sweep, jobs.sweep)
+    steps += (events.sweep, accounts.keeping.forget_traces, signing_in.sweep)
     sweeper = Sweeper(steps=steps, platform=platform, seconds=settings.sweep_seconds)
-    worker = _worker(opened, members, [*upkeep.works(), *events.works(), *accounts.works()], sweeper.schedules())
     return App(
         settings=settings,
         caller=opened.caller,
@@ -217,13 +231,11 @@ def _assemble(opened: Opened) -> App:
         models=models,
         state=opened.state,
         guards=opened.guards,
-        locks=opened.locks,
-        organizations=platform.organizations,
         members=members,
         networks=NetworkService(database=database),
         accounts=accounts,
+        signing_in=signing_in,
         platform=platform,
-        keys=issuing.keys,
         key_usage=KeyUsage(database=database),
         issuing=issuing,
         admission=issuing.admission,
@@ -245,7 +257,7 @@ def _assemble(opened: Opened) -> App:
         sweeper=sweeper,
         jobs=jobs,
         instances=Instances.over(database),
-        worker=worker,
+        worker=_worker(opened, members, [*upkeep.works(), *events.works(), *accounts.works()], sweeper.schedules()),
     )
 
 
@@ -320,6 +332,7 @@ def _issuing(opened: Opened, members: MemberService) -> Issuing:
         limits=RateLimits.of(opened.settings),
         meter=Meter(KeyUsage(database=opened.database), opened.state),
         installation=InstallationNetworks(NetworkService(database=opened.database)),
+        people=open_people(opened, members),
         lookups=max(1, opened.settings.pool_size // 2),
         failed=opened.watchers.failed,
         limited=opened.watchers.rate_limited,

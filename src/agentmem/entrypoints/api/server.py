@@ -163,6 +163,8 @@ def _work_behind(stack: AsyncExitStack, app: App) -> None:
     for name, work in (
         ("revocations", app.admission.follow_revocations()),
         ("networks", app.admission.installation.keep_fresh()),
+        ("ends of sessions", app.admission.follow_ends()),
+        ("ends of accounts", app.admission.follow_accounts()),
         ("usage", app.admission.meter.keep_flushing()),
         ("forgetting", app.sweeper.keep_forgetting()),
         ("relay", app.events.relay.run()),

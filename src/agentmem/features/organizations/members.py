@@ -117,7 +117,7 @@ class MemberService:
             max_key_days=found.max_key_days,
             unused_key_days=found.unused_key_days,
             signing_required=await policy_rows.requires_signing(tx),
-            networks=await network_rows.fetch_lists(tx, Reach.ORGANIZATION),
+            networks=await network_rows.fetch_rules(tx, Reach.ORGANIZATION),
             members=await member_rows.fetch_standings(tx, member_ids),
         )
 

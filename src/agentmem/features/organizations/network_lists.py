@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Self
 
-from agentmem.kit.networks import Address, NetworkSet
+from agentmem.kit.networks import Address, Network, NetworkSet
 
 
 class Reach(StrEnum):
@@ -16,11 +17,24 @@ class Reach(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class NetworkRules:
+    """The networks that are allowed, and those that are denied, as they are stored."""
+
+    allowed: tuple[Network, ...] = ()
+    denied: tuple[Network, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class NetworkLists:
-    """Networks that are allowed, and those that are denied; with none allowed, all are that are not denied."""
+    """Rules ready to be asked; with no network allowed, all are that are not denied."""
 
     allowed: NetworkSet = field(default_factory=NetworkSet)
     denied: NetworkSet = field(default_factory=NetworkSet)
+
+    @classmethod
+    def of(cls, rules: NetworkRules) -> Self:
+        """Make rules ready."""
+        return cls(allowed=NetworkSet(rules.allowed), denied=NetworkSet(rules.denied))
 
     def admit(self, address: Address) -> bool:
         """Tell whether requests are taken from an address."""

@@ -9,11 +9,11 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Row, Text, and_, cast, delete, func, insert, or_, select
 
 from agentmem.errors import NotFound
-from agentmem.features.organizations.network_lists import NetworkLists, Reach
+from agentmem.features.organizations.network_lists import NetworkRules, Reach
 from agentmem.features.organizations.tables import network_rules
 from agentmem.foundation.database.system import SystemTransaction
 from agentmem.foundation.database.transaction import Transaction
-from agentmem.kit.networks import NetworkSet, parse_network
+from agentmem.kit.networks import parse_network
 from agentmem.schemas.networks import NetworkList, NetworkRule, NewNetworkRule
 
 AnyTransaction = Transaction | SystemTransaction
@@ -78,14 +78,14 @@ async def fetch_mark(tx: AnyTransaction, reach: Reach) -> int:
     return int((await tx.execute(select(func.coalesce(of_ids, 0)).where(_in_force(tx, reach)))).scalar_one())
 
 
-async def fetch_lists(tx: AnyTransaction, reach: Reach) -> NetworkLists:
-    """Read the rules in force as lists."""
+async def fetch_rules(tx: AnyTransaction, reach: Reach) -> NetworkRules:
+    """Read the rules in force."""
     rows = (await tx.execute(select(RULES.c.list, RULES.c.network).where(_in_force(tx, reach)))).all()
     allowed, denied = (
-        NetworkSet(parse_network(row.network) for row in rows if row.list == named.value)
+        tuple(parse_network(row.network) for row in rows if row.list == named.value)
         for named in (NetworkList.ALLOW, NetworkList.DENY)
     )
-    return NetworkLists(allowed=allowed, denied=denied)
+    return NetworkRules(allowed=allowed, denied=denied)
 
 
 def _in_force(tx: AnyTransaction, reach: Reach) -> ColumnElement[bool]:

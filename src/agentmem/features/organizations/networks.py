@@ -8,7 +8,7 @@ from uuid import UUID
 
 from agentmem.errors import Conflict, QuotaExceeded
 from agentmem.features.organizations import network_rows
-from agentmem.features.organizations.network_lists import Reach, Snapshot
+from agentmem.features.organizations.network_lists import NetworkLists, Reach, Snapshot
 from agentmem.foundation.authorization.caller import Permission
 from agentmem.foundation.authorization.platform import platform_id
 from agentmem.foundation.database.database import Database
@@ -79,7 +79,11 @@ class NetworkService:
         """Read the installation's lists; ``known`` itself while they are what they were."""
         await tx.bind(platform_id())
         mark = await network_rows.fetch_mark(tx, Reach.INSTALLATION)
-        return known if mark == known.mark else Snapshot(mark, await network_rows.fetch_lists(tx, Reach.INSTALLATION))
+        return (
+            known
+            if mark == known.mark
+            else Snapshot(mark, NetworkLists.of(await network_rows.fetch_rules(tx, Reach.INSTALLATION)))
+        )
 
 
 async def _page(tx: Transaction, reach: Reach, cursor: str | None, limit: int) -> Page[NetworkRule]:
@@ -108,7 +112,7 @@ async def _remove(tx: Transaction, reach: Reach, rule_id: UUID, author: Address 
 
 async def _require_author(tx: Transaction, reach: Reach, author: Address | None) -> None:
     """Refuse a change, which the transaction has made, that locks its author out."""
-    if author is not None and not (await network_rows.fetch_lists(tx, reach)).admit(author):
+    if author is not None and not NetworkLists.of(await network_rows.fetch_rules(tx, reach)).admit(author):
         raise Conflict(
             f"After this change nothing would be taken from {author}, where it comes from.",
             hint="Allow that network first, or repeat the change with force.",

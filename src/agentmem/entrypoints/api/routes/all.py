@@ -26,6 +26,9 @@ from agentmem.entrypoints.api.routes.policies import policy_routes
 from agentmem.entrypoints.api.routes.registration import registration_routes
 from agentmem.entrypoints.api.routes.request_keys import request_key_routes
 from agentmem.entrypoints.api.routes.searching import searching
+from agentmem.entrypoints.api.routes.sessions import own_sessions
+from agentmem.entrypoints.api.routes.signing_in import signing_in
+from agentmem.entrypoints.api.routes.signing_keys import signing_keys, well_known
 from agentmem.entrypoints.api.routes.usage import usages
 from agentmem.entrypoints.api.routes.webhooks import webhook_routes
 
@@ -55,6 +58,10 @@ def routers() -> Sequence[APIRouter]:
         job_routes,
         events_routes,
         webhook_routes,
+        signing_in,
+        own_sessions,
+        signing_keys,
+        well_known,
         platform,
         maintenance,
     )
