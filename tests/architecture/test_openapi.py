@@ -55,7 +55,7 @@ def test_every_change_of_one_thing_takes_the_version_it_expects(document: dict[s
         if not any(parameter["name"] == "If-Match" for parameter in operation.get("parameters", []))
     }
     # A scope has no version, and what is made once and then only ends has none either.
-    once = {"remove_network", "remove_installation_network", "revoke_signing_key", "revoke_invitation"}
+    once = {"remove_network", "remove_installation_network", "revoke_request_key", "revoke_invitation"}
     assert without == {"delete_all", *once}
     for _, path, operation in operations(document):
         demands = operation.get("x-agentmem-if-match") or "/batch/" in path

@@ -26,6 +26,8 @@ READS_OF_OPERATORS = frozenset(
         "AccountService.page",
         "PlatformService.view",
         "NetworkService.page_installation",
+        "FederationService.secret",
+        "FederationService.account_of",
         "SessionService.of_account",
         "SessionService.own",
         "SigningKeyService.due",

@@ -13,7 +13,7 @@ from typing import TypeVar
 from agentmem.bootstrap.care import open_doctor, open_information
 from agentmem.bootstrap.models import first_model, open_reranking
 from agentmem.bootstrap.opened import Opened
-from agentmem.bootstrap.people import open_people, open_signing_in
+from agentmem.bootstrap.people import open_people, open_signing_in, open_single
 from agentmem.bootstrap.stores import attach, bring_schema, open_replica
 from agentmem.features.audit.service import AuditService
 from agentmem.features.identity.request_keys.service import RequestKeyService
@@ -49,7 +49,7 @@ from agentmem.foundation.jobs.upkeep import Schedule
 from agentmem.foundation.jobs.worker import Worker
 from agentmem.foundation.ledger.requests import IdempotentRequests
 from agentmem.foundation.mail.open import open_mailer
-from agentmem.foundation.outbound.open import open_sender
+from agentmem.foundation.outbound.open import open_fetcher, open_sender
 from agentmem.foundation.state.lock import Locks
 from agentmem.foundation.state.open import open_state
 from agentmem.foundation.state.port import State
@@ -78,6 +78,7 @@ from agentmem.pipelines.ingestion.upkeep import FIRST_LOOK, NEXT_LOOK, Upkeep
 from agentmem.pipelines.retrieval.embeddings import QueryEmbeddings
 from agentmem.pipelines.retrieval.pipeline import Retrieval
 from agentmem.pipelines.signing_in.pipeline import SigningIn
+from agentmem.pipelines.signing_in.single import SingleSignOn
 from agentmem.settings import Settings
 
 Result = TypeVar("Result")
@@ -100,6 +101,7 @@ class App:
     networks: NetworkService
     accounts: Accounts
     signing_in: SigningIn
+    single: SingleSignOn
     platform: Platform
     key_usage: KeyUsage
     issuing: Issuing
@@ -184,8 +186,10 @@ async def _open(stack: AsyncExitStack, settings: Settings, watchers: Watchers) -
     passwords = open_passwords(settings)
     stack.push_async_callback(passwords.aclose)
     sender = open_sender(settings)
-    if sender is not None:
-        stack.push_async_callback(sender.aclose)
+    fetcher = open_fetcher(settings)
+    for outbound in (sender, fetcher):
+        if outbound is not None:
+            stack.push_async_callback(outbound.aclose)
     shared = None if settings.redis_url is None else SharedQueries(state=state, keys=database.keys)
     embeddings = QueryEmbeddings(shared=shared, embedded=partial(watchers.embedded, "query"))
     stack.push_async_callback(embeddings.aclose)
@@ -201,6 +205,7 @@ async def _open(stack: AsyncExitStack, settings: Settings, watchers: Watchers) -
         embeddings=embeddings,
         reranking=reranking,
         sender=sender,
+        fetcher=fetcher,
         mailer=open_mailer(settings, guards.mail),
         watchers=watchers,
         guards=guards,
@@ -235,6 +240,7 @@ def _assemble(opened: Opened) -> App:
         networks=NetworkService(database=database),
         accounts=accounts,
         signing_in=signing_in,
+        single=open_single(opened, members, accounts, signing_in),
         platform=platform,
         key_usage=KeyUsage(database=database),
         issuing=issuing,

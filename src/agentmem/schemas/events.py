@@ -66,6 +66,8 @@ EVENT_TYPES: Final = (
     "session.reuse_detected",
     "signing_key.created",
     "signing_key.rotated",
+    "sso.identity_linked",
+    "sso.secret_set",
     "webhook.created",
     "webhook.deleted",
     "webhook.disabled",

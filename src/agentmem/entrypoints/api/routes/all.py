@@ -29,6 +29,7 @@ from agentmem.entrypoints.api.routes.searching import searching
 from agentmem.entrypoints.api.routes.sessions import own_sessions
 from agentmem.entrypoints.api.routes.signing_in import signing_in
 from agentmem.entrypoints.api.routes.signing_keys import signing_keys, well_known
+from agentmem.entrypoints.api.routes.sso import sso_routes
 from agentmem.entrypoints.api.routes.usage import usages
 from agentmem.entrypoints.api.routes.webhooks import webhook_routes
 
@@ -46,6 +47,7 @@ def routers() -> Sequence[APIRouter]:
         organization_routes,
         policy_routes,
         member_routes,
+        sso_routes,
         request_key_routes,
         network_routes,
         registration_routes,

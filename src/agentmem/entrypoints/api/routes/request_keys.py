@@ -25,7 +25,7 @@ SignerNumber = Annotated[
 
 
 @request_key_routes.get(OF_KEY, response_model=Items[RequestKey], openapi_extra=access(Permission.KEY_READ))
-async def list_signing_keys(request: Request, key_id: KeyNumber) -> Response:
+async def list_request_keys(request: Request, key_id: KeyNumber) -> Response:
     """List the keys that sign the requests of an API key, and those that did, without their secrets."""
     return answer(Items(items=await app_of(request).issuing.signers.list(caller_of(request), key_id)))
 
@@ -36,7 +36,7 @@ async def list_signing_keys(request: Request, key_id: KeyNumber) -> Response:
     status_code=HTTPStatus.CREATED,
     openapi_extra=access(Permission.KEY_WRITE, secret=True),
 )
-async def create_signing_key(request: Request, key_id: KeyNumber, new: NewRequestKey) -> Response:
+async def create_request_key(request: Request, key_id: KeyNumber, new: NewRequestKey) -> Response:
     """Make a key that signs the requests of an API key; its text is shown this once."""
     issued = await app_of(request).issuing.add_signer(caller_of(request), key_id, new)
     return answer(issued, HTTPStatus.CREATED)
@@ -45,6 +45,6 @@ async def create_signing_key(request: Request, key_id: KeyNumber, new: NewReques
 @request_key_routes.delete(
     f"{OF_KEY}/{{request_key_id}}", response_model=RequestKey, openapi_extra=access(Permission.KEY_WRITE)
 )
-async def revoke_signing_key(request: Request, key_id: KeyNumber, request_key_id: SignerNumber) -> Response:
+async def revoke_request_key(request: Request, key_id: KeyNumber, request_key_id: SignerNumber) -> Response:
     """Revoke a key that signs, for good; every server refuses its signatures within a second."""
     return answer(await app_of(request).issuing.revoke_signer(caller_of(request), key_id, request_key_id))
