@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from secrets import token_hex
 
 import httpx
 import pytest
+from http_message_signatures import ContentDigest
 
 from agentmem import AsyncClient, AsyncMemory, errors
 from agentmem.bootstrap import App
@@ -19,7 +22,8 @@ from agentmem.foundation.state.port import PUBLIC
 from agentmem.foundation.state.redis import RedisState
 from agentmem.kit.clock import utc_now
 from agentmem.pipelines.admission.signatures import SINCE, Signatures
-from agentmem.schemas.request_keys import SignatureAlgorithm
+from agentmem.schemas.request_keys import SignatureAlgorithm, read_key, to_text
+from tests.support.foreign_programs import needs_npm, run_script
 from tests.support.served import BASE_URL, client, key_of, served_by
 from tests.support.signers import signed_get, signed_post
 from tests.support.states import NOWHERE
@@ -231,3 +235,30 @@ async def test_organization_that_demands_signatures_takes_nothing_else(signer: S
     assert (refused.status_code, refused.json()["code"]) == (401, "signature_invalid")
     assert streamed.status_code == 401
     assert (await signer.get("/v1/me")).status_code == 200
+
+
+@needs_npm
+async def test_signature_of_a_foreign_program_is_taken_once(signer: Signer) -> None:
+    algorithm, key_id, secret = read_key(signer.signing_key)
+    headers = {
+        "Authorization": f"Bearer {signer.api_key}",
+        "Content-Type": "application/json",
+        "Content-Digest": ContentDigest.create(BODY),
+    }
+    asked = {
+        "method": "POST",
+        "url": f"{BASE_URL}/v1/memories",
+        "headers": headers,
+        "id": key_id,
+        "algorithm": algorithm.value,
+        "secret": to_text(secret),
+        "fields": ["@method", "@target-uri", "content-type", "content-digest"],
+        "nonce": token_hex(16),
+    }
+    signed = await asyncio.to_thread(run_script, "sign.mjs", asked)
+    statuses = [
+        (await signer.http.post("/v1/memories", headers=signed, content=body)).status_code
+        for body in (BODY.replace(b"tea", b"pea"), BODY, BODY)
+    ]
+
+    assert statuses == [401, 201, 401]

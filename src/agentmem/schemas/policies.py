@@ -172,8 +172,8 @@ Short = Annotated[Text, Field(min_length=1, max_length=255)]
 class SsoPolicy(Schema):
     """An OpenID provider at which an organization's people sign in, and what they are here; see how to use it.
 
-    ``issuer`` is compared as it is. ``roles`` says which role the groups of ``groups_claim`` give, the first that fits;
-    ``default_role`` is for whoever has none of them, and without it they are refused. ``max_age_seconds`` and
+    ``issuer`` is compared as it is. ``roles`` says which role the groups of ``groups_claim`` give, the strongest of
+    them; ``default_role`` is for whoever has none of them, and without it they are refused. ``max_age_seconds`` and
     ``acr_values`` say how lately and how well they must have signed in there. While it is ``enforced``, the members who
     are not in ``break_glass`` sign in no other way.
     """

@@ -25,7 +25,7 @@ class SsoCallback(Schema):
     """With what a provider sends somebody back (OpenID Connect, RFC 9207)."""
 
     state: Annotated[Text, Field(min_length=1, max_length=255)]
-    code: Annotated[Text, Field(min_length=1, max_length=4096, repr=False)] | None = None
+    code: Annotated[Text, Field(min_length=1, max_length=4096)] | None = Field(default=None, repr=False)
     iss: Annotated[Text, Field(max_length=2048)] | None = None
     error: Annotated[Text, Field(max_length=255)] | None = None
     error_description: Annotated[Text, Field(max_length=2048)] | None = None

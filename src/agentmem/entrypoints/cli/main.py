@@ -17,6 +17,7 @@ from agentmem.entrypoints.cli.networks import networks
 from agentmem.entrypoints.cli.organizations import organizations
 from agentmem.entrypoints.cli.session import Invocation
 from agentmem.entrypoints.cli.shell import shell
+from agentmem.entrypoints.cli.sso import sso
 from agentmem.entrypoints.cli.webhooks import webhook_commands
 
 _START: Final = "Start here"
@@ -109,6 +110,7 @@ app.command(rich_help_panel=_CARE)(keeping.vacuum)
 app.command(rich_help_panel=_CARE)(keeping.reembed)
 app.add_typer(keys, rich_help_panel=_PLATFORM)
 app.add_typer(networks, rich_help_panel=_PLATFORM)
+app.add_typer(sso, rich_help_panel=_PLATFORM)
 app.add_typer(organizations, rich_help_panel=_PLATFORM)
 app.add_typer(jobs.commands, rich_help_panel=_PLATFORM)
 app.command(rich_help_panel=_PLATFORM)(jobs.instances)

@@ -12,7 +12,14 @@ from uuid import UUID, uuid4
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from agentmem.errors import ConfigurationError, DecryptionFailed, KeyUnavailable, NotFound, PermissionDenied, Unauthenticated
+from agentmem.errors import (
+    ConfigurationError,
+    DecryptionFailed,
+    KeyUnavailable,
+    NotFound,
+    PermissionDenied,
+    Unauthenticated,
+)
 from agentmem.features.identity.accounts.service import AccountService
 from agentmem.features.identity.federation.model import Identity, role_of
 from agentmem.features.identity.federation.service import FederationService

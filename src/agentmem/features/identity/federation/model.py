@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from agentmem.schemas.access import Role
+
+_STRONGEST_FIRST: Final = (Role.ADMIN, Role.MEMBER, Role.VIEWER)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,6 +26,6 @@ class Identity:
 
 
 def role_of(groups: Iterable[str], roles: Mapping[str, Role], default: Role | None) -> Role | None:
-    """Give the role that groups give: that of the first in the mapping's order that somebody has."""
-    held = set(groups)
-    return next((role for group, role in roles.items() if group in held), default)
+    """Give the role that groups give: the strongest, for a mapping that is stored as JSON has no order."""
+    given = {roles[group] for group in groups if group in roles}
+    return next((role for role in _STRONGEST_FIRST if role in given), default)
