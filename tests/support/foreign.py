@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 
 from agentmem import AsyncMemory
 from agentmem.bootstrap import App
+from agentmem.features.identity.accounts.model import Letter, MailPurpose
+from agentmem.features.identity.sessions.model import Device, Opening
+from agentmem.features.identity.sessions.service import Opened, SessionService
+from agentmem.features.identity.signing.service import SigningKeyService
 from agentmem.features.memories.index_reading import Candidates, Nearest
 from agentmem.features.memories.jobs import EMBED
 from agentmem.features.memories.model import PreparedMemory, StoredVersion
@@ -20,15 +24,18 @@ from agentmem.features.memories.searching import Query, Ranking, Words
 from agentmem.features.memories.transfer import StoredMemory
 from agentmem.foundation.authorization.caller import Caller, Permission
 from agentmem.foundation.jobs.queue import enqueue
-from agentmem.kit.ids import MemoryId, OrganizationId, Place
+from agentmem.kit.ids import AccountId, MemoryId, OrganizationId, Place, SessionId, uuid7
 from agentmem.pipelines.ingestion.pipeline import Draft
 from agentmem.pipelines.retrieval.query import parse_query
+from agentmem.schemas.accounts import Account
 from agentmem.schemas.keys import NewApiKey
 from agentmem.schemas.memories import ExportedMemory, ExportedVersion, NewMemory, OnDuplicate, Scope
 from agentmem.schemas.networks import NetworkList, NewNetworkRule
 from agentmem.schemas.organizations import Member, NewMember
+from agentmem.schemas.policies import SessionPolicy
 from agentmem.schemas.request_keys import NewRequestKey
 from agentmem.schemas.webhooks import NewWebhook
+from tests.support.people import address, invitation_of, letters_to, member_with_account
 
 HOOK = "https://hooks.example/"
 Call = Callable[[Any, Caller, "Foreign"], Awaitable[object]]
@@ -73,6 +80,12 @@ class Foreign:
     delivery_id: UUID
     rule_id: UUID
     request_key_id: str
+    account: Account
+    opened: Opened
+    device: str
+    letters: Mapping[MailPurpose, Letter]
+    invitation_id: UUID
+    invitation_secret: str
     live: MemoryId
     deleted: MemoryId
     places: list[Place]
@@ -85,6 +98,14 @@ class Foreign:
     @property
     def member_id(self) -> UUID:
         return self.member.id
+
+    @property
+    def session_id(self) -> SessionId:
+        return self.opened.session.session_id
+
+    @property
+    def account_id(self) -> AccountId:
+        return AccountId(self.account.id)
 
     @property
     def latest(self) -> list[StoredVersion]:
@@ -145,6 +166,8 @@ async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: st
     async with app.database.transaction(app.caller) as tx:
         await enqueue(tx, EMBED, {"text": content})
     webhook_id, delivery_id = await _tested_webhook(app, content)
+    account, device = await member_with_account(app, content)
+    invitation_id, invitation_secret = await invitation_of(app, app.caller, address())
     return Foreign(
         model=app.models.current.model,
         agent_id="secret-agent",
@@ -160,6 +183,12 @@ async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: st
         delivery_id=delivery_id,
         request_key_id=signer.request_key.id,
         rule_id=(await app.networks.add(app.caller, _rule(content))).id,
+        account=account,
+        opened=await _opened_session(app, account),
+        device=device,
+        letters=await letters_to(app, app.caller, account),
+        invitation_id=invitation_id,
+        invitation_secret=invitation_secret,
         live=MemoryId(live.id),
         deleted=MemoryId(gone.id),
         places=sorted({version.place for version in versions}),
@@ -169,6 +198,16 @@ async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: st
         query=content,
         vector=prepared.vector,
     )
+
+
+async def _opened_session(app: App, account: Account) -> Opened:
+    """Open a session of an account, and make the key that signs its tokens."""
+    caller = replace(app.caller, account_id=AccountId(account.id))
+    opening = Opening(
+        organization_id=caller.organization_id, member_id=uuid7(), methods=("pwd",), level="aal1", device=Device()
+    )
+    await SigningKeyService(database=app.database).ensure(caller)
+    return await SessionService(database=app.database).open(caller, opening, SessionPolicy())
 
 
 async def _tested_webhook(app: App, description: str) -> tuple[UUID, UUID]:

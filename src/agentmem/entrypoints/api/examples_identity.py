@@ -47,7 +47,6 @@ OF_IDENTITY: Final[dict[str, dict[str, JsonValue]]] = {
     "SsoSecret": {"client_secret": "<the client's secret at the provider>"},
     "NewPolicy": {"policy": {"kind": "password", "preset": "nist", "min_length": 16}},
     "OwnAccountPatch": {"name": "Ada Lovelace"},
-    "OwnDeletion": {"password": PASSWORD},
     "Page_Account_": page(ACCOUNT),
     "Page_Invitation_": page(INVITATION),
     "PasswordChange": {"present": PASSWORD, "password": "nine owls behind the mill"},
