@@ -19,8 +19,8 @@ from agentmem.schemas.access import Role
 from agentmem.schemas.base import parse
 from agentmem.schemas.policies import SsoPolicy
 from tests.support.foreign_programs import Provider, needs_npm, provider
-from tests.support.people import PASSWORD, person_of
 from tests.support.served import BASE_URL, client, key_of
+from tests.support.sign_ins import PASSWORD, person_of
 
 pytestmark = needs_npm
 CALLBACK = f"{BASE_URL}/v1/auth/sso/callback"

@@ -98,18 +98,15 @@ class App:
     state: State
     guards: Guards
     members: MemberService
-    networks: NetworkService
     accounts: Accounts
     signing_in: SigningIn
     single: SingleSignOn
     platform: Platform
-    key_usage: KeyUsage
     issuing: Issuing
     admission: Admission
     signatures: Signatures
     requests: IdempotentRequests
     audit: AuditService
-    usage: Usage
     entities: Entities
     memories: MemoryService
     batches: Batches
@@ -130,6 +127,21 @@ class App:
     def keys(self) -> ApiKeyService:
         """Operations on API keys."""
         return self.issuing.keys
+
+    @property
+    def key_usage(self) -> KeyUsage:
+        """Operations on what API keys were used for."""
+        return KeyUsage(database=self.database)
+
+    @property
+    def usage(self) -> Usage:
+        """Operations on what organizations have stored."""
+        return Usage(database=self.database)
+
+    @property
+    def networks(self) -> NetworkService:
+        """Operations on the networks that requests may come from."""
+        return NetworkService(database=self.database)
 
     @property
     def locks(self) -> Locks:
@@ -237,18 +249,15 @@ def _assemble(opened: Opened) -> App:
         state=opened.state,
         guards=opened.guards,
         members=members,
-        networks=NetworkService(database=database),
         accounts=accounts,
         signing_in=signing_in,
         single=open_single(opened, members, accounts, signing_in),
         platform=platform,
-        key_usage=KeyUsage(database=database),
         issuing=issuing,
         admission=issuing.admission,
         signatures=Signatures(state=opened.state),
         requests=requests,
         audit=audit,
-        usage=Usage(database=database),
         entities=Entities(database=database),
         memories=memories,
         batches=Batches(stored=MemoryBatches(database=database), ingestion=ingestion),
