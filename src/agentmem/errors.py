@@ -16,9 +16,11 @@
     │   ├── UnsupportedContent       content_type_unsupported  415
     │   └── HeaderTooLarge           header_too_large          431
     ├── Unauthenticated              unauthenticated           401
+    │   ├── InvalidSignature         signature_invalid         401
     │   ├── InvalidGrant             invalid_grant             401
     │   └── StepUpRequired           insufficient_user_authentication  401
     ├── PermissionDenied             permission_denied         403
+    │   ├── NetworkRefused           network_refused           403
     │   ├── OrganizationSuspended    organization_suspended    403
     │   ├── QuotaExceeded            quota_exceeded            403
     │   └── TooManySessions          too_many_sessions         403
@@ -183,6 +185,12 @@ class Unauthenticated(AgentMemError):
     status = 401
 
 
+class InvalidSignature(Unauthenticated):
+    """A request is not signed though it must be, or its signature does not hold; sign it anew and send it again."""
+
+    code = "signature_invalid"
+
+
 class InvalidGrant(Unauthenticated):
     """A refresh token is not good; one message for every cause."""
 
@@ -200,6 +208,12 @@ class PermissionDenied(AgentMemError):
 
     code = "permission_denied"
     status = 403
+
+
+class NetworkRefused(PermissionDenied):
+    """The installation takes no requests from the address that this one comes from."""
+
+    code = "network_refused"
 
 
 class OrganizationSuspended(PermissionDenied):

@@ -253,6 +253,12 @@ class Settings(BaseSettings):
     webhook_networks: tuple[str, ...] = Field(
         default=(), description="Networks (CIDR) that webhooks may lead to though they are not public, as a JSON list."
     )
+    sso_http: bool = Field(
+        default=False, description="Whether providers of single sign-on may be asked over `http://`, in clear."
+    )
+    sso_networks: tuple[str, ...] = Field(
+        default=(), description="Networks (CIDR) in which such providers may be though they are not public."
+    )
     otlp_endpoint: str | None = Field(default=None, description="URL of an OpenTelemetry collector for traces (HTTP).")
     leak_report_key: Path | None = Field(
         default=None, description="File with the public key (PEM) that must have signed reports of leaked keys."
@@ -287,7 +293,7 @@ class Settings(BaseSettings):
             raise ValueError(f"metrics_port: {self.metrics_port} is the port of the server itself; choose another")
         return self
 
-    @field_validator("trusted_proxies", "webhook_networks")
+    @field_validator("trusted_proxies", "webhook_networks", "sso_networks")
     @classmethod
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for text in value:

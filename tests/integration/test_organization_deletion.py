@@ -10,12 +10,14 @@ from psycopg import sql
 
 from agentmem import AsyncMemory
 from agentmem.errors import ConfigurationError, NotFound
+from agentmem.features.identity.federation.model import Identity
 from agentmem.features.identity.usage import KeyCount
 from agentmem.features.webhooks.delivery import WebhookDeliveries
 from agentmem.foundation.authorization.caller import Caller, service_caller
 from agentmem.foundation.database.tables import SCHEMA, metadata
 from agentmem.foundation.outbound.port import Outcome
-from agentmem.kit.ids import OrganizationId
+from agentmem.kit.ids import AccountId, OrganizationId, uuid7
+from agentmem.pipelines.signing_in.single import sso_caller
 from agentmem.schemas.keys import NewApiKey
 from tests.support.foreign import foreign_of
 from tests.support.stores import Owner, Store
@@ -63,6 +65,9 @@ async def fill(store: Store, memory: AsyncMemory) -> Caller:
             [caller.organization_id],
         )
     await app.audit.seal(caller)
+    await app.single.federation.set_secret(caller, "a secret")
+    vouched = sso_caller(caller.organization_id, None)
+    await app.single.federation.link(vouched, Identity(issuer="https://a.example", subject="b"), AccountId(uuid7()))
     assert foreign.key_id
     return caller
 

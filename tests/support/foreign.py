@@ -30,8 +30,10 @@ from agentmem.pipelines.retrieval.query import parse_query
 from agentmem.schemas.accounts import Account
 from agentmem.schemas.keys import NewApiKey
 from agentmem.schemas.memories import ExportedMemory, ExportedVersion, NewMemory, OnDuplicate, Scope
+from agentmem.schemas.networks import NetworkList, NewNetworkRule
 from agentmem.schemas.organizations import Member, NewMember
 from agentmem.schemas.policies import SessionPolicy
+from agentmem.schemas.request_keys import NewRequestKey
 from agentmem.schemas.webhooks import NewWebhook
 from tests.support.people import address, invitation_of, letters_to, member_with_account
 
@@ -76,6 +78,8 @@ class Foreign:
     job_id: UUID
     webhook_id: UUID
     delivery_id: UUID
+    rule_id: UUID
+    request_key_id: str
     account: Account
     opened: Opened
     device: str
@@ -157,6 +161,7 @@ async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: st
     versions = _versions_of(stored)
     member = await app.members.create(app.caller, NewMember(name=content))
     issued = await app.issuing.create(app.caller, NewApiKey(name=content, scopes=[Permission.MEMORY_READ]))
+    signer = await app.issuing.add_signer(app.caller, issued.api_key.id, NewRequestKey(name=content))
     job_id = await app.upkeep.memories.order_model(app.caller, content)
     async with app.database.transaction(app.caller) as tx:
         await enqueue(tx, EMBED, {"text": content})
@@ -176,6 +181,8 @@ async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: st
         job_id=job_id,
         webhook_id=webhook_id,
         delivery_id=delivery_id,
+        request_key_id=signer.request_key.id,
+        rule_id=(await app.networks.add(app.caller, _rule(content))).id,
         account=account,
         opened=await _opened_session(app, account),
         device=device,
@@ -208,6 +215,10 @@ async def _tested_webhook(app: App, description: str) -> tuple[UUID, UUID]:
     hooks = app.events.webhooks
     webhook = (await hooks.create(app.caller, NewWebhook(url=HOOK, description=description))).webhook
     return webhook.id, (await hooks.test(app.caller, webhook.id)).id
+
+
+def _rule(reason: str) -> NewNetworkRule:
+    return NewNetworkRule(network="192.0.2.0/24", list=NetworkList.DENY, reason=reason)
 
 
 def _versions_of(stored: Sequence[StoredMemory]) -> list[StoredVersion]:

@@ -90,6 +90,7 @@ async def app_over(app: App, database: Database, state: State | None = None) -> 
         passwords=app.accounts.passwords,
         embeddings=embeddings,
         reranking=None,
+        fetcher=None,
         sender=None,
         mailer=None,
         watchers=Watchers(),

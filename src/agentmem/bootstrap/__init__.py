@@ -13,9 +13,10 @@ from typing import TypeVar
 from agentmem.bootstrap.care import open_doctor, open_information
 from agentmem.bootstrap.models import first_model, open_reranking
 from agentmem.bootstrap.opened import Opened
-from agentmem.bootstrap.people import open_people, open_signing_in
+from agentmem.bootstrap.people import open_people, open_signing_in, open_single
 from agentmem.bootstrap.stores import attach, bring_schema, open_replica
 from agentmem.features.audit.service import AuditService
+from agentmem.features.identity.request_keys.service import RequestKeyService
 from agentmem.features.identity.service import ApiKeyService
 from agentmem.features.identity.usage import KeyUsage
 from agentmem.features.jobs.service import JobService
@@ -29,6 +30,7 @@ from agentmem.features.memories.service import MemoryService
 from agentmem.features.memories.transfer import MemoryTransfer
 from agentmem.features.memories.upkeep import MemoryUpkeep
 from agentmem.features.organizations.members import MemberService
+from agentmem.features.organizations.networks import NetworkService
 from agentmem.features.organizations.platform import PlatformService
 from agentmem.features.organizations.service import OrganizationService
 from agentmem.foundation.authorization.caller import Caller, local_operator
@@ -47,7 +49,7 @@ from agentmem.foundation.jobs.upkeep import Schedule
 from agentmem.foundation.jobs.worker import Worker
 from agentmem.foundation.ledger.requests import IdempotentRequests
 from agentmem.foundation.mail.open import open_mailer
-from agentmem.foundation.outbound.open import open_sender
+from agentmem.foundation.outbound.open import open_fetcher, open_sender
 from agentmem.foundation.state.lock import Locks
 from agentmem.foundation.state.open import open_state
 from agentmem.foundation.state.port import State
@@ -59,9 +61,11 @@ from agentmem.pipelines.administration.platform import Platform
 from agentmem.pipelines.administration.sweeper import Step, Sweeper
 from agentmem.pipelines.admission.acting import Acting
 from agentmem.pipelines.admission.admission import Admission
+from agentmem.pipelines.admission.installation import InstallationNetworks
 from agentmem.pipelines.admission.issuing import Issuing
 from agentmem.pipelines.admission.metering import Meter
 from agentmem.pipelines.admission.quotas import RateLimits
+from agentmem.pipelines.admission.signatures import Signatures
 from agentmem.pipelines.consolidation.duplicates import Duplicates
 from agentmem.pipelines.events.parts import Events
 from agentmem.pipelines.health.doctor import Doctor
@@ -74,6 +78,7 @@ from agentmem.pipelines.ingestion.upkeep import FIRST_LOOK, NEXT_LOOK, Upkeep
 from agentmem.pipelines.retrieval.embeddings import QueryEmbeddings
 from agentmem.pipelines.retrieval.pipeline import Retrieval
 from agentmem.pipelines.signing_in.pipeline import SigningIn
+from agentmem.pipelines.signing_in.single import SingleSignOn
 from agentmem.settings import Settings
 
 Result = TypeVar("Result")
@@ -95,13 +100,13 @@ class App:
     members: MemberService
     accounts: Accounts
     signing_in: SigningIn
+    single: SingleSignOn
     platform: Platform
-    key_usage: KeyUsage
     issuing: Issuing
     admission: Admission
+    signatures: Signatures
     requests: IdempotentRequests
     audit: AuditService
-    usage: Usage
     entities: Entities
     memories: MemoryService
     batches: Batches
@@ -122,6 +127,21 @@ class App:
     def keys(self) -> ApiKeyService:
         """Operations on API keys."""
         return self.issuing.keys
+
+    @property
+    def key_usage(self) -> KeyUsage:
+        """Operations on what API keys were used for."""
+        return KeyUsage(database=self.database)
+
+    @property
+    def usage(self) -> Usage:
+        """Operations on what organizations have stored."""
+        return Usage(database=self.database)
+
+    @property
+    def networks(self) -> NetworkService:
+        """Operations on the networks that requests may come from."""
+        return NetworkService(database=self.database)
 
     @property
     def locks(self) -> Locks:
@@ -178,8 +198,10 @@ async def _open(stack: AsyncExitStack, settings: Settings, watchers: Watchers) -
     passwords = open_passwords(settings)
     stack.push_async_callback(passwords.aclose)
     sender = open_sender(settings)
-    if sender is not None:
-        stack.push_async_callback(sender.aclose)
+    fetcher = open_fetcher(settings)
+    for outbound in (sender, fetcher):
+        if outbound is not None:
+            stack.push_async_callback(outbound.aclose)
     shared = None if settings.redis_url is None else SharedQueries(state=state, keys=database.keys)
     embeddings = QueryEmbeddings(shared=shared, embedded=partial(watchers.embedded, "query"))
     stack.push_async_callback(embeddings.aclose)
@@ -195,6 +217,7 @@ async def _open(stack: AsyncExitStack, settings: Settings, watchers: Watchers) -
         embeddings=embeddings,
         reranking=reranking,
         sender=sender,
+        fetcher=fetcher,
         mailer=open_mailer(settings, guards.mail),
         watchers=watchers,
         guards=guards,
@@ -228,13 +251,13 @@ def _assemble(opened: Opened) -> App:
         members=members,
         accounts=accounts,
         signing_in=signing_in,
+        single=open_single(opened, members, accounts, signing_in),
         platform=platform,
-        key_usage=KeyUsage(database=database),
         issuing=issuing,
         admission=issuing.admission,
+        signatures=Signatures(state=opened.state),
         requests=requests,
         audit=audit,
-        usage=Usage(database=database),
         entities=Entities(database=database),
         memories=memories,
         batches=Batches(stored=MemoryBatches(database=database), ingestion=ingestion),
@@ -314,14 +337,16 @@ def _platform(opened: Opened, members: MemberService, upkeep: Upkeep) -> Platfor
 
 
 def _issuing(opened: Opened, members: MemberService) -> Issuing:
-    keys = ApiKeyService(database=opened.database)
+    keys, signers = ApiKeyService(database=opened.database), RequestKeyService(database=opened.database)
     admission = Admission(
         keys=keys,
+        signers=signers,
         members=members,
         database=opened.database,
         state=opened.state,
         limits=RateLimits.of(opened.settings),
         meter=Meter(KeyUsage(database=opened.database), opened.state),
+        installation=InstallationNetworks(NetworkService(database=opened.database)),
         people=open_people(opened, members),
         lookups=max(1, opened.settings.pool_size // 2),
         failed=opened.watchers.failed,
@@ -329,6 +354,7 @@ def _issuing(opened: Opened, members: MemberService) -> Issuing:
     )
     return Issuing(
         keys=keys,
+        signers=signers,
         members=members,
         admission=admission,
         state=opened.state,

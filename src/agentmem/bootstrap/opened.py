@@ -10,7 +10,7 @@ from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.inspect import Caretaker
 from agentmem.foundation.inference.loaded import Models
 from agentmem.foundation.mail.port import Mailer
-from agentmem.foundation.outbound.port import Sender
+from agentmem.foundation.outbound.port import Fetcher, Sender
 from agentmem.foundation.passwords.hashing import Passwords
 from agentmem.foundation.state.lock import Locks
 from agentmem.foundation.state.port import State
@@ -37,6 +37,7 @@ class Opened:
     embeddings: QueryEmbeddings
     reranking: Reranking | None
     sender: Sender | None
+    fetcher: Fetcher | None
     mailer: Mailer | None
     watchers: Watchers
     guards: Guards

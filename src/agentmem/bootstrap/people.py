@@ -6,15 +6,18 @@ from datetime import timedelta
 from typing import Final
 
 from agentmem.bootstrap.opened import Opened
+from agentmem.features.identity.federation.service import FederationService
 from agentmem.features.identity.sessions.service import SessionService
 from agentmem.features.identity.signing.known import KnownKeys
 from agentmem.features.identity.signing.service import SigningKeyService
 from agentmem.features.organizations.members import MemberService
 from agentmem.features.organizations.memberships import MembershipService
+from agentmem.foundation.oidc.provider import Providers
 from agentmem.foundation.tokens.access import Issuer
 from agentmem.pipelines.accounts.parts import Accounts
 from agentmem.pipelines.admission.people import People
 from agentmem.pipelines.signing_in.pipeline import SigningIn
+from agentmem.pipelines.signing_in.single import SingleSignOn
 from agentmem.settings import Settings
 
 AUDIENCE: Final = "agentmem"
@@ -52,6 +55,23 @@ def open_signing_in(opened: Opened, members: MemberService, people: People, acco
         key_lasts=timedelta(days=opened.settings.signing_key_days),
         signed_in=opened.watchers.signed_in,
         refreshed=opened.watchers.refreshed,
+    )
+
+
+def open_single(opened: Opened, members: MemberService, accounts: Accounts, signing_in: SigningIn) -> SingleSignOn:
+    """Make what lets people in by their organization's provider."""
+    return SingleSignOn(
+        signing_in=signing_in,
+        policies=accounts.policies,
+        federation=FederationService(database=opened.database),
+        accounts=accounts.service,
+        memberships=accounts.memberships,
+        members=members,
+        providers=Providers(opened.fetcher),
+        database=opened.database,
+        state=opened.state,
+        clock=opened.database.clock,
+        public_url=opened.settings.public_url,
     )
 
 

@@ -28,6 +28,7 @@ class Permission(StrEnum):
     ORGANIZATION_READ = "organization:read"
     ORGANIZATION_WRITE = "organization:write"
     PLATFORM_MANAGE = "platform:manage"
+    SSO_USE = "sso:use"
     USAGE_READ = "usage:read"
     WEBHOOK_READ = "webhook:read"
     WEBHOOK_WRITE = "webhook:write"

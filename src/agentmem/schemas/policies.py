@@ -7,10 +7,12 @@ from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Annotated, Final, Literal, Self
+from uuid import UUID
 
-from pydantic import Field, StrictBool, model_validator
+from pydantic import AfterValidator, Field, StrictBool, model_validator
 
-from agentmem.schemas.base import Schema
+from agentmem.schemas.access import Role
+from agentmem.schemas.base import Schema, Text
 
 DAY: Final = 24 * 3600
 
@@ -21,6 +23,8 @@ class PolicyKind(StrEnum):
     PASSWORD = "password"  # noqa: S105  # the name of a kind
     SESSIONS = "sessions"
     LOCKOUT = "lockout"
+    SIGNING = "signing"
+    SSO = "sso"
 
 
 class PasswordPreset(StrEnum):
@@ -147,9 +151,61 @@ class LockoutPolicy(Schema):
         return self
 
 
-Policy = Annotated[PasswordPolicy | SessionPolicy | LockoutPolicy, Field(discriminator="kind")]
+class SigningPolicy(Schema):
+    """Whether the requests of API keys must be signed (RFC 9421); people sign in and sign nothing."""
+
+    kind: Literal[PolicyKind.SIGNING] = PolicyKind.SIGNING
+    required: StrictBool = False
+
+
+def check_given(role: Role) -> Role:
+    """Refuse the roles that people give each other and no identity provider gives."""
+    if role not in {Role.ADMIN, Role.MEMBER, Role.VIEWER}:
+        raise ValueError("is not admin, member or viewer")
+    return role
+
+
+GivenRole = Annotated[Role, AfterValidator(check_given)]
+Short = Annotated[Text, Field(min_length=1, max_length=255)]
+
+
+class SsoPolicy(Schema):
+    """An OpenID provider at which an organization's people sign in, and what they are here; see how to use it.
+
+    ``issuer`` is compared as it is. ``roles`` says which role the groups of ``groups_claim`` give, the strongest of
+    them; ``default_role`` is for whoever has none of them, and without it they are refused. ``max_age_seconds`` and
+    ``acr_values`` say how lately and how well they must have signed in there. While it is ``enforced``, the members who
+    are not in ``break_glass`` sign in no other way.
+    """
+
+    kind: Literal[PolicyKind.SSO] = PolicyKind.SSO
+    issuer: Annotated[Text, Field(min_length=8, max_length=2048, pattern="^https?://[^?#]+$")] | None = None
+    client_id: Short | None = None
+    groups_claim: Short = "groups"
+    roles: Annotated[dict[Short, GivenRole], Field(max_length=100)] = Field(default_factory=dict)
+    default_role: GivenRole | None = None
+    acr_values: Annotated[tuple[Short, ...], Field(max_length=8)] = ()
+    max_age_seconds: Annotated[int, Field(ge=60, le=30 * DAY, strict=True)] | None = None
+    enforced: StrictBool = False
+    break_glass: Annotated[tuple[UUID, ...], Field(max_length=16)] = ()
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if (self.issuer is None) != (self.client_id is None):
+            raise ValueError("issuer and client_id are given together, or neither")
+        if self.enforced and (self.issuer is None or not self.break_glass):
+            raise ValueError("enforced needs an issuer, and in break_glass a member who can sign in without it")
+        return self
+
+
+Policy = Annotated[
+    PasswordPolicy | SessionPolicy | LockoutPolicy | SigningPolicy | SsoPolicy, Field(discriminator="kind")
+]
 DEFAULTS: Final[Mapping[PolicyKind, Policy]] = MappingProxyType(
-    {policy.kind: policy for policy in (PasswordPolicy(), SessionPolicy(), LockoutPolicy())}
+    {
+        policy.kind: policy
+        for policy in (PasswordPolicy(), SessionPolicy(), LockoutPolicy(), SigningPolicy(), SsoPolicy())
+    }
 )
 """What holds where an organization has not said anything else."""
 

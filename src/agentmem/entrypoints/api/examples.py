@@ -81,6 +81,16 @@ API_KEY: Final[dict[str, JsonValue]] = {
     "last_used_at": None,
     "version": 1,
 }
+REQUEST_KEY: Final[dict[str, JsonValue]] = {
+    "id": "7bQ2xN5dLw0R",
+    "key_id": KEY_ID,
+    "name": "the assistant's signature",
+    "algorithm": "ed25519",
+    "public_key": "JrQLj5P_89iXES9-vFgrIy29clF9CC_oPPsw3c5D0bs",
+    "created_by": f"member:{OTHER_ID}",
+    "created_at": NOW,
+    "revoked_at": None,
+}
 USAGE_DAY: Final[dict[str, JsonValue]] = {
     "day": "2026-11-22",
     "route": "/v1/memories/search",
@@ -150,6 +160,15 @@ DELIVERY: Final[dict[str, JsonValue]] = {
     "next_attempt_at": None,
     "ended_at": NOW,
 }
+NETWORK: Final[dict[str, JsonValue]] = {
+    "id": ID,
+    "network": "192.0.2.0/24",
+    "list": "allow",
+    "reason": "our office",
+    "created_by": f"member:{OTHER_ID}",
+    "created_at": NOW,
+    "expires_at": None,
+}
 SIGNING_KEY: Final = "whsec_<32 bytes in base64>"
 SECRET: Final = "amk_live_<id>_<secret>"  # noqa: S105  # what a key looks like, and none
 PROBLEM: Final[dict[str, JsonValue]] = {
@@ -192,6 +211,7 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
     },
     "Imported": {"imported": 120, "skipped": 3},
     "IssuedKey": {"key": SECRET, "api_key": API_KEY},
+    "IssuedRequestKey": {"key": "ams_ed25519_<id>_<secret>", "request_key": REQUEST_KEY},
     "IssuedWebhook": {"key": SIGNING_KEY, "webhook": WEBHOOK},
     "Items_Change_": {
         "items": [{"version": 1, "change": "added", "changed_by": f"member:{ID}", "changed_at": NOW, "memory": MEMORY}]
@@ -207,6 +227,7 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
             }
         ]
     },
+    "Items_RequestKey_": {"items": [REQUEST_KEY]},
     "Items_RoleView_": {
         "items": [{"role": "viewer", "permissions": ["memory:read", "organization:read", "usage:read"]}]
     },
@@ -233,8 +254,11 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
     "MemberPatch": {"role": "viewer"},
     "MemoryPatch": {"content": "Ada likes white tea", "importance": 0.8},
     "MemoryRecord": MEMORY,
+    "NetworkRule": NETWORK,
     "NewApiKey": {"name": "ada's assistant", "scopes": ["memory:read"], "binding": {"user_id": "ada"}},
     "NewMember": {"name": "support bot", "role": "service"},
+    "NewNetworkRule": {"network": "203.0.113.0/24", "list": "deny", "reason": "guesses keys"},
+    "NewRequestKey": {"name": "the assistant's signature"},
     "NewWebhook": {"url": "https://hooks.example.com/agentmem", "types": ["memory.*"]},
     "NewOrganization": {"name": "Acme", "limits": {"memories": 1_000_000}},
     "Organization": ORGANIZATION,
@@ -254,6 +278,7 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
     "Page_EntitySeen_": page({"id": "ada", "memories": 12, "first_seen": NOW, "last_seen": NOW}),
     "Page_JobRecord_": page(JOB),
     "Page_Member_": page(MEMBER),
+    "Page_NetworkRule_": page(NETWORK),
     "Page_MemoryRecord_": page(MEMORY),
     "Page_Organization_": page(ORGANIZATION),
     "Page_Delivery_": page(DELIVERY),
@@ -262,6 +287,7 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
     "Problem": PROBLEM,
     "ReembedRequest": {"model": "default"},
     "Reembedded": {"model": "all-minilm-l6-v2-int8@bca37a4a", "embedded": 1200},
+    "RequestKey": REQUEST_KEY,
     "Rotation": {"overlap_seconds": 3600},
     "SearchRequest": {"query": "What does Ada drink?", "scope": {"user_id": "ada"}, "limit": 5},
     "SearchResults": {

@@ -44,6 +44,7 @@ OF_IDENTITY: Final[dict[str, dict[str, JsonValue]]] = {
     "AddressRequest": {"email": "ada@example.com"},
     "Invitation": INVITATION,
     "NewInvitation": {"email": "ada@example.com", "role": "member"},
+    "SsoSecret": {"client_secret": "<the client's secret at the provider>"},
     "NewPolicy": {"policy": {"kind": "password", "preset": "nist", "min_length": 16}},
     "OwnAccountPatch": {"name": "Ada Lovelace"},
     "Page_Account_": page(ACCOUNT),

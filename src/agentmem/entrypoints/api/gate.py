@@ -26,7 +26,8 @@ from agentmem.entrypoints.api.idempotency import answered_once
 from agentmem.entrypoints.api.json_body import JsonRequest
 from agentmem.entrypoints.api.problems import invalid_input
 from agentmem.entrypoints.api.serving import Served
-from agentmem.errors import AgentMemError, PermissionDenied, StepUpRequired, Unauthenticated
+from agentmem.entrypoints.api.signing import checked
+from agentmem.errors import AgentMemError, InvalidSignature, PermissionDenied, StepUpRequired, Unauthenticated
 from agentmem.foundation.authorization.caller import Caller, Permission
 from agentmem.foundation.state.charging import rate_headers
 from agentmem.pipelines.admission.admission import Admitted, Presented
@@ -92,13 +93,13 @@ class _Gate:
         request = JsonRequest.of(request, takes_form=self.rules.form)
         rules, context, admission = self.rules, context_of(request.scope), served_of(request).admission
         if rules.permission is PUBLIC:
-            admitted = await admission.admit_stranger(context.address, rules.cost, context.levels)
-            context.headers.update(rate_headers(admitted))
+            charged = await admission.admit_stranger(context.address, rules.cost, context.levels)
+            context.headers.update(rate_headers(charged))
             return await self._handle(request)
-        caller = (await self._admit(request)).caller
-        status = 500
+        admitted = await self._admit(request)
+        caller, status = admitted.caller, 500
         try:
-            response = await self._let_in(request, caller)
+            response = await self._let_in(await self._signed(request, admitted), caller)
             status = response.status_code
         except AgentMemError as error:
             status = error.status
@@ -125,6 +126,15 @@ class _Gate:
         if context.turn is not None:
             await context.turn.enter(str(admitted.caller.organization_id))
         return admitted
+
+    async def _signed(self, request: Request, admitted: Admitted) -> Request:
+        """Give the request that goes on: one that is signed by whom its key says, or that need not be."""
+        try:
+            return await checked(request, app_of(request), admitted, streamed=self.rules.streamed)
+        except InvalidSignature:
+            route = f"{request.method} {context_of(request.scope).route}"
+            await served_of(request).admission.note_unsigned(admitted.caller, route)
+            raise
 
     async def _let_in(self, request: Request, caller: Caller) -> Response:
         if self.rules.permission not in {ANY_KEY, PUBLIC}:

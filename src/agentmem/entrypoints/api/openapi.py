@@ -53,6 +53,7 @@ TAGS: Final = {
     "audit": "Who did what.",
     "jobs": "What is done in the background.",
     "events": "What is done, as it happens.",
+    "networks": "Where requests may come from.",
     "webhooks": "Where events are sent to.",
     "platform": "All organizations, for operators.",
     "maintenance": "Keeping a store healthy.",

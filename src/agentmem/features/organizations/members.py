@@ -8,8 +8,9 @@ from typing import Final
 from uuid import UUID, uuid5
 
 from agentmem.errors import Conflict
-from agentmem.features.organizations import member_rows, repository
+from agentmem.features.organizations import member_rows, network_rows, policy_rows, repository
 from agentmem.features.organizations.model import TOP_ROLES, Standing, limits_of, may_give
+from agentmem.features.organizations.network_lists import Reach
 from agentmem.foundation.authorization.caller import Permission
 from agentmem.foundation.authorization.platform import platform_id
 from agentmem.foundation.database.database import Database
@@ -115,6 +116,8 @@ class MemberService:
             require_if_match=found.require_if_match,
             max_key_days=found.max_key_days,
             unused_key_days=found.unused_key_days,
+            signing_required=await policy_rows.requires_signing(tx),
+            networks=await network_rows.fetch_rules(tx, Reach.ORGANIZATION),
             members=await member_rows.fetch_standings(tx, member_ids),
         )
 

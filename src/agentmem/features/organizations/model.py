@@ -8,6 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from agentmem.errors import PermissionDenied
+from agentmem.features.organizations.network_lists import NetworkRules
 from agentmem.foundation.authorization.caller import Caller, Limits, Permission
 from agentmem.foundation.authorization.platform import platform_id
 from agentmem.foundation.authorization.roles import ROLES
@@ -41,6 +42,8 @@ class Standing:
     require_if_match: bool
     max_key_days: int
     unused_key_days: int | None
+    networks: NetworkRules = field(default_factory=NetworkRules)
+    signing_required: bool = False
     members: Mapping[UUID, MemberStanding] = field(default_factory=dict)
 
 

@@ -12,7 +12,7 @@ from agentmem.errors import VersionConflict
 from agentmem.features.organizations.tables import organization_policies as policies
 from agentmem.foundation.database.system import SystemTransaction
 from agentmem.foundation.database.transaction import Transaction
-from agentmem.schemas.policies import DEFAULTS, Policy, PolicyInForce, PolicyKind
+from agentmem.schemas.policies import DEFAULTS, Policy, PolicyInForce, PolicyKind, SigningPolicy
 
 _READ: Final[TypeAdapter[Policy]] = TypeAdapter(Policy)
 _FIRST: Final = 1
@@ -23,6 +23,12 @@ async def fetch_policy(tx: Transaction | SystemTransaction, kind: PolicyKind) ->
     """Read a policy of the organization, or the default."""
     row = (await tx.execute(select(policies).where(tx.own(policies), policies.c.kind == kind.value))).first()
     return PolicyInForce(policy=DEFAULTS[kind], version=_FIRST) if row is None else _to_policy(row)
+
+
+async def requires_signing(tx: SystemTransaction) -> bool:
+    """Tell whether the organization demands that requests are signed."""
+    policy = (await fetch_policy(tx, PolicyKind.SIGNING)).policy
+    return isinstance(policy, SigningPolicy) and policy.required
 
 
 async def write_policy(tx: Transaction, policy: Policy, found: PolicyInForce) -> PolicyInForce:

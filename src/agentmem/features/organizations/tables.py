@@ -101,6 +101,20 @@ organization_policies = Table(
     Column("version", Integer, nullable=False),
 )
 
+network_rules = Table(
+    "network_rules",
+    metadata,
+    Column("organization_id", Uuid, primary_key=True),
+    Column("rule_id", Uuid, primary_key=True),
+    Column("reach", Text, nullable=False),
+    Column("list", Text, nullable=False),
+    Column("network", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("expires_at", DateTime(timezone=True)),
+)
+
 organization_directory = Table(
     "organization_directory",
     metadata,

@@ -89,6 +89,11 @@ class FallbackState:
             lambda: self._local.put(tag, key, value, seconds=seconds),
         )
 
+    async def once(self, tag: str, key: str, value: bytes, *, seconds: float) -> bytes | None:
+        """Keep a value unless there is one; only the shared state can tell, see :meth:`State.once`."""
+        # Not asked twice: the first question may have been heard though its answer was lost.
+        return await self._guarded.call(lambda: self._primary.once(tag, key, value, seconds=seconds), idempotent=False)
+
     async def lock(self, tag: str, name: str, token: str, *, seconds: float) -> bool:
         """Take a lock, or extend it; without the shared state among the tasks of this process alone."""
         return await self._either(

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import hmac
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from time import monotonic
 from typing import Final, NoReturn
 from uuid import UUID, uuid4
 
-from agentmem.errors import NotFound, Unauthenticated
+from agentmem.errors import NetworkRefused, NotFound, Unauthenticated
 from agentmem.features.identity.accounts.model import ENDED as ACCOUNTS_ENDED
 from agentmem.features.identity.credential import Credential, read_credential
 from agentmem.features.identity.model import StoredKey
+from agentmem.features.identity.request_keys.service import RequestKeyService
 from agentmem.features.identity.service import ApiKeyService
 from agentmem.features.identity.sessions.model import ENDED
 from agentmem.features.organizations.members import MemberService
@@ -31,9 +32,11 @@ from agentmem.kit.clock import Clock, utc_now
 from agentmem.kit.ids import OrganizationId
 from agentmem.kit.networks import Address, network_of
 from agentmem.pipelines.admission.belief import LOOKUPS, Belief
+from agentmem.pipelines.admission.installation import InstallationNetworks
 from agentmem.pipelines.admission.metering import Meter
 from agentmem.pipelines.admission.people import People
 from agentmem.pipelines.admission.quotas import RateLimits, again, beyond
+from agentmem.pipelines.admission.signatures import Signing
 from agentmem.pipelines.admission.standing import Holder, KeyHolder, holder_of, members_of
 from agentmem.schemas.access import Role
 
@@ -65,6 +68,7 @@ class Admitted:
     member_id: UUID
     role: Role
     expires_at: datetime
+    signing: Signing
 
 
 class Admission:
@@ -78,11 +82,13 @@ class Admission:
         self,
         *,
         keys: ApiKeyService,
+        signers: RequestKeyService,
         members: MemberService,
         database: Database,
         state: State,
         limits: RateLimits,
         meter: Meter,
+        installation: InstallationNetworks,
         people: People,
         failed: Callable[[str], None] = lambda _reason: None,
         limited: Callable[[str], None] = lambda _dimension: None,
@@ -95,8 +101,10 @@ class Admission:
         ``failed`` is called with a word for each failure, ``limited`` with the limit that refused a request.
         """
         self.meter = meter
+        self.installation = installation
         self.people = people
         self._keys = keys
+        self._signers = signers
         self._members = members
         self._database = database
         self._state = state
@@ -133,6 +141,7 @@ class Admission:
             member_id=holder.member_id,
             role=holder.role,
             expires_at=holder.expires_at,
+            signing=holder.signing,
         )
 
     async def readmit(self, presented: Presented) -> Caller:
@@ -145,7 +154,11 @@ class Admission:
         return replace(holder.caller, request_id=presented.request_id)
 
     async def admit_address(self, address: Address, cost: int) -> port.Admission:
-        """Charge any request to its address, before it is known who asks; raises :class:`RateLimited`."""
+        """Charge any request to its address, before it is known who asks.
+
+        Raises :class:`RateLimited`, and :class:`NetworkRefused` for an address that nothing is taken from.
+        """
+        self._require_network(address)
         return await self._charge(network_of(address), self._limits.of_address(address), cost)
 
     async def admit_stranger(self, address: Address, cost: int, levels: tuple[Level, ...] = ()) -> port.Admission:
@@ -178,16 +191,23 @@ class Admission:
                 told = True
             await asyncio.sleep(max(level.retry_after for level in taken.levels))
 
+    async def note_unsigned(self, caller: Caller, route: str) -> None:
+        """Count, and write down as :meth:`note_refusal` does, that a key was used without a signature that holds."""
+        self._failed("signature")
+        await self._note(caller, {"signature": "invalid", "route": route})
+
     async def note_refusal(self, caller: Caller, permission: Permission, route: str) -> None:
         """Write down in the organization's audit trail that a key was used for what it may not do.
 
         The first ten of a key in a minute are written, so that nobody fills the trail by asking on and on.
         """
+        await self._note(caller, {"permission": permission.value, "route": route})
+
+    async def _note(self, caller: Caller, detail: Mapping[str, str]) -> None:
         quota = Quota(name="refusals", subject=caller.api_key_id or caller.principal_id, limit=_NOTED_REFUSALS)
         if (await self._state.take(str(caller.organization_id), [quota], 1)).allowed:
-            detail = {"permission": permission.value, "route": route, **origin_of(caller)}
             async with self._database.transaction(caller) as tx:
-                await write_audit_entry(tx, "request.refused", Outcome.DENIED, detail)
+                await write_audit_entry(tx, "request.refused", Outcome.DENIED, {**detail, **origin_of(caller)})
 
     async def recognize(self, text: str) -> StoredKey | None:
         """Find the key that a text is, whole and right, whether it can be used or not."""
@@ -227,12 +247,22 @@ class Admission:
         """Write down what was counted."""
         await self.meter.flush()
 
+    def _require_network(self, address: Address) -> None:
+        try:
+            self.installation.require(address)
+        except NetworkRefused:
+            self._failed("network")
+            raise
+
     async def _authenticate(self, presented: Presented) -> Holder:
+        self._require_network(presented.address)
         header = presented.authorization or ""
         if header[: len(_SCHEME)].lower() != _SCHEME:
             await self._refuse(presented.address, "malformed" if header else "absent")
         text = header[len(_SCHEME) :].strip()
         found = await (self.people.holder(text) if "." in text else self._of_key(text, presented.address))
+        if isinstance(found, Holder) and not found.networks.admit(presented.address):
+            found = "network"
         return found if isinstance(found, Holder) else await self._refuse(presented.address, found)
 
     async def _of_key(self, text: str, address: Address) -> Holder | str:
@@ -278,8 +308,9 @@ class Admission:
             return None
         organization_id = chain[0].organization_id
         try:
-            index = (await self._database.keys(organization_id)).index
+            keys = await self._database.keys(organization_id)
+            signers = await self._signers.of_key(organization_id, chain[0].key_id)
             standing = await self._members.standing(organization_id, members_of(chain))
         except NotFound:
             return None
-        return holder_of(chain, standing, index)
+        return holder_of(chain, standing, keys, signers)

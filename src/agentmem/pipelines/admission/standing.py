@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -16,14 +16,18 @@ from agentmem.features.identity.model import (
     permissions_of,
     principal_of,
 )
+from agentmem.features.identity.request_keys.model import StoredRequestKey
 from agentmem.features.identity.sessions.model import StoredSession
 from agentmem.features.organizations.model import Standing
+from agentmem.features.organizations.network_lists import NetworkLists
 from agentmem.foundation.authorization.caller import Caller, Permission
 from agentmem.foundation.authorization.platform import platform_id
 from agentmem.foundation.authorization.roles import ORIGIN_OF_ROLE, ROLES
 from agentmem.foundation.encryption.index import IndexKeys
+from agentmem.foundation.encryption.keyring import OrganizationKeys
 from agentmem.foundation.tokens.access import AccessClaims
 from agentmem.kit.networks import Address
+from agentmem.pipelines.admission.signatures import Signing
 from agentmem.schemas.access import Role
 from agentmem.schemas.organizations import OrganizationStatus
 
@@ -39,6 +43,8 @@ class Holder:
     status: OrganizationStatus
     member_id: UUID
     expires_at: datetime
+    networks: NetworkLists
+    signing: Signing = field(default_factory=Signing)
     rate: int | None = None
     """A limit of its own on requests a minute."""
 
@@ -109,7 +115,9 @@ def roles_of(standing: Standing) -> Mapping[UUID, Role]:
     }
 
 
-def holder_of(chain: Sequence[StoredKey], standing: Standing, index: IndexKeys) -> KeyHolder | None:
+def holder_of(
+    chain: Sequence[StoredKey], standing: Standing, keys: OrganizationKeys, signers: Sequence[StoredRequestKey]
+) -> KeyHolder | None:
     """Work out what a key may do; nobody holds one whose member is disabled, or that stands above its parents."""
     key = chain[0]
     roles = roles_of(standing)
@@ -126,9 +134,12 @@ def holder_of(chain: Sequence[StoredKey], standing: Standing, index: IndexKeys) 
         api_key_id=key.key_id,
         require_if_match=standing.require_if_match,
     )
+    opened = {signer.request_key_id: signer.opened(keys.keyring) for signer in signers}
     return KeyHolder(
         chain=chain,
-        index=index,
+        index=keys.index,
+        networks=NetworkLists.of(standing.networks),
+        signing=Signing(keys=opened, demanded=standing.signing_required),
         role=role,
         caller=caller,
         status=standing.status,
@@ -158,6 +169,7 @@ def person_of(session: StoredSession, standing: Standing) -> PersonHolder | None
     )
     return PersonHolder(
         session=session,
+        networks=NetworkLists.of(standing.networks),
         role=role,
         caller=caller,
         status=standing.status,

@@ -13,6 +13,8 @@ from agentmem.schemas.access import Role
 from agentmem.schemas.sessions import FactorRequired
 
 PASSWORD: Final = "pwd"  # noqa: S105  # the name of a method (RFC 8176)
+SSO: Final = "sso"
+"""The method of whom the organization's provider vouches for; no name of RFC 8176 says it."""
 ONE: Final = "aal1"
 TWO: Final = "aal2"
 

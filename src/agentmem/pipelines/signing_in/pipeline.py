@@ -31,10 +31,10 @@ from agentmem.foundation.telemetry.watchers import unheard
 from agentmem.foundation.tokens.access import AccessClaims, Issuer, check_token, key_of_token, sign_token
 from agentmem.kit.clock import Clock
 from agentmem.kit.ids import AccountId, OrganizationId, SessionId, uuid7
-from agentmem.pipelines.signing_in.factors import PASSWORD, Factors, NoFactors, Proof, Where
+from agentmem.pipelines.signing_in.factors import PASSWORD, SSO, Factors, NoFactors, Proof, Where
 from agentmem.schemas.access import Role
 from agentmem.schemas.organizations import OrganizationStatus
-from agentmem.schemas.policies import PolicyKind, SessionPolicy
+from agentmem.schemas.policies import PolicyKind, SessionPolicy, SsoPolicy
 from agentmem.schemas.sessions import FactorRequired, Session, SignIn, Tokens
 
 REFRESH_SECONDS: Final = 5.0
@@ -199,7 +199,7 @@ class SigningIn:
         for there in await self.memberships.of_account(account_id):
             if organization_id in {None, there.organization_id}:
                 role = await self._role(there)
-                if role is not None:
+                if role is not None and await self._may_come(there, methods):
                     return Proof(
                         account_id=account_id,
                         organization_id=there.organization_id,
@@ -208,7 +208,17 @@ class SigningIn:
                         methods=methods,
                     )
         self.signed_in("no_membership")
-        raise PermissionDenied("The account may act in no such organization.", hint="Ask one for an invitation.")
+        raise PermissionDenied(
+            "The account may act in no such organization.",
+            hint="Ask one for an invitation, or sign in where it has you sign in (single sign-on).",
+        )
+
+    async def _may_come(self, there: Membership, methods: tuple[str, ...]) -> bool:
+        """Tell whether somebody may sign in to an organization so: it may have all but a few come by its provider."""
+        if SSO in methods:
+            return True
+        (policy,) = await self.policies.of([there.organization_id], PolicyKind.SSO)
+        return not isinstance(policy, SsoPolicy) or not policy.enforced or there.member_id in policy.break_glass
 
     async def _role(self, there: Membership) -> Role | None:
         """Give as what somebody may act in an organization now, if they may at all."""

@@ -19,14 +19,17 @@ from agentmem.entrypoints.api.routes.me import myself
 from agentmem.entrypoints.api.routes.memories import memories
 from agentmem.entrypoints.api.routes.memory_actions import memory_actions
 from agentmem.entrypoints.api.routes.moving import moving
+from agentmem.entrypoints.api.routes.networks import network_routes
 from agentmem.entrypoints.api.routes.organizations import member_routes, organization_routes
 from agentmem.entrypoints.api.routes.platform import platform
 from agentmem.entrypoints.api.routes.policies import policy_routes
 from agentmem.entrypoints.api.routes.registration import registration_routes
+from agentmem.entrypoints.api.routes.request_keys import request_key_routes
 from agentmem.entrypoints.api.routes.searching import searching
 from agentmem.entrypoints.api.routes.sessions import own_sessions
 from agentmem.entrypoints.api.routes.signing_in import signing_in
 from agentmem.entrypoints.api.routes.signing_keys import signing_keys, well_known
+from agentmem.entrypoints.api.routes.sso import sso_routes
 from agentmem.entrypoints.api.routes.usage import usages
 from agentmem.entrypoints.api.routes.webhooks import webhook_routes
 
@@ -44,6 +47,9 @@ def routers() -> Sequence[APIRouter]:
         organization_routes,
         policy_routes,
         member_routes,
+        sso_routes,
+        request_key_routes,
+        network_routes,
         registration_routes,
         account_routes,
         invitation_routes,
