@@ -36,7 +36,7 @@ def test_sessions_of_an_account_are_listed_and_ended(agentmem: CommandLine) -> N
     )
 
     assert agentmem.json("sessions", "list", made["id"]) == []
-    assert "No open sessions" in agentmem.run("sessions", "list", made["id"]).stdout
+    assert "No open sessions" in agentmem.run("sessions", "list", made["id"]).stderr
     assert agentmem.json("sessions", "end", made["id"]) == {"ended": 0}
     missing = agentmem.run("sessions", "end", made["id"], "--session", made["id"], status=1)
     assert "There is no session" in missing.stderr
