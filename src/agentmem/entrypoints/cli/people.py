@@ -75,9 +75,7 @@ def rotate(
     *,
     now: Annotated[
         bool,
-        typer.Option(
-            "--now", metavar="", help="The present key may be known: it checks no more."
-        ),
+        typer.Option("--now", metavar="", help="The present key may be known: it checks no more."),
     ] = False,
     as_json: options.AsJson = False,
 ) -> None:
