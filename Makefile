@@ -119,7 +119,7 @@ bench-instances: setup ## Measure server processes beside each other: calls a se
 	@$(BIN)/python -m benchmarks.instances $(if $(JSON),--json "$(JSON)")
 
 .PHONY: bench-key
-bench-key: setup ## Measure the processor time of checking an API key.
+bench-key: setup ## Measure the processor time of checking an API key, and an access token.
 	@$(BIN)/python -m benchmarks.key_check
 
 ##@ Maintain
