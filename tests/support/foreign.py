@@ -37,6 +37,7 @@ from agentmem.schemas.request_keys import NewRequestKey
 from agentmem.schemas.webhooks import NewWebhook
 from tests.support.people import address, invitation_of, letters_to, member_with_account
 
+AGENT, RUN, PROGRAM = "secret-agent", "secret-run", "secret-app"
 HOOK = "https://hooks.example/"
 Call = Callable[[Any, Caller, "Foreign"], Awaitable[object]]
 
@@ -68,9 +69,9 @@ class Foreign:
 
     model: str
     user_id: str
-    agent_id: str
-    run_id: str
-    app_id: str
+    agent_id: str = AGENT
+    run_id: str = RUN
+    app_id: str = PROGRAM
     key: str
     organization_id: OrganizationId
     member: Member
@@ -142,15 +143,7 @@ class Foreign:
 async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: str) -> Foreign:
     """Fill an organization with memories of every state, and gather what could be known of it."""
     app = memory.app
-    new = NewMemory(
-        content=content,
-        user_id=user_id,
-        agent_id="secret-agent",
-        run_id="secret-run",
-        app_id="secret-app",
-        metadata={"first": content},
-    )
-    live = (await memory.add(new, idempotency_key=key)).memories[0]
+    live = (await memory.add(_memory(user_id, content), idempotency_key=key)).memories[0]
     gone = (await memory.add([{"role": "user", "name": content, "content": content}], user_id=user_id)).memories[0]
     await memory.update(live.id, metadata={"changed": content})
     await memory.delete(gone.id)
@@ -170,9 +163,6 @@ async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: st
     invitation_id, invitation_secret = await invitation_of(app, app.caller, address())
     return Foreign(
         model=app.models.current.model,
-        agent_id="secret-agent",
-        run_id="secret-run",
-        app_id="secret-app",
         user_id=user_id,
         key=key,
         organization_id=app.caller.organization_id,
@@ -197,6 +187,12 @@ async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: st
         prepared=prepared,
         query=content,
         vector=prepared.vector,
+    )
+
+
+def _memory(user_id: str, content: str) -> NewMemory:
+    return NewMemory(
+        content=content, user_id=user_id, agent_id=AGENT, run_id=RUN, app_id=PROGRAM, metadata={"first": content}
     )
 
 
