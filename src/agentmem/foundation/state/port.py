@@ -82,6 +82,10 @@ class State(Protocol):
         """Keep a value for a while, in place of the one under this key."""
         ...
 
+    async def pop(self, tag: str, key: str) -> bytes | None:
+        """Give a value that was put and forget it, in one step: of those who ask at once, one gets it."""
+        ...
+
     async def lock(self, tag: str, name: str, token: str, *, seconds: float) -> bool:
         """Take a lock that nobody has, or extend the token's own, and tell whether the token has it now.
 
