@@ -184,6 +184,16 @@ class Settings(BaseSettings):
     shutdown_seconds: int = Field(default=30, ge=0, le=3600, description="Seconds that requests in flight have to end.")
     keep_alive: int = Field(default=75, ge=1, le=3600, description="Seconds an idle connection stays open.")
     key_days: int = Field(default=90, ge=1, le=3650, description="Days until a new API key expires, if it names none.")
+    password_memory_kib: int = Field(
+        default=19_456, ge=8, le=4 * 1024 * 1024, description="KiB of memory that hashing a password takes (Argon2id)."
+    )
+    password_passes: int = Field(default=2, ge=1, le=100, description="How often that memory is passed over.")
+    password_threads: int | None = Field(
+        default=None, ge=1, le=64, description="Passwords that are verified at once; by default one a processor."
+    )
+    password_wait: float = Field(
+        default=5.0, gt=0, le=60, description="Seconds a sign-in waits for its turn; then it is told to come again."
+    )
     deletion_grace_days: int = Field(
         default=30, ge=0, le=365, description="Days during which the deletion of an organization can be taken back."
     )

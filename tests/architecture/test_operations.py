@@ -19,7 +19,9 @@ from tests.support.operations import (
 
 # Registration makes the organization that a transaction would be bound to, so it cannot be an operation of it.
 NOT_BOUND = frozenset({"OrganizationService.register"})
-READS_OF_OPERATORS = frozenset({"PlatformService.view"})
+READS_OF_OPERATORS = frozenset(
+    {"AccountService.find", "AccountService.get", "AccountService.page", "PlatformService.view"}
+)
 READS = frozenset(
     {
         Permission.AUDIT_READ,
@@ -37,6 +39,7 @@ READS = frozenset(
 # What runs without a caller is a closed list: whoever adds to it says here why.
 SYSTEM = {
     "ApiKeyService.find": SystemPurpose.AUTHENTICATE,
+    "PolicyService.of": SystemPurpose.AUTHENTICATE,
     "InstanceService.every": SystemPurpose.PRESENCE,
     "InstanceService.gone": SystemPurpose.PRESENCE,
     "InstanceService.seen": SystemPurpose.PRESENCE,

@@ -12,6 +12,9 @@ from pydantic import AfterValidator, WithJsonSchema
 from agentmem.schemas.base import Schema
 
 EVENT_TYPES: Final = (
+    "account.created",
+    "account.password_accepted",
+    "account.sign_in_tried",
     "job.discarded",
     "job.retried",
     "key.created",
@@ -39,6 +42,7 @@ EVENT_TYPES: Final = (
     "organization.resumed",
     "organization.suspended",
     "organization.updated",
+    "policy.updated",
     "webhook.created",
     "webhook.deleted",
     "webhook.disabled",

@@ -150,6 +150,13 @@ DELIVERY: Final[dict[str, JsonValue]] = {
     "next_attempt_at": None,
     "ended_at": NOW,
 }
+POLICY: Final[dict[str, JsonValue]] = {
+    "kind": "sessions",
+    "idle_seconds": 3600,
+    "absolute_seconds": 86_400,
+    "max_sessions": 10,
+    "at_cap": "evict_oldest",
+}
 SIGNING_KEY: Final = "whsec_<32 bytes in base64>"
 SECRET: Final = "amk_live_<id>_<secret>"  # noqa: S105  # what a key looks like, and none
 PROBLEM: Final[dict[str, JsonValue]] = {
@@ -260,6 +267,8 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
     "Page_Organization_": _page(ORGANIZATION),
     "Page_Delivery_": _page(DELIVERY),
     "Page_Webhook_": _page(WEBHOOK),
+    "Policy": {"kind": "password", "preset": "nist", "min_length": 16},
+    "PolicyInForce": {"policy": POLICY, "updated_at": NOW, "version": 2},
     "PinRequest": {"pinned": True},
     "Problem": PROBLEM,
     "ReembedRequest": {"model": "default"},

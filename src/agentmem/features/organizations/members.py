@@ -9,8 +9,9 @@ from uuid import UUID, uuid5
 
 from agentmem.errors import Conflict
 from agentmem.features.organizations import member_rows, repository
-from agentmem.features.organizations.model import TOP_ROLES, Standing, limits_of, may_give, platform_id
+from agentmem.features.organizations.model import TOP_ROLES, Standing, limits_of, may_give
 from agentmem.foundation.authorization.caller import Permission
+from agentmem.foundation.authorization.platform import platform_id
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.system import SystemPurpose, SystemTransaction
 from agentmem.foundation.database.transaction import Transaction

@@ -19,6 +19,7 @@ from agentmem.entrypoints.api.routes.memory_actions import memory_actions
 from agentmem.entrypoints.api.routes.moving import moving
 from agentmem.entrypoints.api.routes.organizations import member_routes, organization_routes
 from agentmem.entrypoints.api.routes.platform import platform
+from agentmem.entrypoints.api.routes.policies import policy_routes
 from agentmem.entrypoints.api.routes.searching import searching
 from agentmem.entrypoints.api.routes.usage import usages
 from agentmem.entrypoints.api.routes.webhooks import webhook_routes
@@ -35,6 +36,7 @@ def routers() -> Sequence[APIRouter]:
         usages,
         myself,
         organization_routes,
+        policy_routes,
         member_routes,
         keys,
         leaks,
