@@ -59,7 +59,7 @@ def signed(by: Authenticator, challenge: bytes = CHALLENGE) -> Answer:
 
 
 def test_passkeys_are_bound_to_the_host_and_used_on_the_origin_of_the_public_url() -> None:
-    assert PARTY == RelyingParty(id="memory.example.com", origin="https://memory.example.com:8443")
+    assert RelyingParty(id="memory.example.com", origin="https://memory.example.com:8443") == PARTY
     for missing in (None, ""):
         with pytest.raises(ConfigurationError, match="AGENTMEM_PUBLIC_URL"):
             RelyingParty.of(missing)
@@ -166,7 +166,7 @@ def test_whatever_is_damaged_is_refused_and_never_breaks_the_server(data: st.Dat
             continue
         arguments = (stored,) if read is read_assertion else ()
         with pytest.raises(Unauthenticated):
-            read(PARTY, damaged, CHALLENGE, *arguments)  # type: ignore[operator]
+            read(PARTY, damaged, CHALLENGE, *arguments)
 
 
 @given(answer=st.dictionaries(st.sampled_from(["response", "rawId", "id"]), values, max_size=3))

@@ -14,6 +14,7 @@ from agentmem.features.identity.factors.model import MOST_FAILURES, Challenge
 from agentmem.features.identity.factors.tables import factor_codes, factor_failures, sign_in_challenges
 from agentmem.foundation.database.system import SystemTransaction
 from agentmem.kit.ids import AccountId, OrganizationId
+from agentmem.schemas.access import Role
 from agentmem.schemas.factors import SENT, FactorKind
 
 CHALLENGES: Final = sign_in_challenges
@@ -31,6 +32,7 @@ async def insert_challenge(
         "challenge_digest": digest,
         "account_id": challenge.account_id,
         "acting_in": challenge.acting_in,
+        "role": challenge.role.value,
         "amr": list(challenge.amr),
         "created_at": tx.now,
         "expires_at": tx.now + CHALLENGE_LIFE,
@@ -50,8 +52,12 @@ async def fetch_challenge(tx: SystemTransaction, digest: bytes) -> Challenge | N
     row = (await tx.execute(statement)).first()
     if row is None:
         return None
-    acting_in = None if row.acting_in is None else OrganizationId(row.acting_in)
-    return Challenge(account_id=AccountId(row.account_id), acting_in=acting_in, amr=tuple(row.amr))
+    return Challenge(
+        account_id=AccountId(row.account_id),
+        acting_in=OrganizationId(row.acting_in),
+        role=Role(row.role),
+        amr=tuple(row.amr),
+    )
 
 
 async def change_challenge(tx: SystemTransaction, digest: bytes, amr: Collection[str]) -> bool:

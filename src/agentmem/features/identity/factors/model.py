@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Collection
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Final
 from uuid import UUID
 
@@ -22,6 +23,17 @@ RECOVERY_CODES: Final = 10
 RECOVERY_BITS: Final = 120
 MOST_PASSKEYS: Final = 32
 """Passkeys of one account."""
+METHODS: Final[Mapping[FactorKind, str]] = MappingProxyType(
+    {
+        FactorKind.TOTP: "otp",
+        FactorKind.PASSKEY: "hwk",
+        FactorKind.RECOVERY_CODE: "otp",
+        FactorKind.EMAIL: "otp",
+        FactorKind.SMS: "sms",
+    }
+)
+"""How a token says what was proved (``amr``, RFC 8176)."""
+MULTIPLE: Final = "mfa"
 CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _DIGITS: Final = RECOVERY_BITS // 5
 _GROUP: Final = 6
@@ -47,7 +59,7 @@ class Demand:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredPasskey:
-    """A passkey as its row keeps it; ``sign_count`` is the last that its authenticator said, 0 for one that has none."""
+    """A passkey as its row keeps it; ``sign_count`` is what its authenticator said last, 0 if it does not count."""
 
     passkey_id: UUID
     account_id: AccountId
@@ -67,11 +79,21 @@ class Issued:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Challenge:
-    """A sign-in that is not done yet: whose it is, for which organization, and what was proved so far (RFC 8176)."""
+    """A sign-in that is not done yet: whose it is, as whom it will act where, and what was proved so far (RFC 8176)."""
 
     account_id: AccountId
-    acting_in: OrganizationId | None
+    acting_in: OrganizationId
+    role: Role
     amr: tuple[str, ...]
+
+    @property
+    def is_proved(self) -> bool:
+        """Whether a second factor was proved."""
+        return MULTIPLE in self.amr
+
+    def proved_by(self, kind: FactorKind) -> Challenge:
+        """Give the sign-in after this factor."""
+        return replace(self, amr=(*self.amr, METHODS[kind], MULTIPLE))
 
 
 def account_of(caller: Caller) -> AccountId:

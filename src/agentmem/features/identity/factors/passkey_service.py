@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from agentmem.errors import Conflict, NotFound
+from agentmem.features.identity.accounts.repository import fetch_account
 from agentmem.features.identity.factors import passkey_rows, repository
 from agentmem.features.identity.factors.model import MOST_PASSKEYS, StoredPasskey, account_of
 from agentmem.features.identity.factors.webauthn import Registered, refused
@@ -26,6 +27,11 @@ class PasskeyService:
     async def all(self, tx: Transaction) -> list[StoredPasskey]:
         """Read the account's passkeys, the oldest first."""
         return await passkey_rows.fetch_passkeys(tx, account_of(tx.caller))
+
+    @operation(Permission.ACCOUNT_USE, read_only=True)
+    async def address(self, tx: Transaction) -> str:
+        """Read the address of the account, under which a device shows its passkeys."""
+        return (await fetch_account(tx, account_of(tx.caller))).email
 
     @operation(Permission.ACCOUNT_USE, read_only=True)
     async def find(self, tx: Transaction, credential_id: bytes) -> StoredPasskey | None:

@@ -117,13 +117,17 @@ async def count_recovery_codes(tx: Transaction, account_id: AccountId) -> int:
 async def fetch_kinds(tx: Transaction, account_id: AccountId) -> frozenset[FactorKind]:
     """Read the kinds of factors that an account has, of those that work."""
     found = {FactorKind.RECOVERY_CODE} if await count_recovery_codes(tx, account_id) else set[FactorKind]()
-    app = select(TOTP.c.account_id).where(tx.own(TOTP), TOTP.c.account_id == account_id, TOTP.c.confirmed_at.is_not(None))
+    app = select(TOTP.c.account_id).where(
+        tx.own(TOTP), TOTP.c.account_id == account_id, TOTP.c.confirmed_at.is_not(None)
+    )
     key = select(passkeys.c.account_id).where(tx.own(passkeys), passkeys.c.account_id == account_id).limit(1)
     if (await tx.execute(app)).first() is not None:
         found.add(FactorKind.TOTP)
     if (await tx.execute(key)).first() is not None:
         found.add(FactorKind.PASSKEY)
-    sent = select(CODES.c.kind).where(tx.own(CODES), CODES.c.account_id == account_id, CODES.c.confirmed_at.is_not(None))
+    sent = select(CODES.c.kind).where(
+        tx.own(CODES), CODES.c.account_id == account_id, CODES.c.confirmed_at.is_not(None)
+    )
     found.update(map(FactorKind, (await tx.execute(sent)).scalars()))
     return frozenset(found)
 

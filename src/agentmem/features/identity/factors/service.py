@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Final
 
 from agentmem.errors import InvalidInput, NotFound, Unauthenticated
+from agentmem.features.identity.accounts.repository import fetch_account
 from agentmem.features.identity.factors import passkey_rows, repository
 from agentmem.features.identity.factors.model import (
     RECOVERY_CODES,
@@ -46,17 +47,17 @@ class FactorService:
         return await repository.fetch_kinds(tx, account_of(tx.caller))
 
     @operation(Permission.ACCOUNT_USE, audit="factor.enrolled")
-    async def enrol_totp(self, tx: Transaction, name: str) -> TotpEnrolment:
+    async def enrol_totp(self, tx: Transaction) -> TotpEnrolment:
         """Make a secret for an authenticator app, which works once a code of it confirms it.
 
-        ``name`` is what the app shows beside it. Raises :class:`Conflict` if the account has such an app.
+        Raises :class:`Conflict` if the account has such an app.
         """
         account_id = account_of(tx.caller)
         secret = new_secret()
         await repository.hold_factors(tx, account_id)
         await repository.put_secret(tx, account_id, secret)
         tx.touch([account_id])
-        uri = provisioning_uri(secret, name)
+        uri = provisioning_uri(secret, (await fetch_account(tx, account_id)).email)
         return TotpEnrolment(secret=secret, uri=uri, qr_svg=qr_svg(uri))
 
     @operation(Permission.ACCOUNT_USE, audit="factor.added")
@@ -115,12 +116,16 @@ class FactorService:
         return RecoveryCodes(codes=codes)
 
     @operation(Permission.ACCOUNT_USE, audit="factor.enrolled")
-    async def enrol_receiver(self, tx: Transaction, kind: FactorKind, receiver: str) -> None:
-        """Have codes sent somewhere, which works once such a code confirms it.
+    async def enrol_receiver(self, tx: Transaction, kind: FactorKind, receiver: str | None) -> None:
+        """Have codes sent somewhere, which works once such a code confirms it; mail goes to the account's address.
 
-        Raises :class:`Conflict` if codes of this kind are sent already.
+        Raises :class:`Conflict` if codes of this kind are sent already, :class:`InvalidInput` without a receiver.
         """
         account_id = account_of(tx.caller)
+        if kind is FactorKind.EMAIL:
+            receiver = (await fetch_account(tx, account_id)).email
+        if receiver is None:
+            raise InvalidInput("Input is not valid: receiver: a telephone number is needed.")
         await repository.put_receiver(tx, account_id, kind, receiver)
         tx.touch([account_id])
 

@@ -96,11 +96,12 @@ sign_in_challenges = Table(
     Column("organization_id", Uuid, primary_key=True),
     Column("challenge_digest", LargeBinary, primary_key=True),
     Column("account_id", Uuid, nullable=False),
-    Column("acting_in", Uuid),
+    Column("acting_in", Uuid, nullable=False),
+    Column("role", Text, nullable=False),
     Column("amr", ARRAY(Text), nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("expires_at", DateTime(timezone=True), nullable=False),
     _of_account(),
     Index("sign_in_challenges_of_account", "organization_id", "account_id", "expires_at"),
 )
-"""Sign-ins that are not done yet; ``amr`` is what was proved so far, ``acting_in`` the organization they are for."""
+"""Sign-ins that are not done yet; ``acting_in`` and ``role`` are what they are for, ``amr`` what was proved so far."""

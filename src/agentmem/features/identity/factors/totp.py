@@ -12,13 +12,8 @@ from datetime import datetime
 from io import BytesIO
 from typing import Final
 
-
-
-try:
-    import segno
-    from pyotp import TOTP
-except ModuleNotFoundError:  # the extra is not installed: then there is no server, nor an account to sign in
-    pass
+import segno
+from pyotp import TOTP
 
 SECRET_BYTES: Final = 20
 STEP_SECONDS: Final = 30

@@ -15,29 +15,25 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from pydantic import JsonValue
+from webauthn import (
+    generate_authentication_options,
+    generate_registration_options,
+    verify_authentication_response,
+    verify_registration_response,
+)
+from webauthn.helpers import options_to_json_dict, parse_attestation_object
+from webauthn.helpers.exceptions import WebAuthnException
+from webauthn.helpers.structs import (
+    AttestationFormat,
+    AuthenticatorSelectionCriteria,
+    PublicKeyCredentialDescriptor,
+    ResidentKeyRequirement,
+    UserVerificationRequirement,
+)
 
 from agentmem.errors import ConfigurationError, Unauthenticated
 from agentmem.features.identity.factors.model import StoredPasskey
 from agentmem.kit.ids import AccountId
-
-try:
-    from webauthn import (
-        generate_authentication_options,
-        generate_registration_options,
-        verify_authentication_response,
-        verify_registration_response,
-    )
-    from webauthn.helpers import options_to_json_dict, parse_attestation_object
-    from webauthn.helpers.exceptions import WebAuthnException
-    from webauthn.helpers.structs import (
-        AttestationFormat,
-        AuthenticatorSelectionCriteria,
-        PublicKeyCredentialDescriptor,
-        ResidentKeyRequirement,
-        UserVerificationRequirement,
-    )
-except ModuleNotFoundError:  # the extra is not installed: then there is no server, nor an account to sign in
-    pass
 
 CHALLENGE_BYTES: Final = 32
 CEREMONY_SECONDS: Final = 300
@@ -200,8 +196,8 @@ def _refusing() -> Iterator[None]:
 def _require_plain(attestation: str) -> None:
     """Refuse statements of a manufacturer: none is asked for, and nobody's certificates are parsed unasked."""
     found = parse_attestation_object(_decode(attestation))
-    plain = found.fmt is AttestationFormat.NONE
-    if not plain and (found.fmt is not AttestationFormat.PACKED or found.att_stmt.x5c):
+    plain = found.fmt == AttestationFormat.NONE
+    if not plain and (found.fmt != AttestationFormat.PACKED or found.att_stmt.x5c):
         raise ValueError(found.fmt)
 
 

@@ -1,0 +1,137 @@
+"""Second factors of a sign-in: what it needs after the password, and how it goes on until nothing more is needed."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from typing import Final
+
+from agentmem.errors import InvalidInput, Unauthenticated
+from agentmem.features.identity.factors.challenges import ChallengeService
+from agentmem.features.identity.factors.model import Challenge, Demand, demand
+from agentmem.features.identity.factors.service import FactorService
+from agentmem.features.organizations.policies import PolicyService
+from agentmem.foundation.authorization.caller import Caller
+from agentmem.kit.networks import Address
+from agentmem.pipelines.signing_in.codes import Codes
+from agentmem.pipelines.signing_in.passkeys import Passkeys, account_caller
+from agentmem.schemas.factors import (
+    SENT,
+    ChallengeStatus,
+    FactorBegun,
+    FactorChoice,
+    FactorKind,
+    FactorProof,
+    FactorRequired,
+    NewPasskey,
+)
+from agentmem.schemas.policies import FactorPolicy, PolicyKind
+
+_PREFIX: Final = "amc_"
+_SECRET_BYTES: Final = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecondFactors:
+    """Asks for second factors and takes them."""
+
+    factors: FactorService
+    challenges: ChallengeService
+    passkeys: Passkeys
+    codes: Codes
+    policies: PolicyService
+
+    async def ask(self, challenge: Challenge, request_id: str | None = None) -> FactorRequired | None:
+        """Say what a sign-in needs that has proved this so far; ``None`` if nothing."""
+        owed = await self._owed(challenge, account_caller(challenge.account_id, request_id))
+        if owed.is_met:
+            return None
+        token = f"{_PREFIX}{secrets.token_urlsafe(_SECRET_BYTES)}"
+        await self.challenges.open(_digest(token), challenge)
+        return _required(token, owed)
+
+    async def begin(self, choice: FactorChoice, request_id: str | None = None) -> FactorBegun:
+        """Prepare the chosen factor of a sign-in: send a code, ask for a passkey, or enrol what the account lacks.
+
+        Raises :class:`Unauthenticated` when the sign-in is over, :class:`InvalidInput` for a factor it does not need.
+        """
+        challenge, caller = await self._resume(choice.challenge, request_id)
+        owed = await self._owed(challenge, caller)
+        _require_offered(choice.kind, owed)
+        if owed.prove:
+            return await self._prepare(caller, choice.kind)
+        if choice.kind in SENT:
+            await self.codes.enrol(caller, choice.kind, choice.receiver)
+            return FactorBegun(sent=True)
+        if choice.kind is FactorKind.PASSKEY:
+            return FactorBegun(public_key=(await self.passkeys.ask_for_new(caller)).public_key)
+        return FactorBegun(totp=await self.factors.enrol_totp(caller))
+
+    async def answer(
+        self, proof: FactorProof, address: Address, request_id: str | None = None
+    ) -> Challenge | FactorRequired:
+        """Take a factor, and give the sign-in once nothing more is needed, or what it needs next.
+
+        Raises :class:`Unauthenticated` for a wrong factor and for a sign-in that is over, :class:`RateLimited`.
+        """
+        challenge, caller = await self._resume(proof.challenge, request_id)
+        owed = await self._owed(challenge, caller)
+        _require_offered(proof.kind, owed)
+        if proof.credential is None and (owed.prove or proof.kind in SENT):
+            await self.codes.take(caller, proof.kind, proof.code or "", address)
+        elif proof.credential is None:
+            await self.factors.confirm_totp(caller, proof.code or "")
+        elif owed.prove:
+            await self.passkeys.verify(caller, proof.credential)
+        else:
+            await self.passkeys.add(caller, NewPasskey(name=proof.name, credential=proof.credential))
+        return await self._go_on(proof.challenge, challenge.proved_by(proof.kind), caller)
+
+    async def _go_on(self, token: str, challenge: Challenge, caller: Caller) -> Challenge | FactorRequired:
+        owed = await self._owed(challenge, caller)
+        if not owed.is_met:
+            await self.challenges.advance(_digest(token), challenge.amr)
+            return _required(token, owed)
+        # Of two factors that are shown at once, one ends the sign-in: it makes one session.
+        if not await self.challenges.close(_digest(token)):
+            raise _over()
+        return challenge
+
+    async def _prepare(self, caller: Caller, kind: FactorKind) -> FactorBegun:
+        if kind is FactorKind.PASSKEY:
+            return FactorBegun(public_key=(await self.passkeys.ask(caller)).public_key)
+        if kind in SENT:
+            await self.codes.send(caller, kind)
+        return FactorBegun(sent=kind in SENT)
+
+    async def _resume(self, token: str, request_id: str | None) -> tuple[Challenge, Caller]:
+        challenge = await self.challenges.find(_digest(token))
+        if challenge is None:
+            raise _over()
+        return challenge, account_caller(challenge.account_id, request_id)
+
+    async def _owed(self, challenge: Challenge, caller: Caller) -> Demand:
+        (policy,) = await self.policies.of([challenge.acting_in], PolicyKind.FACTORS)
+        if not isinstance(policy, FactorPolicy):
+            raise TypeError("the policy of factors is none of factors")
+        owed = demand(await self.factors.kinds(caller), challenge.role, policy)
+        return Demand(enrol=owed.enrol) if challenge.is_proved else owed
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
+
+
+def _required(token: str, owed: Demand) -> FactorRequired:
+    status = ChallengeStatus.FACTOR if owed.prove else ChallengeStatus.ENROLMENT
+    return FactorRequired(status=status, challenge=token, factors=list(owed.prove or owed.enrol))
+
+
+def _require_offered(kind: FactorKind, owed: Demand) -> None:
+    if kind not in (owed.prove or owed.enrol):
+        raise InvalidInput(f"{kind.value} is none of the factors that this sign-in needs.")
+
+
+def _over() -> Unauthenticated:
+    return Unauthenticated("The sign-in is over.", hint="Sign in again.")
