@@ -29,6 +29,7 @@ from agentmem.features.memories.transfer import MemoryTransfer
 from agentmem.features.memories.upkeep import MemoryUpkeep
 from agentmem.features.organizations.members import MemberService
 from agentmem.features.organizations.platform import PlatformService
+from agentmem.features.organizations.policies import PolicyService
 from agentmem.features.organizations.service import OrganizationService
 from agentmem.foundation.authorization.caller import Caller, local_operator
 from agentmem.foundation.authorization.platform import organization_id_of
@@ -71,6 +72,7 @@ from agentmem.pipelines.ingestion.transfer import Transfer
 from agentmem.pipelines.ingestion.upkeep import FIRST_LOOK, NEXT_LOOK, Upkeep
 from agentmem.pipelines.retrieval.embeddings import QueryEmbeddings
 from agentmem.pipelines.retrieval.pipeline import Retrieval
+from agentmem.pipelines.signing_in.second_factors import SecondFactors
 from agentmem.settings import Settings
 
 Result = TypeVar("Result")
@@ -93,6 +95,7 @@ class App:
     organizations: OrganizationService
     members: MemberService
     accounts: Accounts
+    second_factors: SecondFactors
     platform: Platform
     keys: ApiKeyService
     key_usage: KeyUsage
@@ -211,6 +214,9 @@ def _assemble(opened: Opened) -> App:
         organizations=platform.organizations,
         members=members,
         accounts=Accounts.over(database, opened.passwords),
+        second_factors=SecondFactors.over(
+            database, opened.state, PolicyService(database=database), public_url=settings.public_url
+        ),
         platform=platform,
         keys=issuing.keys,
         key_usage=KeyUsage(database=database),

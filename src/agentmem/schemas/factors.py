@@ -121,6 +121,7 @@ class FactorRequired(Schema):
     status: ChallengeStatus
     challenge: Annotated[str, Field(repr=False)]
     factors: list[FactorKind]
+    organization_id: UUID
 
 
 class FactorChoice(Schema):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, Protocol
+
+from agentmem.schemas.factors import FactorKind
 
 
 class OtpSender(Protocol):
@@ -11,3 +15,7 @@ class OtpSender(Protocol):
     async def send(self, receiver: str, code: str) -> None:
         """Send a code to a receiver, who has ten minutes to use it; raises :class:`Unavailable` if it cannot."""
         ...
+
+
+NO_SENDERS: Final[Mapping[FactorKind, OtpSender]] = MappingProxyType({})
+"""What a server has that is not set up to send codes."""

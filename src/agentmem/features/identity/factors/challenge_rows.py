@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from datetime import timedelta
 from typing import Final
 
@@ -58,17 +57,6 @@ async def fetch_challenge(tx: SystemTransaction, digest: bytes) -> Challenge | N
         role=Role(row.role),
         amr=tuple(row.amr),
     )
-
-
-async def change_challenge(tx: SystemTransaction, digest: bytes, amr: Collection[str]) -> bool:
-    """Write what was proved, and say whether the challenge is there and did not say so before."""
-    statement = (
-        update(CHALLENGES)
-        .where(tx.own(CHALLENGES), CHALLENGES.c.challenge_digest == digest, CHALLENGES.c.amr != list(amr))
-        .values(amr=list(amr))
-        .returning(CHALLENGES.c.account_id)
-    )
-    return (await tx.execute(statement)).first() is not None
 
 
 async def remove_challenge(tx: SystemTransaction, digest: bytes) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from agentmem.features.identity.factors import challenge_rows
@@ -44,12 +43,6 @@ class ChallengeService:
         """
         await tx.bind(platform_id())
         return await challenge_rows.count_attempt(tx, platform_id(), account_id, kind)
-
-    @system_operation(SystemPurpose.AUTHENTICATE)
-    async def advance(self, tx: SystemTransaction, digest: bytes, amr: Collection[str]) -> bool:
-        """Note what a sign-in has proved now, and say whether it was still under way and had not proved it before."""
-        await tx.bind(platform_id())
-        return await challenge_rows.change_challenge(tx, digest, amr)
 
     @system_operation(SystemPurpose.AUTHENTICATE)
     async def close(self, tx: SystemTransaction, digest: bytes) -> bool:

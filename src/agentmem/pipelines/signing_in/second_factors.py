@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from agentmem.errors import InvalidInput, Unauthenticated
 from agentmem.features.identity.factors.challenges import ChallengeService
 from agentmem.features.identity.factors.model import Challenge, Demand, demand
+from agentmem.features.identity.factors.passkey_service import PasskeyService
 from agentmem.features.identity.factors.service import FactorService
 from agentmem.features.organizations.policies import PolicyService
 from agentmem.foundation.authorization.caller import Caller
+from agentmem.foundation.codes.port import NO_SENDERS, OtpSender
+from agentmem.foundation.database.database import Database
+from agentmem.foundation.state.port import State
 from agentmem.kit.networks import Address
+from agentmem.pipelines.signing_in.attempts import Attempts
 from agentmem.pipelines.signing_in.codes import Codes
 from agentmem.pipelines.signing_in.passkeys import Passkeys, account_caller
 from agentmem.schemas.factors import (
@@ -42,6 +48,27 @@ class SecondFactors:
     codes: Codes
     policies: PolicyService
 
+    @classmethod
+    def over(
+        cls,
+        database: Database,
+        state: State,
+        policies: PolicyService,
+        *,
+        public_url: str | None,
+        senders: Mapping[FactorKind, OtpSender] = NO_SENDERS,
+    ) -> SecondFactors:
+        """Put them together; ``senders`` are there for the kinds of codes that the server is set up to send."""
+        factors, challenges = FactorService(database=database), ChallengeService(database=database)
+        attempts = Attempts(state=state)
+        return cls(
+            factors=factors,
+            challenges=challenges,
+            passkeys=Passkeys(service=PasskeyService(database=database), state=state, public_url=public_url),
+            codes=Codes(factors=factors, challenges=challenges, attempts=attempts, senders=senders),
+            policies=policies,
+        )
+
     async def ask(self, challenge: Challenge, request_id: str | None = None) -> FactorRequired | None:
         """Say what a sign-in needs that has proved this so far; ``None`` if nothing."""
         owed = await self._owed(challenge, account_caller(challenge.account_id, request_id))
@@ -49,7 +76,12 @@ class SecondFactors:
             return None
         token = f"{_PREFIX}{secrets.token_urlsafe(_SECRET_BYTES)}"
         await self.challenges.open(_digest(token), challenge)
-        return _required(token, owed)
+        return FactorRequired(
+            status=ChallengeStatus.FACTOR if owed.prove else ChallengeStatus.ENROLMENT,
+            challenge=token,
+            factors=list(owed.prove or owed.enrol),
+            organization_id=challenge.acting_in,
+        )
 
     async def begin(self, choice: FactorChoice, request_id: str | None = None) -> FactorBegun:
         """Prepare the chosen factor of a sign-in: send a code, ask for a passkey, or enrol what the account lacks.
@@ -68,10 +100,8 @@ class SecondFactors:
             return FactorBegun(public_key=(await self.passkeys.ask_for_new(caller)).public_key)
         return FactorBegun(totp=await self.factors.enrol_totp(caller))
 
-    async def answer(
-        self, proof: FactorProof, address: Address, request_id: str | None = None
-    ) -> Challenge | FactorRequired:
-        """Take a factor, and give the sign-in once nothing more is needed, or what it needs next.
+    async def answer(self, proof: FactorProof, address: Address, request_id: str | None = None) -> Challenge:
+        """Take a factor, and give the sign-in with what is proved now; its challenge is over, and it may need another.
 
         Raises :class:`Unauthenticated` for a wrong factor and for a sign-in that is over, :class:`RateLimited`.
         """
@@ -86,17 +116,10 @@ class SecondFactors:
             await self.passkeys.verify(caller, proof.credential)
         else:
             await self.passkeys.add(caller, NewPasskey(name=proof.name, credential=proof.credential))
-        return await self._go_on(proof.challenge, challenge.proved_by(proof.kind), caller)
-
-    async def _go_on(self, token: str, challenge: Challenge, caller: Caller) -> Challenge | FactorRequired:
-        owed = await self._owed(challenge, caller)
-        if not owed.is_met:
-            await self.challenges.advance(_digest(token), challenge.amr)
-            return _required(token, owed)
         # Of two factors that are shown at once, one ends the sign-in: it makes one session.
-        if not await self.challenges.close(_digest(token)):
+        if not await self.challenges.close(_digest(proof.challenge)):
             raise _over()
-        return challenge
+        return challenge.proved_by(proof.kind)
 
     async def _prepare(self, caller: Caller, kind: FactorKind) -> FactorBegun:
         if kind is FactorKind.PASSKEY:
@@ -121,11 +144,6 @@ class SecondFactors:
 
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
-
-
-def _required(token: str, owed: Demand) -> FactorRequired:
-    status = ChallengeStatus.FACTOR if owed.prove else ChallengeStatus.ENROLMENT
-    return FactorRequired(status=status, challenge=token, factors=list(owed.prove or owed.enrol))
 
 
 def _require_offered(kind: FactorKind, owed: Demand) -> None:
