@@ -91,6 +91,7 @@ async def app_over(app: App, database: Database, state: State | None = None) -> 
         embeddings=embeddings,
         reranking=None,
         sender=None,
+        mailer=None,
         watchers=Watchers(),
         guards=app.guards,
     )

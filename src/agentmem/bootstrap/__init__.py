@@ -29,7 +29,6 @@ from agentmem.features.memories.transfer import MemoryTransfer
 from agentmem.features.memories.upkeep import MemoryUpkeep
 from agentmem.features.organizations.members import MemberService
 from agentmem.features.organizations.platform import PlatformService
-from agentmem.features.organizations.policies import PolicyService
 from agentmem.features.organizations.service import OrganizationService
 from agentmem.foundation.authorization.caller import Caller, local_operator
 from agentmem.foundation.authorization.platform import organization_id_of
@@ -46,6 +45,7 @@ from agentmem.foundation.jobs.model import Work
 from agentmem.foundation.jobs.upkeep import Schedule
 from agentmem.foundation.jobs.worker import Worker
 from agentmem.foundation.ledger.requests import IdempotentRequests
+from agentmem.foundation.mail.open import open_mailer
 from agentmem.foundation.outbound.open import open_sender
 from agentmem.foundation.state.lock import Locks
 from agentmem.foundation.state.open import open_state
@@ -55,7 +55,7 @@ from agentmem.kit.clock import utc_now
 from agentmem.pipelines.accounts.parts import Accounts, open_passwords
 from agentmem.pipelines.administration.instances import Instances
 from agentmem.pipelines.administration.platform import Platform
-from agentmem.pipelines.administration.sweeper import Sweeper
+from agentmem.pipelines.administration.sweeper import Step, Sweeper
 from agentmem.pipelines.admission.acting import Acting
 from agentmem.pipelines.admission.admission import Admission
 from agentmem.pipelines.admission.issuing import Issuing
@@ -182,6 +182,7 @@ async def _open(stack: AsyncExitStack, settings: Settings, watchers: Watchers) -
         embeddings=embeddings,
         reranking=reranking,
         sender=sender,
+        mailer=open_mailer(settings, guards.mail),
         watchers=watchers,
         guards=guards,
     )
@@ -196,10 +197,12 @@ def _assemble(opened: Opened) -> App:
     members, audit = MemberService(database=database), AuditService(database=database)
     platform, issuing = _platform(opened, members, upkeep), _issuing(opened, members)
     jobs = JobService(database=database, kept=timedelta(days=settings.job_days))
+    accounts = Accounts.over(database, opened.state, opened.passwords, opened.mailer, settings)
     events = Events.over(database, opened.state, opened.sender, settings)
-    steps = (upkeep.look_after, audit.seal, issuing.expire_unused, requests.sweep, jobs.sweep, events.sweep)
+    several: tuple[Step, ...] = (upkeep.look_after, audit.seal, issuing.expire_unused, requests.sweep, jobs.sweep)
+    steps = [*several, events.sweep, accounts.keeping.forget_traces]
     sweeper = Sweeper(steps=steps, platform=platform, seconds=settings.sweep_seconds)
-    worker = _worker(opened, members, [*upkeep.works(), *events.works()], sweeper.schedules())
+    worker = _worker(opened, members, [*upkeep.works(), *events.works(), *accounts.works()], sweeper.schedules())
     return App(
         settings=settings,
         caller=opened.caller,
@@ -213,10 +216,8 @@ def _assemble(opened: Opened) -> App:
         locks=opened.locks,
         organizations=platform.organizations,
         members=members,
-        accounts=Accounts.over(database, opened.passwords),
-        second_factors=SecondFactors.over(
-            database, opened.state, PolicyService(database=database), public_url=settings.public_url
-        ),
+        accounts=accounts,
+        second_factors=SecondFactors.over(database, opened.state, accounts.policies, public_url=settings.public_url),
         platform=platform,
         keys=issuing.keys,
         key_usage=KeyUsage(database=database),

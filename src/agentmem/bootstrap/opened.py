@@ -9,6 +9,7 @@ from agentmem.foundation.database.connect import Server
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.inspect import Caretaker
 from agentmem.foundation.inference.loaded import Models
+from agentmem.foundation.mail.port import Mailer
 from agentmem.foundation.outbound.port import Sender
 from agentmem.foundation.passwords.hashing import Passwords
 from agentmem.foundation.state.lock import Locks
@@ -36,6 +37,7 @@ class Opened:
     embeddings: QueryEmbeddings
     reranking: Reranking | None
     sender: Sender | None
+    mailer: Mailer | None
     watchers: Watchers
     guards: Guards
 

@@ -49,3 +49,66 @@ class Account(Schema):
     disabled_at: datetime | None = None
     valid_after: datetime
     version: int
+
+
+Secret = Annotated[SecretStr, Field(min_length=1, max_length=255)]
+"""What a mail carried."""
+
+
+class AddressRequest(Schema):
+    """A mail that somebody asks for: the answer is the same whether the address has an account or not."""
+
+    email: EmailAddress = Field(repr=False)
+
+
+class Accepted(Schema):
+    """The answer to whoever asked for a mail."""
+
+    accepted: bool = True
+
+
+class Registration(Schema):
+    """The secret of a mail, and with whom it makes an account."""
+
+    secret: Secret
+    name: Name = Field(repr=False)
+    password: Password
+
+
+class PasswordReset(Schema):
+    """The secret of a mail, and the password that it sets."""
+
+    secret: Secret
+    password: Password
+
+
+class Unlocking(Schema):
+    """The secret of a mail that ends the delays of an account."""
+
+    secret: Secret
+
+
+class Acceptance(Schema):
+    """The secret of an invitation, for somebody who has signed in."""
+
+    secret: Secret
+
+
+class PasswordChange(Schema):
+    """The present password and another one; ``device`` is the token of a device that has signed in before."""
+
+    present: Password
+    password: Password
+    device: Annotated[str, Field(max_length=255)] | None = Field(default=None, repr=False)
+
+
+class OwnDeletion(Schema):
+    """The password of the account that its owner deletes."""
+
+    password: Password
+
+
+class OwnAccountPatch(Schema):
+    """Changes to one's own account."""
+
+    name: Name = Field(repr=False)

@@ -176,6 +176,12 @@ DEFAULTS: Final[Mapping[PolicyKind, Policy]] = MappingProxyType(
 """What holds where an organization has not said anything else."""
 
 
+class NewPolicy(Schema):
+    """A policy to set; what is not given is as in the default."""
+
+    policy: Policy
+
+
 class PolicyInForce(Schema):
     """A policy as it stands; ``updated_at`` is absent while it is the default."""
 

@@ -79,7 +79,7 @@ class MemberService:
         if patch.disabled is not None:
             disabled_at = (member.disabled_at or tx.now) if patch.disabled else None
         if role is not member.role or disabled_at is not None:
-            await _keep_one(tx, member)
+            await keep_one(tx, member)
         values = {"name": patch.name or member.name, "role": role.value, "disabled_at": disabled_at}
         return await member_rows.change_member(tx, member, values, if_version)
 
@@ -92,7 +92,7 @@ class MemberService:
         may_give(tx.caller, member.role)
         if member.disabled_at is not None:
             return member
-        await _keep_one(tx, member)
+        await keep_one(tx, member)
         return await member_rows.change_member(tx, member, {"disabled_at": tx.now}, if_version)
 
     @system_operation(SystemPurpose.SWEEP, read_only=True)
@@ -119,8 +119,8 @@ class MemberService:
         )
 
 
-async def _keep_one(tx: Transaction, member: Member) -> None:
-    """Refuse to take away the last enabled member of a role that an organization cannot do without."""
+async def keep_one(tx: Transaction, member: Member) -> None:
+    """Raise :class:`Conflict` for the last enabled member of a role that an organization cannot do without."""
     if member.role not in TOP_ROLES or member.disabled_at is not None:
         return
     if await member_rows.count_enabled(tx, member.role) == 1:

@@ -44,6 +44,24 @@ class Standing:
     members: Mapping[UUID, MemberStanding] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Membership:
+    """Where an account is a member, and as which."""
+
+    organization_id: OrganizationId
+    member_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Invited:
+    """What the secret of an invitation shows: whom it was sent to, what they become, and who asked."""
+
+    invitation_id: UUID
+    email: str = field(repr=False)
+    role: Role
+    invited_by: PrincipalId
+
+
 def limits_of(limits: OrganizationLimits) -> Limits:
     """Give limits as a caller carries them."""
     return Limits(

@@ -11,7 +11,7 @@ from agentmem.entrypoints.api.etags import not_modified
 from agentmem.entrypoints.api.gate import app_of, caller_of, if_version_of, router
 from agentmem.errors import Fault, InvalidInput
 from agentmem.foundation.authorization.caller import Permission
-from agentmem.schemas.policies import Policy, PolicyInForce, PolicyKind
+from agentmem.schemas.policies import NewPolicy, PolicyInForce, PolicyKind
 
 policy_routes = router("policies")
 PATH = "/organization/policies/{policy_kind}"
@@ -27,12 +27,14 @@ async def get_policy(request: Request, policy_kind: PolicyKind) -> Response:
 @policy_routes.put(
     PATH, response_model=PolicyInForce, openapi_extra=access(Permission.ORGANIZATION_WRITE, if_match=True)
 )
-async def set_policy(request: Request, policy_kind: PolicyKind, policy: Policy) -> Response:
+async def set_policy(request: Request, policy_kind: PolicyKind, new: NewPolicy) -> Response:
     """Set a policy of the organization; what is not given is as in the default."""
+    policy = new.policy
     if policy.kind is not policy_kind:
         message = f"is {policy.kind.value}, and the path names {policy_kind.value}"
         raise InvalidInput(
-            f"Input is not valid: body.kind: {message}.", faults=[Fault(field="body.kind", message=message)]
+            f"Input is not valid: body.policy.kind: {message}.",
+            faults=[Fault(field="body.policy.kind", message=message)],
         )
     changed = await app_of(request).accounts.policies.update(caller_of(request), policy, if_version_of(request))
     return answer(changed, version=changed.version)

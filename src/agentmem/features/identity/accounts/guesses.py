@@ -9,6 +9,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from agentmem.features.identity.accounts.model import Guesses, reserve
+from agentmem.features.identity.accounts.tables import accounts
 from agentmem.features.identity.accounts.tables import sign_in_failures as failures
 from agentmem.foundation.database.transaction import Transaction
 from agentmem.schemas.policies import LockoutPolicy
@@ -44,5 +45,7 @@ async def lift_delays(tx: Transaction, subject: bytes) -> None:
 
 
 async def forget_guesses(tx: Transaction, before: datetime) -> int:
-    """Forget guesses that nobody has gone on with since a moment, and count what is forgotten."""
-    return (await tx.execute(delete(failures).where(tx.own(failures), failures.c.tried_at < before))).rowcount
+    """Forget guesses from before a moment, and count them; those at an account stay, for the hard cap counts them."""
+    known = select(accounts.c.email_mac).where(tx.own(accounts))
+    old = tx.own(failures), failures.c.tried_at < before, failures.c.subject.not_in(known)
+    return (await tx.execute(delete(failures).where(*old))).rowcount

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
 from agentmem.kit.ids import AccountId
-from agentmem.schemas.policies import LockoutPolicy
+from agentmem.schemas.policies import LockoutPolicy, PasswordPolicy, PasswordRules
 
+ENDED: Final = "accounts-ended"
+"""The channel on which accounts are named whose sessions before their ``valid_after`` are over."""
 STRANGER: Final = UUID(int=0)
 """In place of a device: all that have never signed in to the account."""
 
@@ -73,3 +77,61 @@ class SignedIn:
     account_id: AccountId
     password_set_at: datetime
     device: str = field(repr=False)
+
+
+class MailPurpose(StrEnum):
+    """What the secret of a mail is for."""
+
+    REGISTER = "register"
+    RESET = "reset"
+    UNLOCK = "unlock"
+
+    @property
+    def minutes(self) -> int:
+        """For how long it works."""
+        return 24 * 60 if self is MailPurpose.REGISTER else 60
+
+
+PREFIX: Final = "amt"
+"""With what the secrets in mails begin."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Letter:
+    """A mail that carries a secret: to which address, and to whose account if it has one."""
+
+    mail_id: UUID
+    purpose: MailPurpose
+    email: str = field(repr=False)
+    account_id: AccountId | None
+    secret: str | None = field(default=None, repr=False)
+
+
+def is_expired(rules: PasswordRules, set_at: datetime, now: datetime) -> bool:
+    """Tell whether a password is older than the rules let it become."""
+    return rules.max_age_days is not None and now - set_at >= timedelta(days=rules.max_age_days)
+
+
+def is_too_young(rules: PasswordRules, set_at: datetime, now: datetime) -> bool:
+    """Tell whether a password may not be changed yet."""
+    return now - set_at < timedelta(hours=rules.min_age_hours)
+
+
+def strictest(policies: Iterable[PasswordRules]) -> PasswordRules:
+    """Give the rules that are as strict as the strictest of these in every way; those of the default if there are none.
+
+    Whoever belongs to several organizations has one password for all of them.
+    """
+    given = list(policies) or [PasswordPolicy().rules]
+    ages = [rules.max_age_days for rules in given if rules.max_age_days is not None]
+    return PasswordRules(
+        min_length=max(rules.min_length for rules in given),
+        min_score=max(rules.min_score for rules in given),
+        min_classes=max(rules.min_classes for rules in given),
+        refuse_common=any(rules.refuse_common for rules in given),
+        refuse_context=any(rules.refuse_context for rules in given),
+        refuse_breached=any(rules.refuse_breached for rules in given),
+        history=max(rules.history for rules in given),
+        max_age_days=min(ages, default=None),
+        min_age_hours=max(rules.min_age_hours for rules in given),
+    )

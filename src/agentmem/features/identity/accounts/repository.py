@@ -11,6 +11,7 @@ from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from agentmem.errors import Conflict, NotFound
+from agentmem.features.identity.accounts import guesses, mail_rows
 from agentmem.features.identity.accounts.model import StoredPassword
 from agentmem.features.identity.accounts.tables import account_passwords, accounts
 from agentmem.foundation.database.transaction import Transaction
@@ -100,6 +101,17 @@ async def add_password(tx: Transaction, account_id: AccountId, hashed: str, *, k
     }
     await tx.execute(insert(PASSWORDS), row)
     await tx.execute(delete(PASSWORDS).where(*of_account, PASSWORDS.c.number <= last - kept))
+
+
+async def give_password(
+    tx: Transaction, account: Account, hashed: str, *, kept: int, values: Mapping[str, object]
+) -> Account:
+    """Give an account, which is held, another password: all that came before it ends, guesses and mails included."""
+    account_id = AccountId(account.id)
+    await add_password(tx, account_id, hashed, kept=kept)
+    await guesses.forgive_guesses(tx, tx.keys.index.identifier_mac(account.email))
+    await mail_rows.drop_mails(tx, account_id)
+    return await change_account(tx, account, {**values, "valid_after": tx.now})
 
 
 async def replace_hash(tx: Transaction, account_id: AccountId, number: int, hashed: str) -> None:

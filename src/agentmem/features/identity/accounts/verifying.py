@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from agentmem.errors import NotFound, Unauthenticated
 from agentmem.features.identity.accounts.attempts import AttemptService
 from agentmem.features.identity.accounts.model import SignedIn
+from agentmem.features.identity.accounts.throttles import Throttles
 from agentmem.foundation.authorization.caller import accounts_caller
 from agentmem.foundation.passwords.hashing import Passwords
+from agentmem.kit.networks import Address
 from agentmem.schemas.policies import LockoutPolicy
 
 
@@ -20,15 +22,24 @@ class PasswordCheck:
     attempts: AttemptService
     passwords: Passwords
     lockout: Callable[[], Awaitable[LockoutPolicy]]
+    throttles: Throttles
 
     async def verify(
-        self, email: str, password: str, device: str | None = None, *, request_id: str | None = None
+        self,
+        email: str,
+        password: str,
+        device: str | None = None,
+        *,
+        address: Address | None = None,
+        request_id: str | None = None,
     ) -> SignedIn:
         """Give whose password it is; ``device`` is the token of one that has signed in before.
 
-        Raises :class:`Unauthenticated`, the same for every cause and after the same work: no such account, another
-        password, a disabled account, too many guesses.
+        Raises :class:`RateLimited` beyond the limits of the ``address`` or of all, and :class:`Unauthenticated`, the
+        same for every cause and after the same work: no such account, another password, a disabled account, too many
+        guesses.
         """
+        await self.throttles.guess(address)
         caller = accounts_caller(request_id)
         attempt = await self.attempts.begin(caller, email, device, await self.lockout())
         hashed = self.passwords.nobodys if attempt.password is None else attempt.password.hashed
