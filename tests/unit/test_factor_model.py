@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,13 +11,17 @@ from hypothesis import strategies as st
 from agentmem.errors import PermissionDenied
 from agentmem.features.identity.factors.model import (
     CROCKFORD,
+    PASSWORDLESS,
+    Challenge,
     Demand,
     account_of,
     demand,
     new_recovery_code,
+    owed,
     read_recovery_code,
 )
 from agentmem.foundation.authorization.caller import accounts_caller
+from agentmem.kit.ids import AccountId, OrganizationId
 from agentmem.schemas.access import Role
 from agentmem.schemas.factors import FactorKind
 from agentmem.schemas.policies import FactorPolicy
@@ -46,6 +52,37 @@ def test_a_factor_that_is_not_allowed_is_proved_before_another_is_added() -> Non
     assert demand({TOTP, SPARE}, Role.OWNER, policy) == Demand(prove=(TOTP, SPARE), enrol=(PASSKEY,))
     assert demand({TOTP, SPARE}, Role.MEMBER, policy) == Demand(prove=(TOTP, SPARE))
     assert demand({TOTP, PASSKEY}, Role.OWNER, policy) == Demand(prove=(PASSKEY,))
+
+
+def sign_in(role: Role, *amr: str) -> Challenge:
+    return Challenge(account_id=AccountId(uuid4()), acting_in=OrganizationId(uuid4()), role=role, amr=amr)
+
+
+def test_what_was_proved_is_not_asked_for_again() -> None:
+    before = sign_in(Role.OWNER, "pwd")
+
+    assert owed(before, {TOTP}, OF_OWNERS) == demand({TOTP}, Role.OWNER, OF_OWNERS)
+    proved = before.proved_by(TOTP)
+    assert (proved.amr, proved.is_proved, before.is_proved) == (("pwd", "otp", "mfa"), True, False)
+    assert owed(proved, {TOTP}, OF_OWNERS).is_met
+    assert proved.proved_by(PASSKEY).amr == ("pwd", "otp", "mfa", "hwk")
+
+
+def test_after_a_forbidden_factor_was_proved_an_allowed_one_is_added() -> None:
+    policy = FactorPolicy(required_for=(Role.OWNER,), allowed=(PASSKEY,))
+
+    assert owed(sign_in(Role.OWNER, "pwd", "otp", "mfa"), {TOTP}, policy) == Demand(enrol=(PASSKEY,))
+
+
+def test_a_passkey_that_signs_in_by_itself_needs_no_more_unless_the_policy_forbids_it() -> None:
+    policy = FactorPolicy(required_for=(Role.OWNER,), allowed=(TOTP,))
+    alone = sign_in(Role.OWNER, *PASSWORDLESS)
+
+    assert owed(alone, {PASSKEY, TOTP}, OF_OWNERS).is_met
+    assert owed(alone, {PASSKEY, TOTP}, policy) == Demand(prove=(TOTP,))
+    assert owed(alone.proved_by(TOTP), {PASSKEY, TOTP}, policy).is_met
+    assert owed(alone, {PASSKEY}, policy) == Demand(enrol=(TOTP,))
+    assert owed(sign_in(Role.MEMBER, *PASSWORDLESS), {PASSKEY}, policy).is_met
 
 
 def test_recovery_codes_alone_are_no_factor() -> None:

@@ -32,6 +32,7 @@ from agentmem.features.organizations.platform import PlatformService
 from agentmem.features.organizations.service import OrganizationService
 from agentmem.foundation.authorization.caller import Caller, local_operator
 from agentmem.foundation.authorization.platform import organization_id_of
+from agentmem.foundation.codes.open import open_code_senders
 from agentmem.foundation.database.connect import Server
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.inspect import Caretaker
@@ -217,7 +218,7 @@ def _assemble(opened: Opened) -> App:
         organizations=platform.organizations,
         members=members,
         accounts=accounts,
-        second_factors=SecondFactors.over(database, opened.state, accounts.policies, public_url=settings.public_url),
+        second_factors=_second_factors(opened, accounts),
         platform=platform,
         keys=issuing.keys,
         key_usage=KeyUsage(database=database),
@@ -241,6 +242,16 @@ def _assemble(opened: Opened) -> App:
         jobs=jobs,
         instances=Instances.over(database),
         worker=worker,
+    )
+
+
+def _second_factors(opened: Opened, accounts: Accounts) -> SecondFactors:
+    return SecondFactors.over(
+        opened.database,
+        opened.state,
+        accounts.policies,
+        public_url=opened.settings.public_url,
+        senders=open_code_senders(opened.settings, opened.mailer, opened.sender),
     )
 
 

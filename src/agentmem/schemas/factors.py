@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Annotated, Final, Literal, Self
 from uuid import UUID
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import Field, JsonValue, StrictBool, model_validator
 
 from agentmem.schemas.base import Schema, Text
 from agentmem.schemas.organizations import Name
@@ -73,7 +73,7 @@ class FactorCode(Schema):
     """A code, and whether all other sessions of the account are to end with what it does."""
 
     code: Annotated[Code, Field(repr=False)]
-    end_other_sessions: bool = False
+    end_other_sessions: StrictBool = False
 
 
 class NewPasskey(Schema):
@@ -81,7 +81,7 @@ class NewPasskey(Schema):
 
     name: Name
     credential: Annotated[Credential, Field(repr=False)]
-    end_other_sessions: bool = False
+    end_other_sessions: StrictBool = False
 
 
 class NewReceiver(Schema):
@@ -89,6 +89,24 @@ class NewReceiver(Schema):
 
     kind: Literal[FactorKind.EMAIL, FactorKind.SMS]
     receiver: Annotated[Receiver | None, Field(repr=False)] = None
+
+
+class ReceiverCode(FactorCode):
+    """A code that was sent to a new receiver."""
+
+    kind: Literal[FactorKind.EMAIL, FactorKind.SMS]
+
+
+class FactorRemoval(Schema):
+    """Whether all other sessions of the account are to end with the removal of a factor."""
+
+    end_other_sessions: bool = False
+
+
+class FactorReset(Schema):
+    """Which factors of an account are to be removed; all of them if no kind is named."""
+
+    factor: FactorKind | None = None
 
 
 class RecoveryCodes(Schema):
@@ -151,6 +169,7 @@ class FactorProof(Schema):
     code: Annotated[Code | None, Field(repr=False)] = None
     credential: Annotated[Credential | None, Field(repr=False)] = None
     name: Name = "passkey"
+    cookies: StrictBool = False
 
     @model_validator(mode="after")
     def _is_of_its_kind(self) -> Self:
@@ -161,6 +180,8 @@ class FactorProof(Schema):
 
 
 class PasskeySignIn(Schema):
-    """What the browser made of a passkey that signs in by itself."""
+    """What the browser made of a passkey that signs in by itself; ``organization_id`` and ``cookies`` as of a password."""
 
     credential: Annotated[Credential, Field(repr=False)]
+    organization_id: UUID | None = None
+    cookies: StrictBool = False

@@ -10,7 +10,7 @@ from typing import Final
 
 from agentmem.errors import InvalidInput, Unauthenticated
 from agentmem.features.identity.factors.challenges import ChallengeService
-from agentmem.features.identity.factors.model import Challenge, Demand, demand
+from agentmem.features.identity.factors.model import Challenge, Demand, owed
 from agentmem.features.identity.factors.passkey_service import PasskeyService
 from agentmem.features.identity.factors.service import FactorService
 from agentmem.features.organizations.policies import PolicyService
@@ -71,15 +71,15 @@ class SecondFactors:
 
     async def ask(self, challenge: Challenge, request_id: str | None = None) -> FactorRequired | None:
         """Say what a sign-in needs that has proved this so far; ``None`` if nothing."""
-        owed = await self._owed(challenge, account_caller(challenge.account_id, request_id))
-        if owed.is_met:
+        needed = await self._owed(challenge, account_caller(challenge.account_id, request_id))
+        if needed.is_met:
             return None
         token = f"{_PREFIX}{secrets.token_urlsafe(_SECRET_BYTES)}"
         await self.challenges.open(_digest(token), challenge)
         return FactorRequired(
-            status=ChallengeStatus.FACTOR if owed.prove else ChallengeStatus.ENROLMENT,
+            status=ChallengeStatus.FACTOR if needed.prove else ChallengeStatus.ENROLMENT,
             challenge=token,
-            factors=list(owed.prove or owed.enrol),
+            factors=list(needed.prove or needed.enrol),
             organization_id=challenge.acting_in,
         )
 
@@ -89,9 +89,9 @@ class SecondFactors:
         Raises :class:`Unauthenticated` when the sign-in is over, :class:`InvalidInput` for a factor it does not need.
         """
         challenge, caller = await self._resume(choice.challenge, request_id)
-        owed = await self._owed(challenge, caller)
-        _require_offered(choice.kind, owed)
-        if owed.prove:
+        needed = await self._owed(challenge, caller)
+        _require_offered(choice.kind, needed)
+        if needed.prove:
             return await self._prepare(caller, choice.kind)
         if choice.kind in SENT:
             await self.codes.enrol(caller, choice.kind, choice.receiver)
@@ -106,13 +106,13 @@ class SecondFactors:
         Raises :class:`Unauthenticated` for a wrong factor and for a sign-in that is over, :class:`RateLimited`.
         """
         challenge, caller = await self._resume(proof.challenge, request_id)
-        owed = await self._owed(challenge, caller)
-        _require_offered(proof.kind, owed)
-        if proof.credential is None and (owed.prove or proof.kind in SENT):
+        needed = await self._owed(challenge, caller)
+        _require_offered(proof.kind, needed)
+        if proof.credential is None and (needed.prove or proof.kind in SENT):
             await self.codes.take(caller, proof.kind, proof.code or "", address)
         elif proof.credential is None:
             await self.factors.confirm_totp(caller, proof.code or "")
-        elif owed.prove:
+        elif needed.prove:
             await self.passkeys.verify(caller, proof.credential)
         else:
             await self.passkeys.add(caller, NewPasskey(name=proof.name, credential=proof.credential))
@@ -138,16 +138,15 @@ class SecondFactors:
         (policy,) = await self.policies.of([challenge.acting_in], PolicyKind.FACTORS)
         if not isinstance(policy, FactorPolicy):
             raise TypeError("the policy of factors is none of factors")
-        owed = demand(await self.factors.kinds(caller), challenge.role, policy)
-        return Demand(enrol=owed.enrol) if challenge.is_proved else owed
+        return owed(challenge, await self.factors.kinds(caller), policy)
 
 
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-def _require_offered(kind: FactorKind, owed: Demand) -> None:
-    if kind not in (owed.prove or owed.enrol):
+def _require_offered(kind: FactorKind, needed: Demand) -> None:
+    if kind not in (needed.prove or needed.enrol):
         raise InvalidInput(f"{kind.value} is none of the factors that this sign-in needs.")
 
 

@@ -34,6 +34,8 @@ METHODS: Final[Mapping[FactorKind, str]] = MappingProxyType(
 )
 """How a token says what was proved (``amr``, RFC 8176)."""
 MULTIPLE: Final = "mfa"
+PASSWORDLESS: Final = (METHODS[FactorKind.PASSKEY], MULTIPLE)
+"""What a passkey proves that signs in by itself: it is held, and its holder was verified."""
 CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _DIGITS: Final = RECOVERY_BITS // 5
 _GROUP: Final = 6
@@ -93,7 +95,7 @@ class Challenge:
 
     def proved_by(self, kind: FactorKind) -> Challenge:
         """Give the sign-in after this factor."""
-        return replace(self, amr=(*self.amr, METHODS[kind], MULTIPLE))
+        return replace(self, amr=tuple(dict.fromkeys((*self.amr, METHODS[kind], MULTIPLE))))
 
 
 def account_of(caller: Caller) -> AccountId:
@@ -114,6 +116,16 @@ def demand(held: Collection[FactorKind], role: Role, policy: FactorPolicy) -> De
     spare = [FactorKind.RECOVERY_CODE] if own and FactorKind.RECOVERY_CODE in held else []
     lacking = not usable and role in policy.required_for
     return Demand(prove=(*(usable or own), *spare), enrol=tuple(policy.allowed) if lacking else ())
+
+
+def owed(challenge: Challenge, held: Collection[FactorKind], policy: FactorPolicy) -> Demand:
+    """Say what a sign-in still needs that has proved something.
+
+    A passkey that signed in by itself does not do where the policy forbids it and the account has what it allows.
+    """
+    whole = demand(held, challenge.role, policy)
+    forbidden = challenge.amr == PASSWORDLESS and FactorKind.PASSKEY not in whole.prove
+    return Demand(enrol=whole.enrol) if challenge.is_proved and not forbidden else whole
 
 
 def new_recovery_code() -> str:

@@ -166,12 +166,20 @@ class FactorService:
         tx.touch([account_id])
         return await _view(tx, account_id)
 
+    @operation(Permission.ACCOUNT_MANAGE, read_only=True)
+    async def of_account(self, tx: Transaction, account_id: AccountId) -> Factors:
+        """Read what an account has; raises :class:`NotFound`."""
+        await fetch_account(tx, account_id)
+        return await _view(tx, account_id)
+
     @operation(Permission.ACCOUNT_MANAGE, audit="factor.reset")
     async def reset(self, tx: Transaction, account_id: AccountId, kind: FactorKind | None = None) -> None:
         """Remove the factors of an account, all or those of a kind, for a person who lost them; counts start anew.
 
-        The password stays, and so does every factor of another kind: both are asked for at the next sign-in.
+        The password stays, and so does every factor of another kind: both are asked for at the next sign-in. Raises
+        :class:`NotFound`.
         """
+        await fetch_account(tx, account_id)
         await repository.hold_factors(tx, account_id)
         for each in FactorKind if kind is None else (kind,):
             await repository.remove_kind(tx, account_id, each)
