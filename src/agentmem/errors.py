@@ -16,9 +16,12 @@
     │   ├── UnsupportedContent       content_type_unsupported  415
     │   └── HeaderTooLarge           header_too_large          431
     ├── Unauthenticated              unauthenticated           401
+    │   ├── InvalidGrant             invalid_grant             401
+    │   └── StepUpRequired           insufficient_user_authentication  401
     ├── PermissionDenied             permission_denied         403
     │   ├── OrganizationSuspended    organization_suspended    403
-    │   └── QuotaExceeded            quota_exceeded            403
+    │   ├── QuotaExceeded            quota_exceeded            403
+    │   └── TooManySessions          too_many_sessions         403
     ├── NotFound                     not_found                 404
     │   ├── RouteNotFound            route_not_found           404
     │   └── EventsGone               events_gone               410
@@ -179,6 +182,22 @@ class Unauthenticated(AgentMemError):
     status = 401
 
 
+class InvalidGrant(Unauthenticated):
+    """A refresh token is not good; one message for every cause."""
+
+    code = "invalid_grant"
+
+
+class StepUpRequired(Unauthenticated):
+    """The operation asks for a more recent sign-in than the session's; ``max_age`` says how recent, in seconds."""
+
+    code = "insufficient_user_authentication"
+
+    def __init__(self, message: str, *, hint: str | None = None, max_age: int = 0) -> None:
+        super().__init__(message, hint=hint)
+        self.max_age = max_age
+
+
 class PermissionDenied(AgentMemError):
     """The caller lacks the permission that the operation asks for."""
 
@@ -196,6 +215,12 @@ class QuotaExceeded(PermissionDenied):
     """The call would pass a limit of the organization; nothing was stored."""
 
     code = "quota_exceeded"
+
+
+class TooManySessions(PermissionDenied):
+    """The account has as many sessions as it may, and none makes room; nothing was opened."""
+
+    code = "too_many_sessions"
 
 
 class NotFound(AgentMemError):

@@ -185,6 +185,16 @@ class Settings(BaseSettings):
     shutdown_seconds: int = Field(default=30, ge=0, le=3600, description="Seconds that requests in flight have to end.")
     keep_alive: int = Field(default=75, ge=1, le=3600, description="Seconds an idle connection stays open.")
     key_days: int = Field(default=90, ge=1, le=3650, description="Days until a new API key expires, if it names none.")
+    access_token_seconds: int = Field(
+        default=600, ge=60, le=3600, description="Seconds that an access token of a person is good."
+    )
+    signing_key_days: int = Field(
+        default=30, ge=1, le=365, description="Days until the key that signs access tokens gives way to the next."
+    )
+    sessions_need_redis: bool = Field(
+        default=False,
+        description="Whether people are refused while Redis does not answer; off, PostgreSQL alone says who they are.",
+    )
     password_memory_kib: int = Field(
         default=19_456, ge=8, le=4 * 1024 * 1024, description="KiB of memory that hashing a password takes (Argon2id)."
     )

@@ -20,6 +20,7 @@ from tests.support.patience import PATIENCE
 
 Json = dict[str, Any]
 _LISTENS = re.compile(r"DevTools listening on (ws://\S+)")
+_LOADED = "async () => { while (document.readyState != 'complete') await new Promise(r => setTimeout(r, 20)); }"
 AUTHENTICATOR = {
     "protocol": "ctap2",
     "transport": "internal",
@@ -78,9 +79,7 @@ def page_at(url: str, profile: Path) -> Iterator[Page]:
                 page.ask("WebAuthn.addVirtualAuthenticator", options=AUTHENTICATOR)
                 page.ask("Page.enable")
                 page.ask("Page.navigate", url=url)
-                page.run(
-                    "async () => { while (document.readyState != 'complete') await new Promise(r => setTimeout(r, 20)) }"
-                )
+                page.run(_LOADED)
                 yield page
         finally:
             browser.kill()

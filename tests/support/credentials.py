@@ -9,6 +9,9 @@ from uuid import UUID
 
 from agentmem.bootstrap import App
 from agentmem.features.identity.service import ApiKeyService
+from agentmem.features.identity.sessions.service import SessionService
+from agentmem.features.identity.signing.known import KnownKeys
+from agentmem.features.identity.signing.service import SigningKeyService
 from agentmem.features.identity.usage import KeyUsage
 from agentmem.features.organizations.members import MemberService
 from agentmem.foundation.authorization.caller import Caller
@@ -18,6 +21,7 @@ from agentmem.foundation.state.port import State
 from agentmem.pipelines.admission.admission import Admission, Admitted, Presented
 from agentmem.pipelines.admission.issuing import Issuing
 from agentmem.pipelines.admission.metering import Meter
+from agentmem.pipelines.admission.people import People
 from agentmem.pipelines.admission.quotas import RateLimits
 from agentmem.schemas.access import Role
 from agentmem.schemas.base import parse
@@ -91,6 +95,16 @@ def desk_of(
         database=database,
         state=state,
         limits=limits,
+        people=People(
+            sessions=SessionService(database=database),
+            members=members,
+            keys=KnownKeys(SigningKeyService(database=database), ticks=ticks),
+            database=database,
+            state=state,
+            issuer=app.people.issuer,
+            clock=database.clock,
+            ticks=ticks,
+        ),
         meter=Meter(KeyUsage(database=database), state, clock=database.clock),
         failed=failures.append,
         limited=limited.append,

@@ -13,6 +13,7 @@ from typing import TypeVar
 from agentmem.bootstrap.care import open_doctor, open_information
 from agentmem.bootstrap.models import first_model, open_reranking
 from agentmem.bootstrap.opened import Opened
+from agentmem.bootstrap.people import open_people, open_second_factors, open_signing_in
 from agentmem.bootstrap.stores import attach, bring_schema, open_replica
 from agentmem.features.audit.service import AuditService
 from agentmem.features.identity.service import ApiKeyService
@@ -32,7 +33,6 @@ from agentmem.features.organizations.platform import PlatformService
 from agentmem.features.organizations.service import OrganizationService
 from agentmem.foundation.authorization.caller import Caller, local_operator
 from agentmem.foundation.authorization.platform import organization_id_of
-from agentmem.foundation.codes.open import open_code_senders
 from agentmem.foundation.database.connect import Server
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.inspect import Caretaker
@@ -61,6 +61,7 @@ from agentmem.pipelines.admission.acting import Acting
 from agentmem.pipelines.admission.admission import Admission
 from agentmem.pipelines.admission.issuing import Issuing
 from agentmem.pipelines.admission.metering import Meter
+from agentmem.pipelines.admission.people import People
 from agentmem.pipelines.admission.quotas import RateLimits
 from agentmem.pipelines.consolidation.duplicates import Duplicates
 from agentmem.pipelines.events.parts import Events
@@ -73,6 +74,9 @@ from agentmem.pipelines.ingestion.transfer import Transfer
 from agentmem.pipelines.ingestion.upkeep import FIRST_LOOK, NEXT_LOOK, Upkeep
 from agentmem.pipelines.retrieval.embeddings import QueryEmbeddings
 from agentmem.pipelines.retrieval.pipeline import Retrieval
+from agentmem.pipelines.signing_in.by_factor import FactorSignIn
+from agentmem.pipelines.signing_in.changes import FactorChanges
+from agentmem.pipelines.signing_in.pipeline import SigningIn
 from agentmem.pipelines.signing_in.second_factors import SecondFactors
 from agentmem.settings import Settings
 
@@ -96,7 +100,11 @@ class App:
     organizations: OrganizationService
     members: MemberService
     accounts: Accounts
+    people: People
+    signing_in: SigningIn
     second_factors: SecondFactors
+    factor_sign_in: FactorSignIn
+    factor_changes: FactorChanges
     platform: Platform
     keys: ApiKeyService
     key_usage: KeyUsage
@@ -196,12 +204,15 @@ def _assemble(opened: Opened) -> App:
     ingestion = _ingestion(opened, memories)
     upkeep = _upkeep(opened, ingestion)
     members, audit = MemberService(database=database), AuditService(database=database)
-    platform, issuing = _platform(opened, members, upkeep), _issuing(opened, members)
-    jobs = JobService(database=database, kept=timedelta(days=settings.job_days))
+    people = open_people(opened, members)
     accounts = Accounts.over(database, opened.state, opened.passwords, opened.mailer, settings)
+    secondary = open_second_factors(opened, accounts)
+    platform, issuing = _platform(opened, members, upkeep), _issuing(opened, members, people)
+    signing_in = open_signing_in(opened, members, people, accounts, secondary)
+    jobs = JobService(database=database, kept=timedelta(days=settings.job_days))
     events = Events.over(database, opened.state, opened.sender, settings)
     several: tuple[Step, ...] = (upkeep.look_after, audit.seal, issuing.expire_unused, requests.sweep, jobs.sweep)
-    steps = [*several, events.sweep, accounts.keeping.forget_traces]
+    steps = [*several, events.sweep, accounts.keeping.forget_traces, signing_in.sweep]
     sweeper = Sweeper(steps=steps, platform=platform, seconds=settings.sweep_seconds)
     worker = _worker(opened, members, [*upkeep.works(), *events.works(), *accounts.works()], sweeper.schedules())
     return App(
@@ -218,7 +229,11 @@ def _assemble(opened: Opened) -> App:
         organizations=platform.organizations,
         members=members,
         accounts=accounts,
-        second_factors=_second_factors(opened, accounts),
+        people=people,
+        signing_in=signing_in,
+        second_factors=secondary,
+        factor_sign_in=FactorSignIn(accounts=accounts.service, secondary=secondary, signing_in=signing_in),
+        factor_changes=FactorChanges(secondary=secondary, signing_in=signing_in),
         platform=platform,
         keys=issuing.keys,
         key_usage=KeyUsage(database=database),
@@ -242,16 +257,6 @@ def _assemble(opened: Opened) -> App:
         jobs=jobs,
         instances=Instances.over(database),
         worker=worker,
-    )
-
-
-def _second_factors(opened: Opened, accounts: Accounts) -> SecondFactors:
-    return SecondFactors.over(
-        opened.database,
-        opened.state,
-        accounts.policies,
-        public_url=opened.settings.public_url,
-        senders=open_code_senders(opened.settings, opened.mailer, opened.sender),
     )
 
 
@@ -315,7 +320,7 @@ def _platform(opened: Opened, members: MemberService, upkeep: Upkeep) -> Platfor
     )
 
 
-def _issuing(opened: Opened, members: MemberService) -> Issuing:
+def _issuing(opened: Opened, members: MemberService, people: People) -> Issuing:
     keys = ApiKeyService(database=opened.database)
     admission = Admission(
         keys=keys,
@@ -324,6 +329,7 @@ def _issuing(opened: Opened, members: MemberService) -> Issuing:
         state=opened.state,
         limits=RateLimits.of(opened.settings),
         meter=Meter(KeyUsage(database=opened.database), opened.state),
+        people=people,
         lookups=max(1, opened.settings.pool_size // 2),
         failed=opened.watchers.failed,
         limited=opened.watchers.rate_limited,

@@ -14,6 +14,7 @@ OrganizationId = NewType("OrganizationId", uuid.UUID)
 MemoryId = NewType("MemoryId", uuid.UUID)
 KeyId = NewType("KeyId", uuid.UUID)
 JobId = NewType("JobId", uuid.UUID)
+SessionId = NewType("SessionId", uuid.UUID)
 PrincipalId = NewType("PrincipalId", str)
 Place = NewType("Place", int)
 

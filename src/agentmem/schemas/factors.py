@@ -180,7 +180,7 @@ class FactorProof(Schema):
 
 
 class PasskeySignIn(Schema):
-    """What the browser made of a passkey that signs in by itself; ``organization_id`` and ``cookies`` as of a password."""
+    """What the browser made of a passkey that signs in by itself; the rest is as with a password."""
 
     credential: Annotated[Credential, Field(repr=False)]
     organization_id: UUID | None = None

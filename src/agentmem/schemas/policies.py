@@ -106,11 +106,16 @@ class AtCap(StrEnum):
 
 
 class SessionPolicy(Schema):
-    """How long a session lasts, in seconds without use and in all, and how many an account may have at once."""
+    """How long a session lasts, in seconds without use and in all, and how many an account may have at once.
+
+    For ``refresh_grace_seconds`` after a refresh token was used, it may be used again, as a client does whose answer
+    was lost.
+    """
 
     kind: Literal[PolicyKind.SESSIONS] = PolicyKind.SESSIONS
     idle_seconds: Annotated[int, Field(ge=60, le=30 * DAY, strict=True)] = 3600
     absolute_seconds: Annotated[int, Field(ge=60, le=90 * DAY, strict=True)] = DAY
+    refresh_grace_seconds: Annotated[int, Field(ge=0, le=60, strict=True)] = 10
     max_sessions: Annotated[int, Field(ge=1, le=1000, strict=True)] = 10
     at_cap: AtCap = AtCap.EVICT_OLDEST
 

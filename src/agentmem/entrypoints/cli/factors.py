@@ -18,9 +18,7 @@ from agentmem.schemas.factors import FactorKind, Factors
 if TYPE_CHECKING:
     from agentmem.bootstrap import App
 
-factor_commands = typer.Typer(
-    name="factors", no_args_is_help=True, help="See and reset the second factors of accounts."
-)
+factor_commands = typer.Typer(name="factors", no_args_is_help=True, help="See and reset second factors of accounts.")
 
 Account = Annotated[UUID, typer.Argument(metavar="ACCOUNT", help="Id of the account.")]
 
@@ -55,7 +53,7 @@ def reset(
 
 def _facts(factors: Factors) -> Facts:
     return Facts(
-        [
+        pairs=[
             ("authenticator app", "yes" if factors.totp else "no"),
             ("passkeys", ", ".join(passkey.name for passkey in factors.passkeys) or "none"),
             ("codes by mail", "yes" if factors.email else "no"),

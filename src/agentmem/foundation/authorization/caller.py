@@ -103,6 +103,8 @@ class Caller:
     """When the person last proved who they are."""
     amr: tuple[str, ...] = ()
     """By what they proved it (RFC 8176)."""
+    acr: str | None = None
+    """How sure that is: ``aal1``, or ``aal2`` with a second factor."""
     require_if_match: bool = False
     fence: Fence | None = None
     """Refuses what the caller writes once somebody else has begun its work."""
@@ -165,6 +167,7 @@ def own_account(caller: Caller) -> Caller:
         principal_id=PrincipalId(f"account:{caller.account_id}"),
         permissions=frozenset({Permission.ACCOUNT_USE}),
         limits=Limits(),
+        renewed=None,
     )
 
 

@@ -21,6 +21,7 @@ from agentmem.foundation.state.port import State
 from agentmem.kit.networks import Address
 from agentmem.pipelines.signing_in.attempts import Attempts
 from agentmem.pipelines.signing_in.codes import Codes
+from agentmem.pipelines.signing_in.factors import Proof, Where
 from agentmem.pipelines.signing_in.passkeys import Passkeys, account_caller
 from agentmem.schemas.factors import (
     SENT,
@@ -81,6 +82,13 @@ class SecondFactors:
             challenge=token,
             factors=list(needed.prove or needed.enrol),
             organization_id=challenge.acting_in,
+        )
+
+    async def challenge(self, proof: Proof, where: Where) -> FactorRequired | None:
+        """Give what is asked for besides what was proved, or ``None`` where that is enough."""
+        return await self.ask(
+            Challenge(account_id=proof.account_id, acting_in=proof.organization_id, role=proof.role, amr=proof.methods),
+            where.request_id,
         )
 
     async def begin(self, choice: FactorChoice, request_id: str | None = None) -> FactorBegun:
