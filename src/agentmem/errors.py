@@ -75,7 +75,7 @@ class AgentMemError(Exception):
 
     ``code`` is stable and machine-readable, ``status`` is the HTTP status it becomes, ``retryable`` says whether the
     same call may succeed later without a change. ``retry_after`` is the number of seconds after which it may, where
-    that is known; ``faults`` lists the fields at fault, where there are any.
+    that is known; ``faults`` lists the fields at fault, where there are any; ``headers`` say more of it in HTTP.
     """
 
     code: str = "agentmem_error"
@@ -89,12 +89,14 @@ class AgentMemError(Exception):
         hint: str | None = None,
         retry_after: float | None = None,
         faults: Sequence[Fault] = (),
+        headers: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         super().__init__(message if hint is None else f"{message} {hint}")
         self.message = message
         self.hint = hint
         self.retry_after = retry_after
         self.faults = tuple(faults)
+        self.headers = headers
 
 
 class ConfigurationError(AgentMemError):
@@ -189,13 +191,9 @@ class InvalidGrant(Unauthenticated):
 
 
 class StepUpRequired(Unauthenticated):
-    """The operation asks for a more recent sign-in than the session's; ``max_age`` says how recent, in seconds."""
+    """The operation asks for a more recent sign-in than the session's (RFC 9470)."""
 
     code = "insufficient_user_authentication"
-
-    def __init__(self, message: str, *, hint: str | None = None, max_age: int = 0) -> None:
-        super().__init__(message, hint=hint)
-        self.max_age = max_age
 
 
 class PermissionDenied(AgentMemError):
@@ -383,17 +381,6 @@ class RateLimited(Unavailable):
 
     code = "rate_limited"
     status = 429
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        hint: str | None = None,
-        retry_after: float | None = None,
-        headers: Mapping[str, str] = MappingProxyType({}),
-    ) -> None:
-        super().__init__(message, hint=hint, retry_after=retry_after)
-        self.headers = headers
 
 
 class IncompatibleStore(AgentMemError):

@@ -101,7 +101,7 @@ def desk_of(
             keys=KnownKeys(SigningKeyService(database=database), ticks=ticks),
             database=database,
             state=state,
-            issuer=app.people.issuer,
+            issuer=app.admission.people.issuer,
             clock=database.clock,
             ticks=ticks,
         ),

@@ -13,7 +13,7 @@ from typing import TypeVar
 from agentmem.bootstrap.care import open_doctor, open_information
 from agentmem.bootstrap.models import first_model, open_reranking
 from agentmem.bootstrap.opened import Opened
-from agentmem.bootstrap.people import open_people, open_second_factors, open_signing_in
+from agentmem.bootstrap.people import open_factors, open_people
 from agentmem.bootstrap.stores import attach, bring_schema, open_replica
 from agentmem.features.audit.service import AuditService
 from agentmem.features.identity.service import ApiKeyService
@@ -61,7 +61,6 @@ from agentmem.pipelines.admission.acting import Acting
 from agentmem.pipelines.admission.admission import Admission
 from agentmem.pipelines.admission.issuing import Issuing
 from agentmem.pipelines.admission.metering import Meter
-from agentmem.pipelines.admission.people import People
 from agentmem.pipelines.admission.quotas import RateLimits
 from agentmem.pipelines.consolidation.duplicates import Duplicates
 from agentmem.pipelines.events.parts import Events
@@ -74,10 +73,8 @@ from agentmem.pipelines.ingestion.transfer import Transfer
 from agentmem.pipelines.ingestion.upkeep import FIRST_LOOK, NEXT_LOOK, Upkeep
 from agentmem.pipelines.retrieval.embeddings import QueryEmbeddings
 from agentmem.pipelines.retrieval.pipeline import Retrieval
-from agentmem.pipelines.signing_in.by_factor import FactorSignIn
-from agentmem.pipelines.signing_in.changes import FactorChanges
+from agentmem.pipelines.signing_in.by_factor import FactorFlows
 from agentmem.pipelines.signing_in.pipeline import SigningIn
-from agentmem.pipelines.signing_in.second_factors import SecondFactors
 from agentmem.settings import Settings
 
 Result = TypeVar("Result")
@@ -96,17 +93,11 @@ class App:
     models: Models
     state: State
     guards: Guards
-    locks: Locks
-    organizations: OrganizationService
     members: MemberService
     accounts: Accounts
-    people: People
     signing_in: SigningIn
-    second_factors: SecondFactors
-    factor_sign_in: FactorSignIn
-    factor_changes: FactorChanges
+    factors: FactorFlows
     platform: Platform
-    keys: ApiKeyService
     key_usage: KeyUsage
     issuing: Issuing
     admission: Admission
@@ -128,6 +119,21 @@ class App:
     jobs: JobService
     instances: Instances
     worker: Worker
+
+    @property
+    def keys(self) -> ApiKeyService:
+        """Operations on API keys."""
+        return self.issuing.keys
+
+    @property
+    def locks(self) -> Locks:
+        """Locks over the shared state."""
+        return Locks(state=self.state, database=self.database)
+
+    @property
+    def organizations(self) -> OrganizationService:
+        """Operations on the caller's organization."""
+        return self.platform.organizations
 
 
 @asynccontextmanager
@@ -201,20 +207,16 @@ def _assemble(opened: Opened) -> App:
     settings, database, models = opened.settings, opened.database, opened.models
     kept = timedelta(hours=settings.idempotency_hours)
     memories, requests = MemoryService(database=database, kept=kept), IdempotentRequests(database=database, kept=kept)
-    ingestion = _ingestion(opened, memories)
-    upkeep = _upkeep(opened, ingestion)
+    upkeep = _upkeep(opened, ingestion := _ingestion(opened, memories))
     members, audit = MemberService(database=database), AuditService(database=database)
-    people = open_people(opened, members)
+    platform, issuing = _platform(opened, members, upkeep), _issuing(opened, members)
     accounts = Accounts.over(database, opened.state, opened.passwords, opened.mailer, settings)
-    secondary = open_second_factors(opened, accounts)
-    platform, issuing = _platform(opened, members, upkeep), _issuing(opened, members, people)
-    signing_in = open_signing_in(opened, members, people, accounts, secondary)
+    factors = open_factors(opened, members, issuing.admission.people, accounts)
     jobs = JobService(database=database, kept=timedelta(days=settings.job_days))
     events = Events.over(database, opened.state, opened.sender, settings)
-    several: tuple[Step, ...] = (upkeep.look_after, audit.seal, issuing.expire_unused, requests.sweep, jobs.sweep)
-    steps = [*several, events.sweep, accounts.keeping.forget_traces, signing_in.sweep]
+    steps: tuple[Step, ...] = (upkeep.look_after, audit.seal, issuing.expire_unused, requests.sweep, jobs.sweep)
+    steps += (events.sweep, accounts.keeping.forget_traces, factors.signing_in.sweep)
     sweeper = Sweeper(steps=steps, platform=platform, seconds=settings.sweep_seconds)
-    worker = _worker(opened, members, [*upkeep.works(), *events.works(), *accounts.works()], sweeper.schedules())
     return App(
         settings=settings,
         caller=opened.caller,
@@ -225,17 +227,11 @@ def _assemble(opened: Opened) -> App:
         models=models,
         state=opened.state,
         guards=opened.guards,
-        locks=opened.locks,
-        organizations=platform.organizations,
         members=members,
         accounts=accounts,
-        people=people,
-        signing_in=signing_in,
-        second_factors=secondary,
-        factor_sign_in=FactorSignIn(accounts=accounts.service, secondary=secondary, signing_in=signing_in),
-        factor_changes=FactorChanges(secondary=secondary, signing_in=signing_in),
+        factors=factors,
+        signing_in=factors.signing_in,
         platform=platform,
-        keys=issuing.keys,
         key_usage=KeyUsage(database=database),
         issuing=issuing,
         admission=issuing.admission,
@@ -256,7 +252,7 @@ def _assemble(opened: Opened) -> App:
         sweeper=sweeper,
         jobs=jobs,
         instances=Instances.over(database),
-        worker=worker,
+        worker=_worker(opened, members, [*upkeep.works(), *events.works(), *accounts.works()], sweeper.schedules()),
     )
 
 
@@ -320,7 +316,7 @@ def _platform(opened: Opened, members: MemberService, upkeep: Upkeep) -> Platfor
     )
 
 
-def _issuing(opened: Opened, members: MemberService, people: People) -> Issuing:
+def _issuing(opened: Opened, members: MemberService) -> Issuing:
     keys = ApiKeyService(database=opened.database)
     admission = Admission(
         keys=keys,
@@ -329,7 +325,7 @@ def _issuing(opened: Opened, members: MemberService, people: People) -> Issuing:
         state=opened.state,
         limits=RateLimits.of(opened.settings),
         meter=Meter(KeyUsage(database=opened.database), opened.state),
-        people=people,
+        people=open_people(opened, members),
         lookups=max(1, opened.settings.pool_size // 2),
         failed=opened.watchers.failed,
         limited=opened.watchers.rate_limited,

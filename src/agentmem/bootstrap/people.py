@@ -15,6 +15,7 @@ from agentmem.foundation.codes.open import open_code_senders
 from agentmem.foundation.tokens.access import Issuer
 from agentmem.pipelines.accounts.parts import Accounts
 from agentmem.pipelines.admission.people import People
+from agentmem.pipelines.signing_in.by_factor import FactorFlows
 from agentmem.pipelines.signing_in.pipeline import SigningIn
 from agentmem.pipelines.signing_in.second_factors import SecondFactors
 from agentmem.settings import Settings
@@ -60,15 +61,17 @@ def open_signing_in(
     )
 
 
-def open_second_factors(opened: Opened, accounts: Accounts) -> SecondFactors:
-    """Make what asks for second factors and takes them."""
-    return SecondFactors.over(
+def open_factors(opened: Opened, members: MemberService, people: People, accounts: Accounts) -> FactorFlows:
+    """Make what asks for second factors, and what opens sessions, which asks for them."""
+    secondary = SecondFactors.over(
         opened.database,
         opened.state,
         accounts.policies,
         public_url=opened.settings.public_url,
         senders=open_code_senders(opened.settings, opened.mailer, opened.sender),
     )
+    signing_in = open_signing_in(opened, members, people, accounts, secondary)
+    return FactorFlows(accounts=accounts.service, secondary=secondary, signing_in=signing_in)
 
 
 def issuer_of(settings: Settings) -> Issuer:

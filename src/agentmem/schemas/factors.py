@@ -136,7 +136,7 @@ Challenge = Annotated[Text, Field(min_length=1, max_length=128)]
 class FactorRequired(Schema):
     """A sign-in that is not done: one of the factors is needed, within ten minutes, under this challenge."""
 
-    status: ChallengeStatus
+    status: Literal[ChallengeStatus.FACTOR, ChallengeStatus.ENROLMENT]
     challenge: Annotated[str, Field(repr=False)]
     factors: list[FactorKind]
     organization_id: UUID

@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import Field, StrictBool
+from pydantic import Field, RootModel, StrictBool
 
 from agentmem.schemas.accounts import EmailAddress, Password
 from agentmem.schemas.base import Schema, Text
+from agentmem.schemas.factors import FactorRequired
 
 Token = Annotated[Text, Field(min_length=1, max_length=4096)]
 
@@ -102,6 +103,22 @@ class Introspection(Schema):
     auth_time: int | None = None
     amr: list[str] | None = None
     acr: str | None = None
+
+
+class SignInAnswer(RootModel[Annotated[Tokens | FactorRequired, Field(discriminator="status")]]):
+    """What a sign-in gives: tokens, or the factor that is asked for besides."""
+
+
+class Revoked(Schema):
+    """The answer to a revocation, the same whether the token was known or not."""
+
+    revoked: Literal[True] = True
+
+
+class Rotate(Schema):
+    """Whether the next key signs at once, and the others check nothing any more; else it takes over in an hour."""
+
+    at_once: StrictBool = False
 
 
 class EndedSessions(Schema):

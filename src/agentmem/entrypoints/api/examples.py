@@ -8,6 +8,7 @@ from pydantic import JsonValue
 
 from agentmem.entrypoints.api.examples_common import ID, KEY_ID, NOW, OTHER_ID, page
 from agentmem.entrypoints.api.examples_identity import OF_IDENTITY
+from agentmem.entrypoints.api.examples_sessions import SESSION_EXAMPLES
 
 MEMORY: Final[dict[str, JsonValue]] = {
     "id": ID,
@@ -164,6 +165,7 @@ PROBLEM: Final[dict[str, JsonValue]] = {
 
 EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
     **OF_IDENTITY,
+    **SESSION_EXAMPLES,
     "AddRequest": {"content": "Ada likes green tea", "user_id": "ada", "metadata": {"topic": "drinks"}},
     "Added": {"memories": [MEMORY], "duplicates": [], "pending": False},
     "ApiKey": API_KEY,

@@ -38,6 +38,9 @@ TAGS: Final = {
     "moving": "Memories in and out, as JSON Lines.",
     "usage": "What an organization uses.",
     "me": "Who is asking.",
+    "signing in": "From a password to a session and its tokens.",
+    "sessions": "Where people have signed in.",
+    "signing keys": "Keys that sign access tokens.",
     "organization": "The key's own organization.",
     "members": "Who acts in the organization.",
     "api keys": "Keys of the organization.",
@@ -53,7 +56,7 @@ TAGS: Final = {
 RESPONSES: Final = {
     "304": "What is asked for has not changed.",
     "400": "The request is not sound HTTP or JSON, or a header is malformed.",
-    "401": "There is no valid API key.",
+    "401": "There is no valid API key or access token, or the sign-in is too long ago.",
     "403": "The key may not do this, the organization is suspended, or a limit of it is reached.",
     "404": "There is no such thing, or it belongs to somebody else.",
     "405": "The path does not take this method.",
@@ -96,7 +99,13 @@ def document(app: FastAPI) -> dict[str, JsonValue]:
     )
     components: Json = written.setdefault("components", {})
     components["securitySchemes"] = {
-        "apiKey": {"type": "http", "scheme": "bearer", "description": "An API key: `Authorization: Bearer amk_...`."}
+        "apiKey": {"type": "http", "scheme": "bearer", "description": "An API key: `Authorization: Bearer amk_...`."},
+        "accessToken": {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": "The access token of a person who has signed in.",
+        },
     }
     components["responses"] = {status: _response(status, text) for status, text in RESPONSES.items()}
     components["schemas"] = _schemas(components.get("schemas", {}))
@@ -121,7 +130,7 @@ def _complete(method: str, path: str, operation: Json) -> None:
     operation["summary"] = text.partition(". ")[0].rstrip(".")
     operation["description"] = operation.get("description", "").strip()
     keyed = operation.get("x-agentmem-permission") is not None
-    operation["security"] = [{"apiKey": []}] if keyed else []
+    operation["security"] = [{"apiKey": []}, {"accessToken": []}] if keyed else []
     parameters = [_parameter(item) for item in operation.pop("parameters", [])]
     parameters += _headers_of(method, operation, keyed=keyed)
     if parameters:
@@ -204,7 +213,12 @@ def _complete_answers(method: str, path: str, operation: Json, *, keyed: bool) -
     operation["responses"] = answers
 
 
-_REFUSALS_OF: Final = {"events": frozenset({"410"}), "report_leak": frozenset({"401"})}
+_REFUSALS_OF: Final = {
+    "events": frozenset({"410"}),
+    "report_leak": frozenset({"401"}),
+    "sign_in": frozenset({"401", "403"}),
+    "refresh": frozenset({"401", "403"}),
+}
 _DONE: Final = {
     "200": "It is done.",
     "201": "It is stored.",

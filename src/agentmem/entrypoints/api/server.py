@@ -158,6 +158,8 @@ def _work_behind(stack: AsyncExitStack, app: App) -> None:
     """Start what goes on behind the requests; it ends with the stack."""
     for name, work in (
         ("revocations", app.admission.follow_revocations()),
+        ("ends of sessions", app.admission.follow_ends()),
+        ("ends of accounts", app.admission.follow_accounts()),
         ("usage", app.admission.meter.keep_flushing()),
         ("forgetting", app.sweeper.keep_forgetting()),
         ("relay", app.events.relay.run()),

@@ -28,7 +28,7 @@ def show(context: typer.Context, account: Account, *, as_json: options.AsJson = 
     """Show which factors an account has."""
 
     async def work(opened: App) -> Factors:
-        return await opened.second_factors.factors.of_account(local_operator(platform_id()), AccountId(account))
+        return await opened.factors.secondary.factors.of_account(local_operator(platform_id()), AccountId(account))
 
     found = administer(context, work)
     give(found, _facts(found), as_json=as_json)
@@ -46,7 +46,7 @@ def reset(
     """Remove the factors of a person who lost them, and end their sessions; the password is still asked for."""
 
     async def work(opened: App) -> None:
-        await opened.factor_changes.reset(local_operator(platform_id()), AccountId(account), kind)
+        await opened.factors.reset(local_operator(platform_id()), AccountId(account), kind)
 
     administer(context, work)
 

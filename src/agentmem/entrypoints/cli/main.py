@@ -12,6 +12,7 @@ import typer
 
 from agentmem.entrypoints.cli import jobs, keeping, moving, reading, serving, writing
 from agentmem.entrypoints.cli.demo import demo
+from agentmem.entrypoints.cli.factors import factor_commands
 from agentmem.entrypoints.cli.keys import keys
 from agentmem.entrypoints.cli.organizations import organizations
 from agentmem.entrypoints.cli.session import Invocation
@@ -109,5 +110,6 @@ app.command(rich_help_panel=_CARE)(keeping.reembed)
 app.add_typer(keys, rich_help_panel=_PLATFORM)
 app.add_typer(organizations, rich_help_panel=_PLATFORM)
 app.add_typer(jobs.commands, rich_help_panel=_PLATFORM)
+app.add_typer(factor_commands, rich_help_panel=_PLATFORM)
 app.command(rich_help_panel=_PLATFORM)(jobs.instances)
 app.add_typer(webhook_commands, rich_help_panel=_PLATFORM)

@@ -13,6 +13,7 @@ from typing import Final, NoReturn
 from uuid import UUID, uuid4
 
 from agentmem.errors import NotFound, Unauthenticated
+from agentmem.features.identity.accounts.model import ENDED as ACCOUNTS_ENDED
 from agentmem.features.identity.credential import Credential, read_credential
 from agentmem.features.identity.model import StoredKey
 from agentmem.features.identity.service import ApiKeyService
@@ -211,6 +212,12 @@ class Admission:
         async with self._state.subscribe(ENDED) as messages:
             async for message in messages:
                 self.people.forget(message.split())
+
+    async def follow_accounts(self) -> None:
+        """Drop all sessions where those of an account end, until the state is closed: that is seldom."""
+        async with self._state.subscribe(ACCOUNTS_ENDED) as messages:
+            async for _ in messages:
+                self.people.forget([])
 
     def forget(self, key_ids: list[str]) -> None:
         """Look these keys up anew at their next use; all keys if none is named."""

@@ -16,14 +16,16 @@ from agentmem.features.identity.sessions.service import SessionService
 from agentmem.features.identity.signing.known import KnownKeys
 from agentmem.features.organizations.members import MemberService
 from agentmem.features.organizations.model import Standing
+from agentmem.foundation.authorization.caller import Caller, Permission
 from agentmem.foundation.authorization.platform import platform_id
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.state.port import State
-from agentmem.foundation.tokens.access import Issuer, check_token, key_of_token
+from agentmem.foundation.tokens.access import AccessClaims, Issuer, check_token, key_of_token
 from agentmem.kit.clock import Clock
 from agentmem.kit.ids import SessionId
 from agentmem.pipelines.admission.belief import LOOKUPS, Belief
 from agentmem.pipelines.admission.standing import PersonHolder, person_of
+from agentmem.schemas.sessions import Introspection
 
 _TABLE, _COLUMN = "session_copy", "session"
 
@@ -73,17 +75,41 @@ class People:
 
         Nothing is looked up for a token that we have not signed.
         """
-        kid = key_of_token(text)
-        key = None if kid is None else await self.keys.find(kid)
-        claims = None if key is None else check_token(text, key, self.issuer, self._clock())
+        claims = await self._claims(text)
         if claims is None:
             return "malformed"
         found = await self._known.find(claims.session_id)
         return "unknown" if found is None else found.why_not(claims, self._clock()) or found
 
+    async def introspect(self, caller: Caller, text: str) -> Introspection:
+        """Say what an access token stands for, to whoever is of its organization or manages accounts."""
+        claims, holder = await self._claims(text), await self.holder(text)
+        if claims is None or isinstance(holder, str) or not _may_know(caller, claims):
+            return Introspection(active=False)
+        return Introspection(
+            active=True,
+            token_type="access_token",  # noqa: S106  # the name of a type
+            sub=claims.account_id,
+            org=claims.organization_id,
+            sid=claims.session_id,
+            iss=self.issuer.name,
+            aud=self.issuer.audience,
+            jti=claims.token_id,
+            iat=int(claims.issued_at.timestamp()),
+            exp=int(claims.expires_at.timestamp()),
+            auth_time=int(claims.authenticated_at.timestamp()),
+            amr=list(claims.methods),
+            acr=claims.level,
+        )
+
     def forget(self, session_ids: Iterable[str]) -> None:
         """Look these sessions up anew at their next use; all of them if none is named."""
         self._known.forget([SessionId(UUID(text)) for text in session_ids])
+
+    async def _claims(self, text: str) -> AccessClaims | None:
+        kid = key_of_token(text)
+        key = None if kid is None else await self.keys.find(kid)
+        return None if key is None else check_token(text, key, self.issuer, self._clock())
 
     async def _read(self, session_id: SessionId) -> PersonHolder | None:
         """Look a session up where another server has just done so, else in PostgreSQL."""
@@ -125,3 +151,13 @@ class People:
             keys, session_id = await self._database.keys(platform_id()), copy.session.session_id
             sealed = keys.keyring.sealer(_TABLE, _COLUMN)(session_id, 0, _COPIES.dump_json(copy))
             await self._state.put(str(platform_id()), copy_key(session_id), sealed, seconds=seconds)
+
+
+def token_in(authorization: str | None) -> str | None:
+    """Give the access token that a header carries, if it has the form of one."""
+    scheme, _, text = (authorization or "").partition(" ")
+    return text.strip() if scheme.lower() == "bearer" and key_of_token(text.strip()) is not None else None
+
+
+def _may_know(caller: Caller, claims: AccessClaims) -> bool:
+    return caller.organization_id == claims.organization_id or Permission.ACCOUNT_MANAGE in caller.permissions

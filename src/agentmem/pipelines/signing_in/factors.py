@@ -9,6 +9,7 @@ from uuid import UUID
 from agentmem.features.identity.factors.model import MULTIPLE
 from agentmem.features.identity.sessions.model import Device
 from agentmem.kit.ids import AccountId, OrganizationId, SessionId
+from agentmem.kit.networks import Address
 from agentmem.schemas.access import Role
 from agentmem.schemas.factors import FactorRequired
 
@@ -22,6 +23,7 @@ class Where:
     """Where a sign-in comes from; ``replaces`` is the session that it was sent from, which it takes the place of."""
 
     device: Device = field(default_factory=Device)
+    address: Address | None = None
     replaces: SessionId | None = None
     request_id: str | None = None
 

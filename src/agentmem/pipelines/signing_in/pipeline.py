@@ -70,7 +70,9 @@ class SigningIn:
         """Sign in by password; raises :class:`Unauthenticated` with one message for every cause."""
         password = asked.password.get_secret_value()
         try:
-            found = await self.check.verify(asked.email, password, asked.device, request_id=where.request_id)
+            found = await self.check.verify(
+                asked.email, password, asked.device, address=where.address, request_id=where.request_id
+            )
         except (Unauthenticated, NotFound):
             # Before the first account there is no organization that accounts belong to, and nobody to find.
             self.signed_in("refused")

@@ -11,6 +11,7 @@ from agentmem.entrypoints.api.routes.accounts import accounts_routes, invitation
 from agentmem.entrypoints.api.routes.audit import audit
 from agentmem.entrypoints.api.routes.entities import entities
 from agentmem.entrypoints.api.routes.events import events_routes
+from agentmem.entrypoints.api.routes.factors import own_factors
 from agentmem.entrypoints.api.routes.jobs import job_routes
 from agentmem.entrypoints.api.routes.keys import keys
 from agentmem.entrypoints.api.routes.leaks import leaks
@@ -24,6 +25,9 @@ from agentmem.entrypoints.api.routes.platform import platform
 from agentmem.entrypoints.api.routes.policies import policy_routes
 from agentmem.entrypoints.api.routes.registration import registration_routes
 from agentmem.entrypoints.api.routes.searching import searching
+from agentmem.entrypoints.api.routes.sessions import own_sessions
+from agentmem.entrypoints.api.routes.signing_in import signing_in
+from agentmem.entrypoints.api.routes.signing_keys import signing_keys, well_known
 from agentmem.entrypoints.api.routes.usage import usages
 from agentmem.entrypoints.api.routes.webhooks import webhook_routes
 
@@ -51,6 +55,11 @@ def routers() -> Sequence[APIRouter]:
         job_routes,
         events_routes,
         webhook_routes,
+        signing_in,
+        own_factors,
+        own_sessions,
+        signing_keys,
+        well_known,
         platform,
         maintenance,
     )

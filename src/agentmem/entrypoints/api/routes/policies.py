@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agentmem.entrypoints.api.access import access
+from agentmem.entrypoints.api.access import SENSITIVE, access
 from agentmem.entrypoints.api.answers import answer
 from agentmem.entrypoints.api.etags import not_modified
 from agentmem.entrypoints.api.gate import app_of, caller_of, if_version_of, router
@@ -25,7 +25,9 @@ async def get_policy(request: Request, policy_kind: PolicyKind) -> Response:
 
 
 @policy_routes.put(
-    PATH, response_model=PolicyInForce, openapi_extra=access(Permission.ORGANIZATION_WRITE, if_match=True)
+    PATH,
+    response_model=PolicyInForce,
+    openapi_extra=access(Permission.ORGANIZATION_WRITE, if_match=True, max_auth_age=SENSITIVE),
 )
 async def set_policy(request: Request, policy_kind: PolicyKind, new: NewPolicy) -> Response:
     """Set a policy of the organization; what is not given is as in the default."""
