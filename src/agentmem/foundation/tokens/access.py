@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -27,6 +27,7 @@ TYPE: Final = "at+jwt"
 LEEWAY: Final = 5
 """Seconds by which the clocks of servers may differ."""
 LONGEST: Final = 4096
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TEXT: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 
@@ -187,4 +188,4 @@ def _uuid(value: object) -> UUID:
 def _moment(value: object) -> datetime:
     if type(value) is not int:
         raise ValueError("a time is no whole number of seconds")
-    return datetime.fromtimestamp(value, UTC)
+    return _EPOCH + timedelta(seconds=value)
