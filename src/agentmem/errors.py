@@ -41,7 +41,6 @@
     │   ├── RerankerUnavailable      reranker_unavailable      503   retry
     │   ├── StateUnavailable         state_unavailable         503   retry
     │   ├── MailUnavailable          mail_unavailable          503   retry
-    │   ├── BreachedPasswordsUnavailable  breached_passwords_unavailable  503
     │   ├── Overloaded               overloaded                503   retry
     │   ├── DeadlineExceeded         deadline_exceeded         503   retry
     │   ├── RequestTimeout           request_timeout           408   retry
@@ -345,13 +344,6 @@ class MailUnavailable(Unavailable):
     """The mail server does not answer, or does not take a mail."""
 
     code = "mail_unavailable"
-
-
-class BreachedPasswordsUnavailable(Unavailable):
-    """The operator's file of breached passwords cannot be read: no password is set meanwhile."""
-
-    code = "breached_passwords_unavailable"
-    retryable = False
 
 
 class Overloaded(Unavailable):

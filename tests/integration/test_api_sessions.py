@@ -17,7 +17,7 @@ from agentmem.foundation.authorization.caller import local_operator
 from agentmem.foundation.authorization.platform import platform_id
 from agentmem.schemas.access import Role
 from tests.support.credentials import moved
-from tests.support.people import PASSWORD, Person, gatehouse_of, person_of
+from tests.support.gatehouse import PASSWORD, Person, gatehouse_of, person_of
 from tests.support.served import BASE_URL, client, key_of, operator_key
 from tests.support.stores import Store
 

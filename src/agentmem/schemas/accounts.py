@@ -102,13 +102,13 @@ class PasswordChange(Schema):
     device: Annotated[str, Field(max_length=255)] | None = Field(default=None, repr=False)
 
 
-class OwnDeletion(Schema):
-    """The password of the account that its owner deletes."""
-
-    password: Password
-
-
 class OwnAccountPatch(Schema):
     """Changes to one's own account."""
 
     name: Name = Field(repr=False)
+
+
+class FirstAccount(NewAccount):
+    """An account to create with a password, by whoever runs the installation."""
+
+    password: Password

@@ -46,7 +46,6 @@ OF_IDENTITY: Final[dict[str, dict[str, JsonValue]]] = {
     "NewInvitation": {"email": "ada@example.com", "role": "member"},
     "NewPolicy": {"policy": {"kind": "password", "preset": "nist", "min_length": 16}},
     "OwnAccountPatch": {"name": "Ada Lovelace"},
-    "OwnDeletion": {"password": PASSWORD},
     "Page_Account_": page(ACCOUNT),
     "Page_Invitation_": page(INVITATION),
     "PasswordChange": {"present": PASSWORD, "password": "nine owls behind the mill"},

@@ -10,7 +10,7 @@ import mmap
 from pathlib import Path
 from typing import Final
 
-from agentmem.errors import BreachedPasswordsUnavailable
+from agentmem.errors import Unavailable
 
 _DIGITS: Final = 40
 
@@ -23,13 +23,13 @@ class BreachedPasswords:
         self._path = path
 
     def holds(self, password: str) -> bool:
-        """Tell whether a password is in it; raises :class:`BreachedPasswordsUnavailable` if that cannot be told."""
+        """Tell whether a password is in it; raises :class:`Unavailable` if that cannot be told."""
         digest = hashlib.sha1(password.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest().upper()
         try:
             with self._path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as lines:
                 return _search(lines, digest.encode())
         except (OSError, ValueError) as error:  # an empty file cannot be mapped
-            raise BreachedPasswordsUnavailable(
+            raise Unavailable(
                 f"The file of breached passwords cannot be read ({type(error).__name__}).",
                 hint="Whoever runs this installation must put it back, or set no such file.",
             ) from None

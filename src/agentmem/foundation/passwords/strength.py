@@ -43,7 +43,7 @@ class Strength:
     def weaknesses(self, password: str, rules: PasswordRules, words: Sequence[str]) -> list[Weakness]:
         """Name what is wrong with a password by these rules; ``words`` are about its owner and what it opens.
 
-        Raises :class:`BreachedPasswordsUnavailable` when there is a file and it cannot be read.
+        Raises :class:`Unavailable` when there is a file and it cannot be read.
         """
         return list(self._found(password, rules, _sharpened(words)))
 

@@ -19,8 +19,11 @@ from agentmem.foundation.state.port import State
 from agentmem.kit.clock import Clock, utc_now
 from agentmem.kit.ids import AccountId
 from agentmem.kit.networks import Address
+from agentmem.kit.versions import require_version
 from agentmem.pipelines.accounts.choosing import Choosing, words_about
-from agentmem.schemas.accounts import Account
+from agentmem.schemas.access import Role
+from agentmem.schemas.accounts import Account, FirstAccount, NewAccount
+from agentmem.schemas.organizations import MemberKind, NewMember
 from agentmem.schemas.policies import PasswordRules
 
 log = structlog.get_logger(__name__)
@@ -83,6 +86,24 @@ class Keeping:
         """End the delays of the account of whoever has the secret of a mail."""
         await self.self_service.unlock(accounts_caller(), secret)
 
+    async def create(self, caller: Caller, new: FirstAccount, joining: Caller | None, role: Role) -> Account:
+        """Make an account whose address whoever runs the installation vouches for.
+
+        It becomes a member of the role in the organization of ``joining``, who may make one. Raises
+        :class:`WeakPassword`, and :class:`Conflict` if the address has an account.
+        """
+        organizations = [] if joining is None else [joining.organization_id]
+        rules = await self.choosing.rules(organizations)
+        words = words_about(new.email, new.name)
+        hashed = await self.choosing.choose(new.password.get_secret_value(), rules, words)
+        account = await self.accounts.create(
+            _managing(caller), NewAccount(email=new.email, name=new.name), hashed, verified=True
+        )
+        if joining is not None:
+            member = NewMember(name=new.name, role=role, kind=MemberKind.PERSON)
+            await self.memberships.join(joining, member, AccountId(account.id))
+        return account
+
     async def disable(self, caller: Caller, account_id: AccountId, if_version: int | None = None) -> Account:
         """Let an account sign in no more, and end its sessions everywhere within a second."""
         disabled = await self.accounts.disable(_managing(caller), account_id, if_version)
@@ -93,18 +114,18 @@ class Keeping:
         """Delete an account, and disable the members that it is; raises :class:`Conflict` for a last owner."""
         managing = _managing(caller)
         managing.require(Permission.ACCOUNT_MANAGE)
-        await self.accounts.get(managing, account_id)
+        found = await self.accounts.get(managing, account_id)
+        require_version("The account", found.version, if_version)
         await self._leave(account_id)
         await self.accounts.delete(managing, account_id, if_version)
         await self.tell(account_id)
 
-    async def delete_own(self, caller: Caller, password: str, address: Address | None = None) -> None:
-        """Delete the caller's own account; raises :class:`Unauthenticated` for a wrong password."""
+    async def delete_own(self, caller: Caller, if_version: int | None = None) -> None:
+        """Delete the caller's own account; raises :class:`Conflict` for a last owner."""
         own = own_account(caller)
-        account = await self.accounts.own(own)
-        await self.check.verify(account.email, password, address=address)
+        require_version("The account", (await self.accounts.own(own)).version, if_version)
         await self._leave(_id_of(own))
-        await self.accounts.leave(own)
+        await self.accounts.leave(own, if_version)
         await self.tell(_id_of(own))
 
     async def forget_traces(self, caller: Caller) -> int:

@@ -42,10 +42,10 @@ class Mailing:
             return
         registering = letter.purpose is MailPurpose.REGISTER
         if registering == (letter.account_id is None):
-            letter = await self.self_service.prepare(caller, letter)
-        elif not registering:
-            return
-        await self.mailer.send(self.letters.to_person(letter))
+            with suppress(NotFound):  # another one was asked for meanwhile
+                await self.mailer.send(self.letters.to_person(await self.self_service.prepare(caller, letter)))
+        elif registering:
+            await self.mailer.send(self.letters.to_person(letter))
 
     async def invite(self, caller: Caller, job: Job) -> None:
         """Send an invitation, as whoever invites."""

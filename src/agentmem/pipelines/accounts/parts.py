@@ -57,27 +57,26 @@ class Accounts:
         """Put them together over a database."""
         accounts, own = AccountService(database=database), SelfService(database=database)
         policies, memberships = PolicyService(database=database), MembershipService(database=database)
-        invitations = InvitationService(database=database)
-        throttles = Throttles(
-            state=state,
-            guesses=settings.sign_in_limit_ip,
-            all_guesses=settings.sign_in_limit,
-            mails=settings.mail_limit,
-        )
+        invitations, throttles = InvitationService(database=database), _throttles(state, settings)
         check = PasswordCheck(
             attempts=AttemptService(database=database),
             passwords=passwords,
             lockout=lambda: _lockout(policies),
             throttles=throttles,
         )
-        path = settings.breached_passwords_file
         choosing = Choosing(
-            passwords=passwords,
-            strength=Strength(breached=None if path is None else BreachedPasswords(path)),
-            policies=policies,
-            memberships=memberships,
+            passwords=passwords, strength=_strength(settings), policies=policies, memberships=memberships
         )
         asking = Asking(self_service=own, throttles=throttles, database=database, sends=mailer is not None)
+        registering = Registering(
+            accounts=accounts,
+            self_service=own,
+            invitations=invitations,
+            choosing=choosing,
+            asking=asking,
+            is_open=settings.open_registration,
+            days=settings.invitation_days,
+        )
         return cls(
             service=accounts,
             passwords=passwords,
@@ -87,15 +86,7 @@ class Accounts:
             invitations=invitations,
             choosing=choosing,
             asking=asking,
-            registering=Registering(
-                accounts=accounts,
-                self_service=own,
-                invitations=invitations,
-                choosing=choosing,
-                asking=asking,
-                is_open=settings.open_registration,
-                days=settings.invitation_days,
-            ),
+            registering=registering,
             keeping=Keeping(
                 accounts=accounts,
                 self_service=own,
@@ -104,15 +95,7 @@ class Accounts:
                 check=check,
                 state=state,
             ),
-            mailing=None
-            if mailer is None
-            else Mailing(
-                letters=Letters(page=settings.account_url),
-                mailer=mailer,
-                self_service=own,
-                invitations=invitations,
-                organizations=OrganizationService(database=database),
-            ),
+            mailing=None if mailer is None else _mailing(database, mailer, settings),
         )
 
     def works(self) -> Sequence[Work]:
@@ -123,6 +106,30 @@ class Accounts:
         """Make the platform's organization, which accounts belong to, unless it is there."""
         organizations = OrganizationService(database=self.service.database)
         await organizations.register(local_operator(platform_id()), PLATFORM_NAME)
+
+
+def _throttles(state: State, settings: Settings) -> Throttles:
+    return Throttles(
+        state=state,
+        guesses=settings.sign_in_limit_ip,
+        all_guesses=settings.sign_in_limit,
+        mails=settings.mail_limit,
+    )
+
+
+def _strength(settings: Settings) -> Strength:
+    path = settings.breached_passwords_file
+    return Strength(breached=None if path is None else BreachedPasswords(path))
+
+
+def _mailing(database: Database, mailer: Mailer, settings: Settings) -> Mailing:
+    return Mailing(
+        letters=Letters(page=settings.account_url),
+        mailer=mailer,
+        self_service=SelfService(database=database),
+        invitations=InvitationService(database=database),
+        organizations=OrganizationService(database=database),
+    )
 
 
 async def _lockout(policies: PolicyService) -> LockoutPolicy:

@@ -13,7 +13,7 @@ from agentmem.entrypoints.api.context import context_of
 from agentmem.entrypoints.api.etags import not_modified
 from agentmem.entrypoints.api.gate import app_of, caller_of, if_version_of, router
 from agentmem.foundation.authorization.caller import Permission, own_account
-from agentmem.schemas.accounts import Acceptance, Account, OwnAccountPatch, OwnDeletion, PasswordChange
+from agentmem.schemas.accounts import Acceptance, Account, OwnAccountPatch, PasswordChange
 from agentmem.schemas.organizations import Member
 from agentmem.schemas.policies import PasswordRules
 
@@ -36,12 +36,10 @@ async def update_account(request: Request, patch: OwnAccountPatch) -> Response:
     return answer(changed, version=changed.version)
 
 
-@account_routes.post("/account/delete", status_code=HTTPStatus.NO_CONTENT, openapi_extra=access(USE, cost=10))
-async def delete_own_account(request: Request, deletion: OwnDeletion) -> Response:
+@account_routes.delete("/account", status_code=HTTPStatus.NO_CONTENT, openapi_extra=access(USE, if_match=True))
+async def delete_own_account(request: Request) -> Response:
     """Delete one's own account; its memberships end with it."""
-    await app_of(request).accounts.keeping.delete_own(
-        caller_of(request), deletion.password.get_secret_value(), context_of(request.scope).address
-    )
+    await app_of(request).accounts.keeping.delete_own(caller_of(request), if_version_of(request))
     return nothing()
 
 
@@ -51,7 +49,8 @@ async def own_password_rules(request: Request) -> Response:
     return answer(await app_of(request).accounts.keeping.rules(caller_of(request)))
 
 
-@account_routes.post("/account/password", response_model=Account, openapi_extra=access(USE, cost=20))
+# No POST: of those a digest is kept, by which a password could be guessed.
+@account_routes.put("/account/password", response_model=Account, openapi_extra=access(USE, cost=20))
 async def change_password(request: Request, change: PasswordChange) -> Response:
     """Change one's own password; all other sessions end. A wrong present password counts as a guess."""
     changed = await app_of(request).accounts.keeping.change_password(

@@ -46,9 +46,10 @@ async def find_mail(tx: Transaction, mail_id: UUID) -> Letter | None:
 
 
 async def keep_code(tx: Transaction, mail_id: UUID, secret: str) -> None:
-    """Keep the code of a mail's secret; one that was sent before works no more."""
+    """Keep the code of a mail's secret, one that was sent before works no more; raises :class:`NotFound`."""
     statement = update(mails).where(tx.own(mails), mails.c.mail_id == mail_id)
-    await tx.execute(statement.values(token_mac=tx.keys.index.credential_mac(secret)))
+    if (await tx.execute(statement.values(token_mac=tx.keys.index.credential_mac(secret)))).rowcount != 1:
+        raise _not_valid()
 
 
 async def read_letter(tx: Transaction, secret: str, purpose: MailPurpose) -> Letter:

@@ -27,13 +27,14 @@ class SelfService:
     database: Database
 
     @operation(Permission.ACCOUNT_MANAGE, audit="account.mail_requested")
-    async def request(self, tx: Transaction, purpose: MailPurpose, email: str) -> None:
-        """Have a mail sent; the same is done and written whether the address has an account or not."""
+    async def request(self, tx: Transaction, purpose: MailPurpose, email: str) -> UUID:
+        """Have a mail sent, and give its id; the same is done and written whether the address has an account or not."""
         address, mail_id = canonical(email), uuid7()
         account = await repository.find_account(tx, address)
         await mail_rows.insert_mail(tx, mail_id, purpose, address, None if account is None else AccountId(account.id))
         tx.touch([mail_id])
         await enqueue(tx, MAIL, {"mail_id": str(mail_id)})
+        return mail_id
 
     @operation(Permission.ACCOUNT_MANAGE, audit="account.mail_prepared")
     async def prepare(self, tx: Transaction, letter: Letter) -> Letter:

@@ -100,9 +100,9 @@ class AccountService:
         return await repository.give_password(tx, await _held(tx, _own(tx), None), hashed, kept=kept, values={})
 
     @operation(Permission.ACCOUNT_USE, audit="account.deleted")
-    async def leave(self, tx: Transaction) -> None:
+    async def leave(self, tx: Transaction, if_version: int | None = None) -> None:
         """Remove the caller's own account."""
-        await _forget(tx, await _held(tx, _own(tx), None))
+        await _forget(tx, await _held(tx, _own(tx), if_version))
 
     @operation(Permission.ACCOUNT_MANAGE, read_only=True)
     async def last_passwords(self, tx: Transaction, account_id: AccountId, count: int) -> list[StoredPassword]:
