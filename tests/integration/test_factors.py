@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
-from contextlib import nullcontext
 
 import pytest
 
@@ -15,10 +14,9 @@ from agentmem.features.identity.factors.totp import code_at
 from agentmem.foundation.authorization.caller import accounts_caller
 from agentmem.foundation.state.memory import MemoryState
 from agentmem.schemas.access import Role
-from agentmem.schemas.factors import ChallengeStatus, FactorChoice, FactorKind, FactorProof, NewPasskey
+from agentmem.schemas.factors import ChallengeStatus, FactorChoice, FactorKind, FactorProof
 from agentmem.schemas.policies import FactorPolicy
-from tests.support.authenticator import Authenticator
-from tests.support.second_factors import HOME, ORIGIN, Outbox, Person, later, person_of, second_factors
+from tests.support.second_factors import HOME, Outbox, Person, later, person_of, second_factors
 from tests.support.stores import Owner, Store
 
 TOTP, PASSKEY, SPARE, EMAIL, SMS = (
@@ -181,16 +179,6 @@ async def test_an_account_that_owes_a_factor_may_only_add_one(ada: Person) -> No
     assert (await ada.secondary.factors.get(ada.caller)).totp
 
 
-async def test_a_passkey_can_be_the_factor_that_is_added(ada: Person) -> None:
-    challenge, key = await ada.challenged(Role.OWNER), Authenticator(origin=ORIGIN)
-
-    begun = await ada.secondary.begin(FactorChoice(challenge=challenge, kind=PASSKEY))
-    assert begun.public_key is not None
-    proof = FactorProof(challenge=challenge, kind=PASSKEY, credential=key.create(begun.public_key))
-
-    assert (await ada.secondary.answer(proof, HOME)).amr == ("pwd", "hwk", "mfa")
-
-
 async def test_a_sign_in_from_before_the_factor_was_added_does_not_get_around_it(ada: Person) -> None:
     challenge = await ada.challenged(Role.OWNER)
     secret = await ada.app()
@@ -269,150 +257,6 @@ async def test_two_factors_shown_to_one_sign_in_at_once_make_one_session(ada: Pe
     )
 
     assert sum(isinstance(answer, Unauthenticated) for answer in told) == 1
-
-
-async def test_a_passkey_signs_in_by_itself(ada: Person) -> None:
-    key = await ada.passkey(count=3)
-
-    asked = await ada.secondary.passkeys.ask_anybody()
-
-    assert "allowCredentials" not in asked.public_key or asked.public_key["allowCredentials"] == []
-    assert await ada.secondary.passkeys.recognize(key.get(asked.public_key)) == ada.account_id
-    (shown,) = (await ada.secondary.factors.get(ada.caller)).passkeys
-    assert shown.last_used_at is not None
-
-
-async def test_a_challenge_is_good_for_one_answer_of_its_purpose(ada: Person) -> None:
-    key = await ada.passkey()
-    answer = key.get((await ada.secondary.passkeys.ask_anybody()).public_key)
-    await ada.secondary.passkeys.recognize(answer)
-
-    with pytest.raises(Unauthenticated):
-        await ada.secondary.passkeys.recognize(answer)
-    with pytest.raises(Unauthenticated):
-        await ada.secondary.passkeys.recognize(key.get((await ada.secondary.passkeys.ask(ada.caller)).public_key))
-    with pytest.raises(Unauthenticated):
-        await ada.secondary.passkeys.verify(
-            ada.caller, key.get((await ada.secondary.passkeys.ask_anybody()).public_key)
-        )
-
-
-async def test_a_passkey_is_of_one_account(memory: AsyncMemory, ada: Person) -> None:
-    eve = await person_of(memory.app)
-    key = await ada.passkey()
-
-    asked = await eve.secondary.passkeys.ask_for_new(eve.caller)
-    with pytest.raises(Conflict, match="known already"):
-        await eve.secondary.passkeys.add(eve.caller, NewPasskey(name="mine", credential=key.create(asked.public_key)))
-    with pytest.raises(Unauthenticated):
-        await eve.secondary.passkeys.recognize(key.get((await eve.secondary.passkeys.ask_anybody()).public_key))
-
-
-async def test_a_count_that_goes_back_is_refused_and_told_in_the_audit_trail(ada: Person, owner: Owner) -> None:
-    key = await ada.passkey(count=10)
-    await ada.secondary.passkeys.recognize(key.get((await ada.secondary.passkeys.ask_anybody()).public_key))
-    key.count = 5
-
-    with pytest.raises(Unauthenticated):
-        await ada.secondary.passkeys.recognize(key.get((await ada.secondary.passkeys.ask_anybody()).public_key))
-
-    told = owner.execute(
-        "SELECT outcome FROM agentmem.audit_entries WHERE action = 'passkey.used' AND actor = %s ORDER BY entry_id",
-        [f"account:{ada.account_id}"],
-    ).fetchall()
-    assert told == [("done",), ("failed",)]
-
-
-async def test_a_removed_passkey_signs_nobody_in(ada: Person) -> None:
-    key = await ada.passkey()
-    (shown,) = (await ada.secondary.factors.get(ada.caller)).passkeys
-    await ada.secondary.passkeys.service.remove(ada.caller, shown.id)
-
-    with pytest.raises(Unauthenticated):
-        await ada.secondary.passkeys.recognize(key.get((await ada.secondary.passkeys.ask_anybody()).public_key))
-    with pytest.raises(NotFound):
-        await ada.secondary.passkeys.service.remove(ada.caller, shown.id)
-
-
-async def test_a_passkey_whose_row_was_moved_to_another_account_opens_nothing(
-    memory: AsyncMemory, ada: Person, owner: Owner
-) -> None:
-    eve = await person_of(memory.app)
-    key = await eve.passkey()
-    owner.execute(
-        "UPDATE agentmem.passkeys SET account_id = %s WHERE account_id = %s", [ada.account_id, eve.account_id]
-    )
-    key.handle = ada.account_id.bytes
-
-    with pytest.raises(Unauthenticated):
-        await ada.secondary.passkeys.recognize(key.get((await ada.secondary.passkeys.ask_anybody()).public_key))
-
-
-@pytest.mark.parametrize("kind, receiver", [(EMAIL, None), (SMS, "+4915112345678")])
-async def test_of_codes_that_are_sent_the_newest_is_good_once(
-    memory: AsyncMemory, kind: FactorKind, receiver: str | None
-) -> None:
-    outbox = Outbox()
-    ada = await person_of(memory.app, senders={kind: outbox})
-    codes = ada.secondary.codes
-    await codes.enrol(ada.caller, kind, receiver)
-    assert await ada.secondary.factors.kinds(ada.caller) == frozenset()
-    await codes.take(ada.caller, kind, outbox.sent[0][1], HOME)
-    policy = FactorPolicy(required_for=(), allowed=(TOTP, kind))
-    await memory.app.accounts.policies.update(memory.app.caller, policy)
-    assert await ada.secondary.factors.kinds(ada.caller) == {kind}
-
-    challenge = await ada.challenged()
-    for _ in range(2):
-        assert (await ada.secondary.begin(FactorChoice(challenge=challenge, kind=kind))).sent
-    (_, _), (_, older), (address, newest) = outbox.sent
-
-    assert address == (receiver or ada.email)
-    with pytest.raises(Unauthenticated):
-        await later(ada).shows(await ada.challenged(), older, kind)
-    assert (await ada.shows(challenge, newest, kind)).is_proved
-    with pytest.raises(Unauthenticated):
-        await later(ada).shows(await ada.challenged(), newest, kind)
-
-
-@pytest.mark.parametrize("seconds, taken", [(590, True), (601, False)])
-async def test_a_code_that_is_sent_ends_after_ten_minutes(memory: AsyncMemory, seconds: float, *, taken: bool) -> None:
-    outbox = Outbox()
-    ada = await person_of(memory.app, senders={EMAIL: outbox})
-    await ada.secondary.codes.enrol(ada.caller, EMAIL, None)
-    after = later(ada, seconds=seconds).secondary.codes
-
-    with nullcontext() if taken else pytest.raises(Unauthenticated):
-        await after.take(ada.caller, EMAIL, outbox.sent[0][1], HOME)
-
-
-async def test_a_code_that_is_sent_may_be_tried_five_times(memory: AsyncMemory) -> None:
-    outbox = Outbox()
-    ada = await person_of(memory.app, senders={EMAIL: outbox})
-    await ada.secondary.codes.enrol(ada.caller, EMAIL, None)
-    code = outbox.sent[0][1]
-    for _ in range(5):
-        with pytest.raises(Unauthenticated):
-            await later(ada).secondary.codes.take(ada.caller, EMAIL, "wrong!", HOME)
-
-    with pytest.raises(Unauthenticated):
-        await later(ada).secondary.codes.take(ada.caller, EMAIL, code, HOME)
-
-
-async def test_codes_are_sent_three_times_in_ten_minutes_and_not_at_all_unless_set_up(
-    memory: AsyncMemory, ada: Person
-) -> None:
-    with pytest.raises(Conflict, match="sends no codes"):
-        await ada.secondary.codes.enrol(ada.caller, EMAIL, None)
-    outbox = Outbox()
-    eve = await person_of(memory.app, senders={EMAIL: outbox})
-    await eve.secondary.codes.enrol(eve.caller, EMAIL, None)
-    for _ in range(2):
-        await eve.secondary.codes.send(eve.caller, EMAIL)
-
-    with pytest.raises(RateLimited):
-        await eve.secondary.codes.send(eve.caller, EMAIL)
-    assert len(outbox.sent) == 3
 
 
 async def test_a_reset_of_one_factor_leaves_the_others(ada: Person) -> None:

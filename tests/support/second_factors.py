@@ -10,7 +10,10 @@ from uuid import uuid4
 
 from agentmem.bootstrap import App
 from agentmem.features.identity.factors.model import Challenge
+from agentmem.features.identity.factors.passkey_service import PasskeyService
+from agentmem.features.identity.factors.service import FactorService
 from agentmem.features.identity.factors.totp import code_at, step_at
+from agentmem.features.identity.factors.webauthn import Registered
 from agentmem.foundation.authorization.caller import Caller
 from agentmem.foundation.codes.port import NO_SENDERS, OtpSender
 from agentmem.foundation.state.memory import MemoryState
@@ -128,3 +131,15 @@ def later(person: Person, **by: float) -> Person:
             senders=person.secondary.codes.senders,
         ),
     )
+
+
+async def add_factors(app: App, account_id: AccountId) -> None:
+    """Give an account of the caller's organization one factor of each kind that it can have."""
+    caller = replace(app.caller, account_id=account_id)
+    factors, passkeys = FactorService(database=app.database), PasskeyService(database=app.database)
+    secret = (await factors.enrol_totp(caller)).secret
+    await factors.confirm_totp(caller, code_at(secret, step_at(app.database.clock())))
+    await factors.make_recovery_codes(caller)
+    await factors.enrol_receiver(caller, FactorKind.SMS, "+4915112345678")
+    await factors.issue_code(caller, FactorKind.SMS)
+    await passkeys.add(caller, "key", Registered(credential_id=account_id.bytes, public_key=b"key", sign_count=0))

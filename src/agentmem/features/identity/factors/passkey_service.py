@@ -42,6 +42,7 @@ class PasskeyService:
     async def add(self, tx: Transaction, name: str, made: Registered) -> Passkey:
         """Keep a passkey that was checked; raises :class:`Conflict` for one that is known, or one too many."""
         account_id = account_of(tx.caller)
+        await fetch_account(tx, account_id)
         await repository.hold_factors(tx, account_id)
         if await passkey_rows.count_passkeys(tx, account_id) >= MOST_PASSKEYS:
             raise Conflict(f"The account has {MOST_PASSKEYS} passkeys, the most it can have.", hint="Remove one first.")

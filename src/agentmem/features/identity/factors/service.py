@@ -53,11 +53,11 @@ class FactorService:
         Raises :class:`Conflict` if the account has such an app.
         """
         account_id = account_of(tx.caller)
-        secret = new_secret()
+        account, secret = await fetch_account(tx, account_id), new_secret()
         await repository.hold_factors(tx, account_id)
         await repository.put_secret(tx, account_id, secret)
         tx.touch([account_id])
-        uri = provisioning_uri(secret, (await fetch_account(tx, account_id)).email)
+        uri = provisioning_uri(secret, account.email)
         return TotpEnrolment(secret=secret, uri=uri, qr_svg=qr_svg(uri))
 
     @operation(Permission.ACCOUNT_USE, audit="factor.added")
@@ -107,6 +107,7 @@ class FactorService:
     async def make_recovery_codes(self, tx: Transaction) -> RecoveryCodes:
         """Make ten recovery codes, shown this once; all that were made before work no more."""
         account_id = account_of(tx.caller)
+        await fetch_account(tx, account_id)
         codes = [new_recovery_code() for _ in range(RECOVERY_CODES)]
         await repository.hold_factors(tx, account_id)
         await repository.replace_recovery_codes(
@@ -122,8 +123,9 @@ class FactorService:
         Raises :class:`Conflict` if codes of this kind are sent already, :class:`InvalidInput` without a receiver.
         """
         account_id = account_of(tx.caller)
+        account = await fetch_account(tx, account_id)
         if kind is FactorKind.EMAIL:
-            receiver = (await fetch_account(tx, account_id)).email
+            receiver = account.email
         if receiver is None:
             raise InvalidInput("Input is not valid: receiver: a telephone number is needed.")
         await repository.put_receiver(tx, account_id, kind, receiver)
