@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
-from agentmem.errors import ConfigurationError, Unauthenticated
+from agentmem.errors import Conflict, Unauthenticated
 from agentmem.features.identity.factors.model import StoredPasskey
 from agentmem.features.identity.factors.webauthn import (
     Asserted,
@@ -61,7 +61,7 @@ def signed(by: Authenticator, challenge: bytes = CHALLENGE) -> Answer:
 def test_passkeys_are_bound_to_the_host_and_used_on_the_origin_of_the_public_url() -> None:
     assert RelyingParty(id="memory.example.com", origin="https://memory.example.com:8443") == PARTY
     for missing in (None, ""):
-        with pytest.raises(ConfigurationError, match="AGENTMEM_PUBLIC_URL"):
+        with pytest.raises(Conflict, match="AGENTMEM_PUBLIC_URL"):
             RelyingParty.of(missing)
 
 

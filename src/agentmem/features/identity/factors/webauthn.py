@@ -31,7 +31,7 @@ from webauthn.helpers.structs import (
     UserVerificationRequirement,
 )
 
-from agentmem.errors import ConfigurationError, Unauthenticated
+from agentmem.errors import Conflict, Unauthenticated
 from agentmem.features.identity.factors.model import StoredPasskey
 from agentmem.kit.ids import AccountId
 
@@ -53,10 +53,10 @@ class RelyingParty:
 
     @classmethod
     def of(cls, public_url: str | None) -> RelyingParty:
-        """Read it from the server's public URL; raises :class:`ConfigurationError` if that is not set."""
+        """Read it from the server's public URL; raises :class:`Conflict` if that is not set."""
         found = urlsplit(public_url or "")
         if found.hostname is None:
-            raise ConfigurationError(
+            raise Conflict(
                 "Passkeys are bound to the server's address, and public_url is not set.",
                 hint="Set AGENTMEM_PUBLIC_URL to the address that browsers use.",
             )
