@@ -18,9 +18,9 @@ from agentmem.features.identity.factors.totp import code_at, step_at
 from agentmem.schemas.access import Role
 from tests.support.browser import page_at
 from tests.support.embedded_server import is_down, wait_until
-from tests.support.gatehouse import PASSWORD, Person, person_of
 from tests.support.redis_server import redis_server
 from tests.support.servers import ServerProcess, all_started
+from tests.support.sign_ins import PASSWORD, Person, person_of
 
 Json = dict[str, Any]
 

@@ -14,9 +14,9 @@ from agentmem.features.identity.factors.totp import code_at, step_at
 from agentmem.schemas.access import Role
 from tests.support.authenticator import Authenticator
 from tests.support.credentials import moved
-from tests.support.gatehouse import PASSWORD, Person, person_of
 from tests.support.second_factors import ORIGIN
 from tests.support.served import client, key_of, operator_key
+from tests.support.sign_ins import PASSWORD, Person, person_of
 
 Json = dict[str, Any]
 

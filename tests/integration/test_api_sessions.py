@@ -18,8 +18,8 @@ from agentmem.foundation.authorization.platform import platform_id
 from agentmem.schemas.access import Role
 from agentmem.schemas.policies import FactorPolicy
 from tests.support.credentials import moved
-from tests.support.gatehouse import PASSWORD, Person, gatehouse_of, person_of
 from tests.support.served import BASE_URL, client, key_of, operator_key
+from tests.support.sign_ins import PASSWORD, Person, gatehouse_of, person_of
 from tests.support.stores import Store
 
 OWN_PAGE = {"Origin": BASE_URL}

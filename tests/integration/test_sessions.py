@@ -24,7 +24,7 @@ from agentmem.schemas.organizations import MemberPatch
 from agentmem.schemas.policies import AtCap, SessionPolicy
 from agentmem.schemas.sessions import SignIn, Tokens
 from tests.support.credentials import moved
-from tests.support.gatehouse import PASSWORD, Gatehouse, Person, gatehouse_of, person_of, presented
+from tests.support.sign_ins import PASSWORD, Gatehouse, Person, gatehouse_of, person_of, presented
 from tests.support.stores import Owner, Store
 
 

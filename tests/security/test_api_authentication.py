@@ -34,18 +34,21 @@ PUBLIC: Final = frozenset(
     {
         "health", "health_live", "health_ready", "report_leak",
         "register", "verify_email", "accept_invitation", "forgot_password", "reset_password", "password_rules",
-        "ask_to_unlock", "unlock",
+        "ask_to_unlock", "unlock", "sign_in", "refresh", "revoke", "json_web_keys",
     }
 )  # fmt: skip
 """Operations that need no key."""
-ANY_KEY: Final = frozenset({"me", "roles"})
+ANY_KEY: Final = frozenset({"me", "roles", "introspect"})
 """Operations that every key opens."""
 PLATFORM: Final = frozenset(
     {
         "list_organizations", "create_organization", "get_organization", "limit_organization", "erase_organization",
         "suspend_organization", "resume_organization", "revive_organization", "metrics", "list_instances",
         "list_accounts", "view_account", "disable_account", "enable_account", "unlock_account", "delete_account",
+        "list_sessions_of_account", "end_sessions_of_account", "end_session_of_account",
+        "list_signing_keys", "rotate_signing_keys",
         # Of people who have signed in: no key is one.
+        "sign_out", "list_sessions", "end_session", "end_other_sessions",
         "get_account", "update_account", "delete_own_account", "own_password_rules", "change_password",
         "accept_own_invitation",
     }
@@ -175,6 +178,7 @@ async def scene(memory: AsyncMemory, document: Document) -> AsyncIterator[Scene]
         "delivery_id": str((await hooks.test(memory.app.caller, webhook.id)).id),
         "organization_id": str(memory.app.caller.organization_id),
         "account_id": str(kept.id),
+        "session_id": str(uuid4()),
         "invitation_id": str((await invitation_of(memory.app, memory.app.caller, address()))[0]),
         "kind": "users",
         "policy_kind": "password",

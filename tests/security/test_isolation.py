@@ -21,6 +21,7 @@ from tests.support import (
     calls_identity,
     calls_jobs,
     calls_memories,
+    calls_sessions,
     calls_tenants,
 )
 from tests.support.calls_repositories import DIRECT_CALLS, REGISTERING, called, functions
@@ -45,6 +46,7 @@ NOT_FOUND = frozenset().union(
         for of in (
             *(calls_memories, calls_tenants, calls_identity, calls_jobs),
             *(calls_events, calls_accounts, calls_factors),
+            calls_sessions,
         )
     )
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from agentmem import AsyncMemory
 from agentmem.bootstrap import App
 from agentmem.features.identity.accounts.model import Letter, MailPurpose
+from agentmem.features.identity.sessions.model import Device, Opening
+from agentmem.features.identity.sessions.service import Opened, SessionService
+from agentmem.features.identity.signing.service import SigningKeyService
 from agentmem.features.memories.index_reading import Candidates, Nearest
 from agentmem.features.memories.jobs import EMBED
 from agentmem.features.memories.model import PreparedMemory, StoredVersion
@@ -21,13 +24,14 @@ from agentmem.features.memories.searching import Query, Ranking, Words
 from agentmem.features.memories.transfer import StoredMemory
 from agentmem.foundation.authorization.caller import Caller, Permission
 from agentmem.foundation.jobs.queue import enqueue
-from agentmem.kit.ids import AccountId, MemoryId, OrganizationId, Place
+from agentmem.kit.ids import AccountId, MemoryId, OrganizationId, Place, SessionId, uuid7
 from agentmem.pipelines.ingestion.pipeline import Draft
 from agentmem.pipelines.retrieval.query import parse_query
 from agentmem.schemas.accounts import Account
 from agentmem.schemas.keys import NewApiKey
 from agentmem.schemas.memories import ExportedMemory, ExportedVersion, NewMemory, OnDuplicate, Scope
 from agentmem.schemas.organizations import Member, NewMember
+from agentmem.schemas.policies import SessionPolicy
 from agentmem.schemas.webhooks import NewWebhook
 from tests.support.people import address, invitation_of, letters_to, member_with_account
 from tests.support.second_factors import add_factors
@@ -74,6 +78,7 @@ class Foreign:
     webhook_id: UUID
     delivery_id: UUID
     account: Account
+    opened: Opened
     device: str
     letters: Mapping[MailPurpose, Letter]
     invitation_id: UUID
@@ -90,6 +95,10 @@ class Foreign:
     @property
     def member_id(self) -> UUID:
         return self.member.id
+
+    @property
+    def session_id(self) -> SessionId:
+        return self.opened.session.session_id
 
     @property
     def account_id(self) -> AccountId:
@@ -170,6 +179,7 @@ async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: st
         webhook_id=webhook_id,
         delivery_id=delivery_id,
         account=account,
+        opened=await _opened_session(app, account),
         device=device,
         letters=await letters_to(app, app.caller, account),
         invitation_id=invitation_id,
@@ -183,6 +193,16 @@ async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: st
         query=content,
         vector=prepared.vector,
     )
+
+
+async def _opened_session(app: App, account: Account) -> Opened:
+    """Open a session of an account, and make the key that signs its tokens."""
+    caller = replace(app.caller, account_id=AccountId(account.id))
+    opening = Opening(
+        organization_id=caller.organization_id, member_id=uuid7(), methods=("pwd",), level="aal1", device=Device()
+    )
+    await SigningKeyService(database=app.database).ensure(caller)
+    return await SessionService(database=app.database).open(caller, opening, SessionPolicy())
 
 
 async def _tested_webhook(app: App, description: str) -> tuple[UUID, UUID]:

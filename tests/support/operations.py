@@ -19,6 +19,7 @@ from tests.support import (
     calls_identity,
     calls_jobs,
     calls_memories,
+    calls_sessions,
     calls_tenants,
 )
 from tests.support.foreign import Call, Foreign, foreign_of
@@ -33,6 +34,7 @@ CALLS: dict[str, Call] = {
     **calls_events.CALLS,
     **calls_accounts.CALLS,
     **calls_factors.CALLS,
+    **calls_sessions.CALLS,
 }
 """An example of each operation, called with what belongs to somebody else."""
 

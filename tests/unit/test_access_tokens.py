@@ -275,7 +275,7 @@ def test_key_that_may_only_encrypt_is_no_matter_for_ours() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "good"),
+    "seconds, good",
     [(0, True), (599, True), (600 + LEEWAY - 1, True), (600 + LEEWAY, False), (-LEEWAY, True), (-LEEWAY - 1, False)],
 )
 def test_clocks_may_differ_by_five_seconds_and_no_more(seconds: int, good: bool) -> None:

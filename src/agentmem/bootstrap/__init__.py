@@ -214,10 +214,9 @@ def _assemble(opened: Opened) -> App:
     factors = open_factors(opened, members, issuing.admission.people, accounts)
     jobs = JobService(database=database, kept=timedelta(days=settings.job_days))
     events = Events.over(database, opened.state, opened.sender, settings)
-    steps: list[Step] = [upkeep.look_after, audit.seal, issuing.expire_unused, requests.sweep, jobs.sweep]
-    steps += [events.sweep, accounts.keeping.forget_traces, factors.signing_in.sweep]
+    steps: tuple[Step, ...] = (upkeep.look_after, audit.seal, issuing.expire_unused, requests.sweep, jobs.sweep)
+    steps += (events.sweep, accounts.keeping.forget_traces, factors.signing_in.sweep)
     sweeper = Sweeper(steps=steps, platform=platform, seconds=settings.sweep_seconds)
-    works = [*upkeep.works(), *events.works(), *accounts.works()]
     return App(
         settings=settings,
         caller=opened.caller,
@@ -253,7 +252,7 @@ def _assemble(opened: Opened) -> App:
         sweeper=sweeper,
         jobs=jobs,
         instances=Instances.over(database),
-        worker=_worker(opened, members, works, sweeper.schedules()),
+        worker=_worker(opened, members, [*upkeep.works(), *events.works(), *accounts.works()], sweeper.schedules()),
     )
 
 

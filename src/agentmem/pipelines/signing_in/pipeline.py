@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from time import monotonic
 from typing import Final
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -38,7 +39,7 @@ from agentmem.schemas.policies import PolicyKind, SessionPolicy
 from agentmem.schemas.sessions import Session, SignIn, Tokens
 
 REFRESH_SECONDS: Final = 5.0
-"""How long a refresh waits for another one of the same session."""
+"""How long a refresh whose turn it is waits for one of the same session on another server."""
 _PAUSE: Final = (0.01, 0.03)
 BY_OPERATOR: Final = "ended by an operator"
 REVOKED: Final = "its token was revoked"
@@ -65,6 +66,7 @@ class SigningIn:
     factors: Factors
     signed_in: Callable[[str], None] = unheard
     refreshed: Callable[[str], None] = unheard
+    turns: WeakValueDictionary[UUID, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     async def sign_in(self, asked: SignIn, where: Where) -> Tokens | FactorRequired:
         """Sign in by password; raises :class:`Unauthenticated` with one message for every cause."""
@@ -108,7 +110,8 @@ class SigningIn:
         (policy,) = await self.policies.of([proof.organization_id], PolicyKind.SESSIONS)
         if not isinstance(policy, SessionPolicy):
             raise TypeError("the policy of sessions is of another kind")
-        opened = await self.sessions.open(_as(proof.account_id, where.request_id), opening, policy)
+        async with self._turn(proof.account_id):
+            opened = await self.sessions.open(_as(proof.account_id, where.request_id), opening, policy)
         await self.tell(opened.ended)
         self.signed_in("signed_in")
         return await self._tokens(opened)
@@ -224,12 +227,20 @@ class SigningIn:
 
     async def _refresh(self, caller: Caller, token: RefreshToken) -> Refreshed:
         """Wait for other refreshes of the same session without holding a connection meanwhile."""
-        until = monotonic() + REFRESH_SECONDS
-        while (outcome := await self.sessions.refresh(caller, token)) is None:
-            if monotonic() >= until:
-                raise Overloaded("Too many refreshes of one session at once.", retry_after=1.0)
-            await asyncio.sleep(random.uniform(*_PAUSE))  # noqa: S311  # no secret: who comes next
-        return outcome
+        async with self._turn(token.family_id):
+            until = monotonic() + REFRESH_SECONDS
+            while (outcome := await self.sessions.refresh(caller, token)) is None:
+                if monotonic() >= until:
+                    raise Overloaded("Too many refreshes of one session at once.", retry_after=1.0)
+                await asyncio.sleep(random.uniform(*_PAUSE))  # noqa: S311  # no secret: who comes next
+            return outcome
+
+    def _turn(self, whose: UUID) -> asyncio.Lock:
+        """Give what one call at a time of this server holds: the others of one account wait without a connection."""
+        lock = self.turns.get(whose)
+        if lock is None:
+            lock = self.turns[whose] = asyncio.Lock()
+        return lock
 
     async def _tokens(self, opened: Opened) -> Tokens:
         session, now = opened.session, self.clock()

@@ -10,6 +10,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, and_, delete, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
 
 from agentmem.errors import NotFound
 from agentmem.features.identity.accounts.tables import accounts
@@ -36,7 +37,7 @@ async def hold_account(tx: Transaction, account_id: AccountId) -> None:
 async def insert_session(
     tx: Transaction, session_id: SessionId, account_id: AccountId, opening: Opening, policy: SessionPolicy
 ) -> None:
-    """Write a session that begins now."""
+    """Write a session that begins now; raises :class:`NotFound` unless its account is there."""
     device = tx.keys.keyring.sealer(SESSIONS.name, "device")
     row = {
         "organization_id": tx.organization_id,
@@ -52,7 +53,10 @@ async def insert_session(
         "idle_seconds": policy.idle_seconds,
         "expires_at": tx.now + timedelta(seconds=policy.absolute_seconds),
     }
-    await tx.execute(insert(SESSIONS), row)
+    try:
+        await tx.execute(insert(SESSIONS), row)
+    except IntegrityError:
+        raise NotFound(f"There is no account {account_id}.") from None
 
 
 async def insert_family(
