@@ -93,7 +93,6 @@ class App:
     caller: Caller
     database: Database
     server: Server
-    caretaker: Caretaker
     probe: DatabaseProbe
     models: Models
     state: State
@@ -129,6 +128,11 @@ class App:
     def keys(self) -> ApiKeyService:
         """Operations on API keys."""
         return self.issuing.keys
+
+    @property
+    def caretaker(self) -> Caretaker:
+        """What looks after the database itself."""
+        return Caretaker(server=self.server)
 
     @property
     def key_usage(self) -> KeyUsage:
@@ -245,7 +249,6 @@ def _assemble(opened: Opened) -> App:
         caller=opened.caller,
         database=database,
         server=opened.server,
-        caretaker=opened.caretaker,
         probe=DatabaseProbe.of(database),
         models=models,
         state=opened.state,
