@@ -223,6 +223,13 @@ class Settings(BaseSettings):
         "or `console:`, which writes it to standard error.",
     )
     mail_from: str = Field(default="agentmem@localhost", min_length=3, description="Whose address that mail is from.")
+    email_codes: bool = Field(
+        default=False, description="Whether codes that are mailed can be a second factor, where a policy allows it."
+    )
+    sms_gateway_url: SecretStr | None = Field(
+        default=None,
+        description='Gateway that sends SMS: it is sent `{"to": "+49...", "text": "..."}`; off if not set.',
+    )
     account_url: str | None = Field(
         default=None,
         description="Page that takes the secrets in mails, after a `#`; else a mail holds the secret alone.",

@@ -156,6 +156,17 @@ async def test_a_value_is_replaced_and_ends_with_its_time(state: State) -> None:
     await eventually(is_gone)
 
 
+async def test_a_value_that_is_taken_out_is_there_for_one_of_those_who_ask_at_once(state: State) -> None:
+    organization = tag()
+    await state.put(organization, "challenge", b"value", seconds=60)
+
+    taken = await asyncio.gather(*(state.pop(organization, "challenge") for _ in range(16)))
+
+    assert [value for value in taken if value is not None] == [b"value"]
+    assert await state.get(organization, "challenge") is None
+    assert await state.pop(tag(), "challenge") is None
+
+
 async def test_a_message_reaches_all_listeners_of_its_channel(state: State) -> None:
     channel = uuid4().hex
     async with state.subscribe(channel) as one, state.subscribe(channel) as two, state.subscribe("else") as other:

@@ -16,6 +16,7 @@ from agentmem.entrypoints.api.cookies import ACCESS, REFRESH
 from agentmem.foundation.authorization.caller import local_operator
 from agentmem.foundation.authorization.platform import platform_id
 from agentmem.schemas.access import Role
+from agentmem.schemas.policies import FactorPolicy
 from tests.support.credentials import moved
 from tests.support.served import BASE_URL, client, key_of, operator_key
 from tests.support.sign_ins import PASSWORD, Person, gatehouse_of, person_of
@@ -28,6 +29,8 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 @pytest.fixture
 async def ada(memory: AsyncMemory) -> Person:
+    """An owner, of whom no second factor is asked for."""
+    await memory.app.accounts.policies.update(memory.app.caller, FactorPolicy(required_for=()))
     return await person_of(memory.app, Role.OWNER)
 
 

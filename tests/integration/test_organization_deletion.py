@@ -59,6 +59,11 @@ async def fill(store: Store, memory: AsyncMemory) -> Caller:
     await app.requests.begin(caller, "/v1/memories", "a key", b"digest", lease=60)
     await app.database.fenced(caller, "some work")
     with store.connect_as_owner() as connection:
+        # What the platform alone writes, whose accounts they are of.
+        own = (caller.organization_id, foreign.account_id)
+        connection.execute("INSERT INTO agentmem.factor_failures VALUES (%s, %s, 1)", own)
+        challenge = "(%s, 'digest', %s, gen_random_uuid(), 'owner', '{}', now(), now())"
+        connection.execute(f"INSERT INTO agentmem.sign_in_challenges VALUES {challenge}".encode(), own)
         # Entries are sealed once they are a few seconds old, which no test waits for.
         connection.execute(
             "UPDATE agentmem.audit_entries SET at = at - interval '1 minute' WHERE organization_id = %s",

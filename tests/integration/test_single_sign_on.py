@@ -102,12 +102,18 @@ async def test_whom_the_provider_vouches_for_comes_in_and_comes_again_as_the_sam
 async def test_role_follows_the_groups_and_whoever_has_none_is_put_out(house: House) -> None:
     signed = await house.sign_in("grace", "staff")
     assert await house.role(signed) == "member"
-    assert await house.role(await house.sign_in("grace", "staff", "engineers")) == "admin"
+    assert await house.role(await house.sign_in("grace", "staff", "engineers", amr=["pwd", "mfa"])) == "admin"
     assert await house.role(await house.sign_in("grace", "guests")) == "viewer"
     refused = await house.sign_in("grace", "others")
 
     assert (refused.status_code, refused.json()["code"]) == (403, "permission_denied")
     assert (await house.sign_in("grace", "staff")).status_code == 403  # disabled, until somebody here enables her
+
+
+async def test_second_factor_is_asked_for_here_unless_the_provider_did(house: House) -> None:
+    asked = await house.sign_in("edsger", "engineers")
+    assert (asked.status_code, asked.json()["status"]) == (200, "enrolment_required")
+    assert await house.role(await house.sign_in("edsger", "engineers", amr=["mfa"])) == "admin"
 
 
 async def test_stranger_without_a_group_is_refused_and_leaves_nothing(house: House) -> None:
@@ -192,7 +198,7 @@ async def test_while_it_is_enforced_nobody_but_the_break_glass_comes_by_password
         return (await house.http.post("/v1/auth/sign-in", json=body)).status_code
 
     assert await by_password(other.email) == 403
-    assert await by_password(glass.email) == 200
+    assert await by_password(glass.email) == 200  # and then an owner is asked for a second factor
     assert await house.role(await house.sign_in("ada", "staff")) == "member"
     await house.policy()
     assert await by_password(other.email) == 200

@@ -13,7 +13,7 @@ const provider = new Provider(issuer, {
     client('agentmem', { client_secret: 'a secret of thirty-two characters' }),
     client('public', { token_endpoint_auth_method: 'none' }),
   ],
-  claims: { openid: ['sub'], profile: ['name', 'groups'], email: ['email'] },
+  claims: { openid: ['sub', 'amr'], profile: ['name', 'groups'], email: ['email'] },
   conformIdTokenClaims: false,
   cookies: { keys: ['for tests alone'] },
   features: { devInteractions: { enabled: false } },

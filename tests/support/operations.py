@@ -15,6 +15,7 @@ from agentmem.foundation.database.system import SystemPurpose
 from tests.support import (
     calls_accounts,
     calls_events,
+    calls_factors,
     calls_identity,
     calls_jobs,
     calls_memories,
@@ -32,6 +33,7 @@ CALLS: dict[str, Call] = {
     **calls_jobs.CALLS,
     **calls_events.CALLS,
     **calls_accounts.CALLS,
+    **calls_factors.CALLS,
     **calls_sessions.CALLS,
 }
 """An example of each operation, called with what belongs to somebody else."""

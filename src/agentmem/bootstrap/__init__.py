@@ -13,7 +13,7 @@ from typing import TypeVar
 from agentmem.bootstrap.care import open_doctor, open_information
 from agentmem.bootstrap.models import first_model, open_reranking
 from agentmem.bootstrap.opened import Opened
-from agentmem.bootstrap.people import open_people, open_signing_in, open_single
+from agentmem.bootstrap.people import open_factors, open_people, open_single
 from agentmem.bootstrap.stores import attach, bring_schema, open_replica
 from agentmem.features.audit.service import AuditService
 from agentmem.features.identity.request_keys.service import RequestKeyService
@@ -77,6 +77,7 @@ from agentmem.pipelines.ingestion.transfer import Transfer
 from agentmem.pipelines.ingestion.upkeep import FIRST_LOOK, NEXT_LOOK, Upkeep
 from agentmem.pipelines.retrieval.embeddings import QueryEmbeddings
 from agentmem.pipelines.retrieval.pipeline import Retrieval
+from agentmem.pipelines.signing_in.by_factor import FactorFlows
 from agentmem.pipelines.signing_in.pipeline import SigningIn
 from agentmem.pipelines.signing_in.single import SingleSignOn
 from agentmem.settings import Settings
@@ -92,7 +93,6 @@ class App:
     caller: Caller
     database: Database
     server: Server
-    caretaker: Caretaker
     probe: DatabaseProbe
     models: Models
     state: State
@@ -101,6 +101,7 @@ class App:
     accounts: Accounts
     signing_in: SigningIn
     single: SingleSignOn
+    factors: FactorFlows
     platform: Platform
     issuing: Issuing
     admission: Admission
@@ -127,6 +128,11 @@ class App:
     def keys(self) -> ApiKeyService:
         """Operations on API keys."""
         return self.issuing.keys
+
+    @property
+    def caretaker(self) -> Caretaker:
+        """What looks after the database itself."""
+        return Caretaker(server=self.server)
 
     @property
     def key_usage(self) -> KeyUsage:
@@ -232,26 +238,26 @@ def _assemble(opened: Opened) -> App:
     members, audit = MemberService(database=database), AuditService(database=database)
     platform, issuing = _platform(opened, members, upkeep), _issuing(opened, members)
     accounts = Accounts.over(database, opened.state, opened.passwords, opened.mailer, settings)
-    signing_in = open_signing_in(opened, members, issuing.admission.people, accounts)
+    factors = open_factors(opened, members, issuing.admission.people, accounts)
     jobs = JobService(database=database, kept=timedelta(days=settings.job_days))
     events = Events.over(database, opened.state, opened.sender, settings)
     steps: tuple[Step, ...] = (upkeep.look_after, audit.seal, issuing.expire_unused, requests.sweep, jobs.sweep)
-    steps += (events.sweep, accounts.keeping.forget_traces, signing_in.sweep)
+    steps += (events.sweep, accounts.keeping.forget_traces, factors.signing_in.sweep)
     sweeper = Sweeper(steps=steps, platform=platform, seconds=settings.sweep_seconds)
     return App(
         settings=settings,
         caller=opened.caller,
         database=database,
         server=opened.server,
-        caretaker=opened.caretaker,
         probe=DatabaseProbe.of(database),
         models=models,
         state=opened.state,
         guards=opened.guards,
         members=members,
         accounts=accounts,
-        signing_in=signing_in,
-        single=open_single(opened, members, accounts, signing_in),
+        single=open_single(opened, members, accounts, factors.signing_in),
+        factors=factors,
+        signing_in=factors.signing_in,
         platform=platform,
         issuing=issuing,
         admission=issuing.admission,

@@ -12,11 +12,14 @@ from agentmem.features.identity.signing.known import KnownKeys
 from agentmem.features.identity.signing.service import SigningKeyService
 from agentmem.features.organizations.members import MemberService
 from agentmem.features.organizations.memberships import MembershipService
+from agentmem.foundation.codes.open import open_code_senders
 from agentmem.foundation.oidc.provider import Providers
 from agentmem.foundation.tokens.access import Issuer
 from agentmem.pipelines.accounts.parts import Accounts
 from agentmem.pipelines.admission.people import People
+from agentmem.pipelines.signing_in.by_factor import FactorFlows
 from agentmem.pipelines.signing_in.pipeline import SigningIn
+from agentmem.pipelines.signing_in.second_factors import SecondFactors
 from agentmem.pipelines.signing_in.single import SingleSignOn
 from agentmem.settings import Settings
 
@@ -38,7 +41,9 @@ def open_people(opened: Opened, members: MemberService) -> People:
     )
 
 
-def open_signing_in(opened: Opened, members: MemberService, people: People, accounts: Accounts) -> SigningIn:
+def open_signing_in(
+    opened: Opened, members: MemberService, people: People, accounts: Accounts, secondary: SecondFactors
+) -> SigningIn:
     """Make what opens sessions."""
     return SigningIn(
         check=accounts.check,
@@ -52,6 +57,7 @@ def open_signing_in(opened: Opened, members: MemberService, people: People, acco
         forget=people.forget,
         clock=opened.database.clock,
         lasts=timedelta(seconds=opened.settings.access_token_seconds),
+        factors=secondary,
         key_lasts=timedelta(days=opened.settings.signing_key_days),
         signed_in=opened.watchers.signed_in,
         refreshed=opened.watchers.refreshed,
@@ -73,6 +79,19 @@ def open_single(opened: Opened, members: MemberService, accounts: Accounts, sign
         clock=opened.database.clock,
         public_url=opened.settings.public_url,
     )
+
+
+def open_factors(opened: Opened, members: MemberService, people: People, accounts: Accounts) -> FactorFlows:
+    """Make what asks for second factors, and what opens sessions, which asks for them."""
+    secondary = SecondFactors.over(
+        opened.database,
+        opened.state,
+        accounts.policies,
+        public_url=opened.settings.public_url,
+        senders=open_code_senders(opened.settings, opened.mailer, opened.sender),
+    )
+    signing_in = open_signing_in(opened, members, people, accounts, secondary)
+    return FactorFlows(accounts=accounts.service, secondary=secondary, signing_in=signing_in)
 
 
 def issuer_of(settings: Settings) -> Issuer:

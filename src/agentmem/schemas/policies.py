@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, StrictBool, model_validator
 
 from agentmem.schemas.access import Role
 from agentmem.schemas.base import Schema, Text
+from agentmem.schemas.factors import FactorKind
 
 DAY: Final = 24 * 3600
 
@@ -25,6 +26,7 @@ class PolicyKind(StrEnum):
     LOCKOUT = "lockout"
     SIGNING = "signing"
     SSO = "sso"
+    FACTORS = "factors"
 
 
 class PasswordPreset(StrEnum):
@@ -198,15 +200,39 @@ class SsoPolicy(Schema):
         return self
 
 
+_ADMINISTERING: Final = (Role.OWNER, Role.ADMIN, Role.OPERATOR)
+
+
+class FactorPolicy(Schema):
+    """Which roles need a second factor to sign in, and which kinds of factors will do.
+
+    A factor that an account has is asked for whoever it signs in as. Codes that are sent are weaker than the others:
+    whoever reads a person's mail can also have the password reset.
+    """
+
+    kind: Literal[PolicyKind.FACTORS] = PolicyKind.FACTORS
+    required_for: Annotated[tuple[Role, ...], Field(max_length=len(Role))] = _ADMINISTERING
+    allowed: Annotated[tuple[FactorKind, ...], Field(min_length=1, max_length=len(FactorKind))] = (
+        FactorKind.TOTP,
+        FactorKind.PASSKEY,
+    )
+
+    @model_validator(mode="after")
+    def _recovery_codes_are_no_factor(self) -> Self:
+        if FactorKind.RECOVERY_CODE in self.allowed:
+            raise ValueError("recovery_code stands in for a factor and is none; leave it out of allowed")
+        return self
+
+
 Policy = Annotated[
-    PasswordPolicy | SessionPolicy | LockoutPolicy | SigningPolicy | SsoPolicy, Field(discriminator="kind")
+    PasswordPolicy | SessionPolicy | LockoutPolicy | FactorPolicy | SigningPolicy | SsoPolicy,
+    Field(discriminator="kind"),
 ]
-DEFAULTS: Final[Mapping[PolicyKind, Policy]] = MappingProxyType(
-    {
-        policy.kind: policy
-        for policy in (PasswordPolicy(), SessionPolicy(), LockoutPolicy(), SigningPolicy(), SsoPolicy())
-    }
+_UNSET: Final[tuple[Policy, ...]] = (
+    *(PasswordPolicy(), SessionPolicy(), LockoutPolicy()),
+    *(FactorPolicy(), SigningPolicy(), SsoPolicy()),
 )
+DEFAULTS: Final[Mapping[PolicyKind, Policy]] = MappingProxyType({policy.kind: policy for policy in _UNSET})
 """What holds where an organization has not said anything else."""
 
 

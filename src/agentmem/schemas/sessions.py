@@ -10,6 +10,7 @@ from pydantic import Field, RootModel, StrictBool
 
 from agentmem.schemas.accounts import EmailAddress, Password
 from agentmem.schemas.base import Schema, Text
+from agentmem.schemas.factors import FactorRequired
 
 Token = Annotated[Text, Field(min_length=1, max_length=4096)]
 
@@ -64,15 +65,6 @@ class SignIn(Schema):
     organization_id: UUID | None = None
     device: Token | None = Field(default=None, repr=False)
     cookies: StrictBool = False
-
-
-class FactorRequired(Schema):
-    """That the password was right, and one of these factors is asked for besides; the challenge names this sign-in."""
-
-    status: Literal["factor_required"] = "factor_required"
-    challenge: Annotated[str, Field(repr=False)]
-    factors: list[str]
-    organization_id: UUID
 
 
 class RefreshRequest(Schema):

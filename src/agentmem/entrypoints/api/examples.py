@@ -7,6 +7,7 @@ from typing import Final
 from pydantic import JsonValue
 
 from agentmem.entrypoints.api.examples_common import ID, KEY_ID, NOW, OTHER_ID, page
+from agentmem.entrypoints.api.examples_factors import FACTOR_EXAMPLES
 from agentmem.entrypoints.api.examples_identity import OF_IDENTITY
 from agentmem.entrypoints.api.examples_sessions import SESSION_EXAMPLES
 
@@ -184,6 +185,7 @@ PROBLEM: Final[dict[str, JsonValue]] = {
 
 EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
     **OF_IDENTITY,
+    **FACTOR_EXAMPLES,
     **SESSION_EXAMPLES,
     "AddRequest": {"content": "Ada likes green tea", "user_id": "ada", "metadata": {"topic": "drinks"}},
     "Added": {"memories": [MEMORY], "duplicates": [], "pending": False},

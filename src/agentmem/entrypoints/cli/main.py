@@ -13,6 +13,7 @@ import typer
 from agentmem.entrypoints.cli import jobs, keeping, moving, reading, serving, writing
 from agentmem.entrypoints.cli.accounts import accounts
 from agentmem.entrypoints.cli.demo import demo
+from agentmem.entrypoints.cli.factors import factor_commands
 from agentmem.entrypoints.cli.invitations import invitations, policies
 from agentmem.entrypoints.cli.keys import keys
 from agentmem.entrypoints.cli.networks import networks
@@ -121,5 +122,6 @@ app.add_typer(signing_keys, rich_help_panel=_PLATFORM)
 app.add_typer(invitations, rich_help_panel=_PLATFORM)
 app.add_typer(policies, rich_help_panel=_PLATFORM)
 app.add_typer(jobs.commands, rich_help_panel=_PLATFORM)
+app.add_typer(factor_commands, rich_help_panel=_PLATFORM)
 app.command(rich_help_panel=_PLATFORM)(jobs.instances)
 app.add_typer(webhook_commands, rich_help_panel=_PLATFORM)

@@ -14,7 +14,7 @@ from joserfc.jwk import KeySet
 
 from agentmem.errors import Unauthenticated
 
-ALGORITHMS: Final = ("RS256", "PS256", "ES256", "ES384", "EdDSA", "Ed25519")
+ALGORITHMS: Final = ("RS256", "PS256", "ES256", "ES384", "Ed25519")
 """Signatures by a key pair of the provider's alone: never a shared secret, never none."""
 LEEWAY: Final = 60
 LONGEST: Final = 16 * 1024

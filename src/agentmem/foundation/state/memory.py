@@ -124,6 +124,12 @@ class MemoryState:
         self._once[tag, key] = (now + seconds, value)
         return None
 
+    async def pop(self, tag: str, key: str) -> bytes | None:
+        """Give a kept value and forget it; see :meth:`State.pop`."""
+        value = await self.get(tag, key)
+        self._values.pop((tag, key), None)
+        return value
+
     async def lock(self, tag: str, name: str, token: str, *, seconds: float) -> bool:
         """Take a lock, or extend it; see :meth:`State.lock`."""
         self._require_open()

@@ -90,6 +90,10 @@ class State(Protocol):
         """
         ...
 
+    async def pop(self, tag: str, key: str) -> bytes | None:
+        """Give a value that was put and forget it, in one step: of those who ask at once, one gets it."""
+        ...
+
     async def lock(self, tag: str, name: str, token: str, *, seconds: float) -> bool:
         """Take a lock that nobody has, or extend the token's own, and tell whether the token has it now.
 

@@ -79,6 +79,12 @@ class RedisState:
             value = await self._redis.get(_key(tag, key))
         return value.encode() if isinstance(value, str) else value
 
+    async def pop(self, tag: str, key: str) -> bytes | None:
+        """Give a kept value and forget it; see :meth:`State.pop`."""
+        async with self._asking():
+            value = await self._redis.getdel(_key(tag, key))
+        return value.encode() if isinstance(value, str) else value
+
     async def put(self, tag: str, key: str, value: bytes, *, seconds: float) -> None:
         """Keep a value; see :meth:`State.put`."""
         async with self._asking():

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 from uuid import UUID
 
+from agentmem.features.identity.factors.model import MULTIPLE
 from agentmem.features.identity.sessions.model import Device
 from agentmem.kit.ids import AccountId, OrganizationId, SessionId
 from agentmem.kit.networks import Address
 from agentmem.schemas.access import Role
-from agentmem.schemas.sessions import FactorRequired
+from agentmem.schemas.factors import FactorRequired
 
 PASSWORD: Final = "pwd"  # noqa: S105  # the name of a method (RFC 8176)
 SSO: Final = "sso"
@@ -38,7 +39,11 @@ class Proof:
     member_id: UUID
     role: Role
     methods: tuple[str, ...]
-    level: str = ONE
+
+    @property
+    def level(self) -> str:
+        """How sure it is: with a second factor, or without."""
+        return TWO if MULTIPLE in self.methods else ONE
 
 
 class Factors(Protocol):
@@ -47,14 +52,6 @@ class Factors(Protocol):
     async def challenge(self, proof: Proof, where: Where) -> FactorRequired | None:
         """Give what is asked for besides, or ``None`` where the proof is enough.
 
-        Whoever answers a challenge goes on with :meth:`SigningIn.open`, the proof's methods and level raised.
+        Whoever answers a challenge goes on with :meth:`SigningIn.proceed`, with what was proved besides.
         """
         ...
-
-
-class NoFactors:
-    """Asks for nothing."""
-
-    async def challenge(self, proof: Proof, where: Where) -> FactorRequired | None:  # noqa: ARG002  # the port's
-        """Give ``None``: the first proof is enough."""
-        return None

@@ -31,11 +31,12 @@ from agentmem.foundation.telemetry.watchers import unheard
 from agentmem.foundation.tokens.access import AccessClaims, Issuer, check_token, key_of_token, sign_token
 from agentmem.kit.clock import Clock
 from agentmem.kit.ids import AccountId, OrganizationId, SessionId, uuid7
-from agentmem.pipelines.signing_in.factors import PASSWORD, SSO, Factors, NoFactors, Proof, Where
+from agentmem.pipelines.signing_in.factors import PASSWORD, SSO, Factors, Proof, Where
 from agentmem.schemas.access import Role
+from agentmem.schemas.factors import FactorRequired
 from agentmem.schemas.organizations import OrganizationStatus
 from agentmem.schemas.policies import PolicyKind, SessionPolicy, SsoPolicy
-from agentmem.schemas.sessions import FactorRequired, Session, SignIn, Tokens
+from agentmem.schemas.sessions import Session, SignIn, Tokens
 
 REFRESH_SECONDS: Final = 5.0
 """How long a refresh whose turn it is waits for one of the same session on another server."""
@@ -62,7 +63,7 @@ class SigningIn:
     clock: Clock
     lasts: timedelta
     key_lasts: timedelta
-    factors: Factors = field(default_factory=NoFactors)
+    factors: Factors
     signed_in: Callable[[str], None] = unheard
     refreshed: Callable[[str], None] = unheard
     turns: WeakValueDictionary[UUID, asyncio.Lock] = field(default_factory=WeakValueDictionary)

@@ -21,6 +21,7 @@ from agentmem.errors import (
     Unauthenticated,
 )
 from agentmem.features.identity.accounts.service import AccountService
+from agentmem.features.identity.factors.model import MULTIPLE
 from agentmem.features.identity.federation.model import Identity, role_of
 from agentmem.features.identity.federation.service import FederationService
 from agentmem.features.organizations.members import MemberService
@@ -38,10 +39,11 @@ from agentmem.pipelines.signing_in.factors import SSO, Where
 from agentmem.pipelines.signing_in.pipeline import SigningIn
 from agentmem.schemas.access import Role
 from agentmem.schemas.accounts import NewAccount
+from agentmem.schemas.factors import FactorRequired
 from agentmem.schemas.memories import Origin
 from agentmem.schemas.organizations import MemberKind, MemberPatch, NewMember
 from agentmem.schemas.policies import PolicyKind, SsoPolicy
-from agentmem.schemas.sessions import FactorRequired, Tokens
+from agentmem.schemas.sessions import Tokens
 from agentmem.schemas.sso import SsoCallback
 
 WITHIN: Final = timedelta(minutes=10)
@@ -158,7 +160,7 @@ class SingleSignOn:
         )
         vouched = await self.providers.exchange(exchange, self.clock())
         account_id = await self._admit(caller, policy, vouched)
-        methods = (SSO, "mfa") if "mfa" in vouched.methods else (SSO,)
+        methods = (SSO, MULTIPLE) if MULTIPLE in vouched.methods else (SSO,)
         return await self.signing_in.proceed(account_id, organization_id, methods, where), begun.cookies
 
     async def _begun(self, state: str, cookie: bytes | None) -> Begun:

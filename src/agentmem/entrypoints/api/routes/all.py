@@ -11,6 +11,7 @@ from agentmem.entrypoints.api.routes.accounts import accounts_routes, invitation
 from agentmem.entrypoints.api.routes.audit import audit
 from agentmem.entrypoints.api.routes.entities import entities
 from agentmem.entrypoints.api.routes.events import events_routes
+from agentmem.entrypoints.api.routes.factors import own_factors
 from agentmem.entrypoints.api.routes.jobs import job_routes
 from agentmem.entrypoints.api.routes.keys import keys
 from agentmem.entrypoints.api.routes.leaks import leaks
@@ -61,6 +62,7 @@ def routers() -> Sequence[APIRouter]:
         events_routes,
         webhook_routes,
         signing_in,
+        own_factors,
         own_sessions,
         signing_keys,
         well_known,

@@ -27,9 +27,9 @@ from agentmem.pipelines.admission.people import token_in
 from agentmem.pipelines.admission.standing import PersonHolder
 from agentmem.pipelines.signing_in.factors import Where
 from agentmem.pipelines.signing_in.pipeline import session_of
+from agentmem.schemas.factors import FactorRequired
 from agentmem.schemas.policies import DAY
 from agentmem.schemas.sessions import (
-    FactorRequired,
     Introspection,
     IntrospectionRequest,
     RefreshRequest,
