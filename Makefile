@@ -63,15 +63,21 @@ check: lint ## Lint, then the quick tests: unit, contract, architecture..
 	@$(PYTEST) $(PARALLEL) tests/unit tests/contract tests/architecture
 
 .PHONY: services
-services: ## Install the programs that tests start: Redis, HAProxy, nginx, faketime, Chromium; does nothing when they are there.
+services: ## Install the programs that tests start: Redis, HAProxy, nginx, faketime, Chromium, oathtool; does nothing when they are there.
 	@$(PYTHON) scripts/install_services.py
 
+.PHONY: foreign
+foreign: ## Install the programs of others that tests speak to (npm): a signer of requests, an identity provider.
+	@if command -v npm >/dev/null; then \
+	  test tests/npm/node_modules/.package-lock.json -nt tests/npm/package-lock.json || npm ci --prefix tests/npm --ignore-scripts --no-audit --no-fund --loglevel=error; \
+	else echo "Please install npm. Tests that need it are skipped until then." >&2; fi
+
 .PHONY: test
-test: lint services ## Lint, then every test, with coverage; slow suites run as bounded samples.
+test: lint services foreign ## Lint, then every test, with coverage; slow suites run as bounded samples.
 	@$(PYTEST) $(PARALLEL) $(COVERAGE)
 
 .PHONY: test-full
-test-full: lint services ## As test, with the slow suites whole.
+test-full: lint services foreign ## As test, with the slow suites whole.
 	@$(PYTEST) $(PARALLEL) $(COVERAGE) $(WHOLE)
 
 .PHONY: test-chaos
@@ -115,7 +121,7 @@ bench-instances: setup ## Measure server processes beside each other: calls a se
 	@$(BIN)/python -m benchmarks.instances $(if $(JSON),--json "$(JSON)")
 
 .PHONY: bench-key
-bench-key: setup ## Measure the processor time of checking an API key.
+bench-key: setup ## Measure the processor time of checking an API key, and an access token.
 	@$(BIN)/python -m benchmarks.key_check
 
 ##@ Maintain

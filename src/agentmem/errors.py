@@ -9,15 +9,21 @@
     │   ├── InvalidFilter            filter_invalid            422
     │   ├── InvalidCursor            cursor_invalid            422
     │   ├── EmptyScope               scope_empty               422
+    │   ├── WeakPassword             password_weak             422
     │   ├── ImportFailed             import_failed             422
     │   ├── MalformedRequest         request_malformed         400
     │   ├── RequestTooLarge          request_too_large         413
     │   ├── UnsupportedContent       content_type_unsupported  415
     │   └── HeaderTooLarge           header_too_large          431
     ├── Unauthenticated              unauthenticated           401
+    │   ├── InvalidSignature         signature_invalid         401
+    │   ├── InvalidGrant             invalid_grant             401
+    │   └── StepUpRequired           insufficient_user_authentication  401
     ├── PermissionDenied             permission_denied         403
+    │   ├── NetworkRefused           network_refused           403
     │   ├── OrganizationSuspended    organization_suspended    403
-    │   └── QuotaExceeded            quota_exceeded            403
+    │   ├── QuotaExceeded            quota_exceeded            403
+    │   └── TooManySessions          too_many_sessions         403
     ├── NotFound                     not_found                 404
     │   ├── RouteNotFound            route_not_found           404
     │   └── EventsGone               events_gone               410
@@ -36,6 +42,7 @@
     │   ├── EmbedderUnavailable      embedder_unavailable      503   retry
     │   ├── RerankerUnavailable      reranker_unavailable      503   retry
     │   ├── StateUnavailable         state_unavailable         503   retry
+    │   ├── MailUnavailable          mail_unavailable          503   retry
     │   ├── Overloaded               overloaded                503   retry
     │   ├── DeadlineExceeded         deadline_exceeded         503   retry
     │   ├── RequestTimeout           request_timeout           408   retry
@@ -69,7 +76,7 @@ class AgentMemError(Exception):
 
     ``code`` is stable and machine-readable, ``status`` is the HTTP status it becomes, ``retryable`` says whether the
     same call may succeed later without a change. ``retry_after`` is the number of seconds after which it may, where
-    that is known; ``faults`` lists the fields at fault, where there are any.
+    that is known; ``faults`` lists the fields at fault, where there are any; ``headers`` say more of it in HTTP.
     """
 
     code: str = "agentmem_error"
@@ -83,12 +90,14 @@ class AgentMemError(Exception):
         hint: str | None = None,
         retry_after: float | None = None,
         faults: Sequence[Fault] = (),
+        headers: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         super().__init__(message if hint is None else f"{message} {hint}")
         self.message = message
         self.hint = hint
         self.retry_after = retry_after
         self.faults = tuple(faults)
+        self.headers = headers
 
 
 class ConfigurationError(AgentMemError):
@@ -127,6 +136,12 @@ class EmptyScope(InvalidInput):
     """A call that deletes by scope was given no scope; nothing was deleted."""
 
     code = "scope_empty"
+
+
+class WeakPassword(InvalidInput):
+    """A new password is not what the policies ask for; each fault names one rule, and nothing was changed."""
+
+    code = "password_weak"
 
 
 class ImportFailed(InvalidInput):
@@ -170,11 +185,35 @@ class Unauthenticated(AgentMemError):
     status = 401
 
 
+class InvalidSignature(Unauthenticated):
+    """A request is not signed though it must be, or its signature does not hold; sign it anew and send it again."""
+
+    code = "signature_invalid"
+
+
+class InvalidGrant(Unauthenticated):
+    """A refresh token is not good; one message for every cause."""
+
+    code = "invalid_grant"
+
+
+class StepUpRequired(Unauthenticated):
+    """The operation asks for a more recent sign-in than the session's (RFC 9470)."""
+
+    code = "insufficient_user_authentication"
+
+
 class PermissionDenied(AgentMemError):
     """The caller lacks the permission that the operation asks for."""
 
     code = "permission_denied"
     status = 403
+
+
+class NetworkRefused(PermissionDenied):
+    """The installation takes no requests from the address that this one comes from."""
+
+    code = "network_refused"
 
 
 class OrganizationSuspended(PermissionDenied):
@@ -187,6 +226,12 @@ class QuotaExceeded(PermissionDenied):
     """The call would pass a limit of the organization; nothing was stored."""
 
     code = "quota_exceeded"
+
+
+class TooManySessions(PermissionDenied):
+    """The account has as many sessions as it may, and none makes room; nothing was opened."""
+
+    code = "too_many_sessions"
 
 
 class NotFound(AgentMemError):
@@ -309,6 +354,12 @@ class StateUnavailable(Unavailable):
     code = "state_unavailable"
 
 
+class MailUnavailable(Unavailable):
+    """The mail server does not answer, or does not take a mail."""
+
+    code = "mail_unavailable"
+
+
 class Overloaded(Unavailable):
     """The server has as many requests as it can take."""
 
@@ -336,17 +387,6 @@ class RateLimited(Unavailable):
 
     code = "rate_limited"
     status = 429
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        hint: str | None = None,
-        retry_after: float | None = None,
-        headers: Mapping[str, str] = MappingProxyType({}),
-    ) -> None:
-        super().__init__(message, hint=hint, retry_after=retry_after)
-        self.headers = headers
 
 
 class IncompatibleStore(AgentMemError):

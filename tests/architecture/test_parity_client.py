@@ -9,7 +9,14 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable
 import pytest
 
 from agentmem import AsyncClient, AsyncMemory, Client
-from agentmem.client import namespaces_async, namespaces_sync, webhooks_async, webhooks_sync
+from agentmem.client import (
+    namespaces_async,
+    namespaces_sync,
+    networks_async,
+    networks_sync,
+    webhooks_async,
+    webhooks_sync,
+)
 from tests.architecture.test_parity import SHARED, described, public, synchronous
 
 # What the client adds to a method of the embedded library: the version that a change expects.
@@ -19,6 +26,7 @@ CLIENT_ALONE = frozenset({"delete_many", "entities", "events", "iterate", "me", 
 NAMESPACES = (namespaces_async, namespaces_sync)
 PARTS = {
     **dict.fromkeys(("Audit", "Jobs", "Keys", "Members", "OwnOrganization", "Platform"), NAMESPACES),
+    "Networks": (networks_async, networks_sync),
     "Webhooks": (webhooks_async, webhooks_sync),
 }
 FACES = [

@@ -10,12 +10,14 @@ from uuid import uuid4
 import pytest
 
 from agentmem.errors import Closed, ConfigurationError, StateUnavailable
+from agentmem.foundation.state.fallback import FallbackState
 from agentmem.foundation.state.memory import MemoryState
 from agentmem.foundation.state.port import Quota, State
 from agentmem.foundation.state.redis import RedisState
 from tests.support.patience import PATIENCE, eventually
 from tests.support.redis_server import RedisServer
-from tests.support.states import NOWHERE, closed_at_the_end, redis_at
+from tests.support.redis_topologies import Topologies
+from tests.support.states import ANSWERING, NOWHERE, Open, closed_at_the_end, redis_at
 
 
 @pytest.fixture
@@ -154,6 +156,17 @@ async def test_a_value_is_replaced_and_ends_with_its_time(state: State) -> None:
     await eventually(is_gone)
 
 
+async def test_a_value_that_is_taken_out_is_there_for_one_of_those_who_ask_at_once(state: State) -> None:
+    organization = tag()
+    await state.put(organization, "challenge", b"value", seconds=60)
+
+    taken = await asyncio.gather(*(state.pop(organization, "challenge") for _ in range(16)))
+
+    assert [value for value in taken if value is not None] == [b"value"]
+    assert await state.get(organization, "challenge") is None
+    assert await state.pop(tag(), "challenge") is None
+
+
 async def test_a_message_reaches_all_listeners_of_its_channel(state: State) -> None:
     channel = uuid4().hex
     async with state.subscribe(channel) as one, state.subscribe(channel) as two, state.subscribe("else") as other:
@@ -277,3 +290,47 @@ async def test_redis_and_memory_answer_any_sequence_of_requests_alike(shared: Re
         assert [level.retry_after > 0 for level in in_redis.levels] == [
             level.retry_after > 0 for level in in_twin.levels
         ]
+
+
+@pytest.mark.parametrize("opened", ANSWERING)
+async def test_of_many_who_keep_a_value_once_one_is_the_first(opened: Open, servers: Topologies) -> None:
+    organization, key = tag(), uuid4().hex
+    async with opened(servers) as state:
+        kept = await asyncio.gather(
+            *(state.once(organization, key, str(number).encode(), seconds=60) for number in range(20))
+        )
+        (first,) = (number for number, found in enumerate(kept) if found is None)
+
+        assert [found for found in kept if found is not None] == [str(first).encode()] * 19
+        assert await state.once(tag(), key, b"another", seconds=60) is None
+        assert await state.get(organization, key) is None
+
+
+@pytest.mark.parametrize("opened", ANSWERING)
+async def test_value_that_is_kept_once_ends_with_its_time(opened: Open, servers: Topologies) -> None:
+    organization, key = tag(), uuid4().hex
+    async with opened(servers) as state:
+        assert await state.once(organization, key, b"first", seconds=0.2) is None
+
+        async def is_free() -> bool:
+            return await state.once(organization, key, b"second", seconds=60) is None
+
+        await eventually(is_free)
+
+
+async def test_value_is_not_kept_once_by_a_state_that_nobody_answers_for() -> None:
+    async with closed_at_the_end(FallbackState(RedisState(NOWHERE), MemoryState())) as alone:
+        with pytest.raises(StateUnavailable):
+            await alone.once(tag(), "nonce", b"first", seconds=60)
+
+
+async def test_full_state_of_a_process_refuses_rather_than_forget() -> None:
+    now = 0.0
+    async with closed_at_the_end(MemoryState(capacity=2, clock=lambda: now)) as small:
+        organization = tag()
+        assert [await small.once(organization, key, b"1", seconds=60) for key in "ab"] == [None, None]
+        with pytest.raises(StateUnavailable):
+            await small.once(organization, "c", b"1", seconds=60)
+        assert await small.once(organization, "a", b"2", seconds=60) == b"1"
+        now = 61.0
+        assert await small.once(organization, "c", b"1", seconds=60) is None

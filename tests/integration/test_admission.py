@@ -14,7 +14,8 @@ from agentmem.features.identity.credential import new_credential
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.resilience.bulkhead import Bulkhead
 from agentmem.foundation.state.memory import MemoryState
-from agentmem.pipelines.admission.admission import FRESH_SECONDS, Presented
+from agentmem.pipelines.admission.admission import Presented
+from agentmem.pipelines.admission.belief import FRESH_SECONDS
 from agentmem.pipelines.admission.quotas import RateLimits
 from agentmem.schemas.access import Permission, Role
 from agentmem.schemas.keys import KeyEnvironment
@@ -187,7 +188,7 @@ async def test_many_requests_at_once_look_a_key_up_once(memory: AsyncMemory, des
     admitted = await asyncio.gather(*(desk.present(issued) for _ in range(64)))
 
     assert {one.caller.api_key_id for one in admitted} == {issued.api_key.id}
-    assert desk.admission._looking == {}
+    assert desk.admission._known._looking == {}
 
 
 async def test_request_that_goes_away_leaves_the_others_their_answer(memory: AsyncMemory, desk: Desk) -> None:
@@ -199,7 +200,7 @@ async def test_request_that_goes_away_leaves_the_others_their_answer(memory: Asy
     first.cancel()
 
     assert (await second).caller.api_key_id == issued.api_key.id
-    assert desk.admission._looking == {}
+    assert desk.admission._known._looking == {}
 
 
 async def test_suspended_organization_is_told_so(memory: AsyncMemory, desk: Desk, owner: Owner) -> None:
@@ -313,7 +314,7 @@ async def test_keys_that_are_looked_up_leave_connections_to_the_others(
 ) -> None:
     small = Database.open(store.app.server, store.app.database.provider, pool_size=2)
     desk = desk_of(memory.app, database=small)
-    desk.admission._lookups = Bulkhead(most=1, waiting=1)
+    desk.admission._known._lookups = Bulkhead(most=1, waiting=1)
     strangers = [new_credential(KeyEnvironment.LIVE).text for _ in range(4)]
     await small.keys(memory.app.caller.organization_id)
     with owner.transaction():

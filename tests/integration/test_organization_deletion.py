@@ -10,13 +10,15 @@ from psycopg import sql
 
 from agentmem import AsyncMemory
 from agentmem.errors import ConfigurationError, NotFound
+from agentmem.features.identity.federation.model import Identity
 from agentmem.features.identity.usage import KeyCount
 from agentmem.features.webhooks.delivery import WebhookDeliveries
 from agentmem.foundation.authorization.caller import Caller, service_caller
 from agentmem.foundation.database.connect import connect_as_owner
 from agentmem.foundation.database.tables import SCHEMA, metadata
 from agentmem.foundation.outbound.port import Outcome
-from agentmem.kit.ids import OrganizationId
+from agentmem.kit.ids import AccountId, OrganizationId, uuid7
+from agentmem.pipelines.signing_in.single import sso_caller
 from agentmem.schemas.keys import NewApiKey
 from tests.support.foreign import foreign_of
 from tests.support.patience import eventually
@@ -59,12 +61,20 @@ async def fill(store: Store, memory: AsyncMemory) -> Caller:
     await app.requests.begin(caller, "/v1/memories", "a key", b"digest", lease=60)
     await app.database.fenced(caller, "some work")
     with store.connect_as_owner() as connection:
+        # What the platform alone writes, whose accounts they are of.
+        own = (caller.organization_id, foreign.account_id)
+        connection.execute("INSERT INTO agentmem.factor_failures VALUES (%s, %s, 1)", own)
+        challenge = "(%s, 'digest', %s, gen_random_uuid(), 'owner', '{}', now(), now())"
+        connection.execute(f"INSERT INTO agentmem.sign_in_challenges VALUES {challenge}".encode(), own)
         # Entries are sealed once they are a few seconds old, which no test waits for.
         connection.execute(
             "UPDATE agentmem.audit_entries SET at = at - interval '1 minute' WHERE organization_id = %s",
             [caller.organization_id],
         )
     await app.audit.seal(caller)
+    await app.single.federation.set_secret(caller, "a secret")
+    vouched = sso_caller(caller.organization_id, None)
+    await app.single.federation.link(vouched, Identity(issuer="https://a.example", subject="b"), AccountId(uuid7()))
     assert foreign.key_id
     return caller
 

@@ -9,12 +9,21 @@ from uuid import uuid4
 import pytest
 
 from agentmem import AsyncMemory
-from agentmem.errors import AgentMemError, Conflict, KeyUnavailable, NotFound, PermissionDenied
+from agentmem.errors import AgentMemError, Conflict, KeyUnavailable, NotFound, PermissionDenied, Unauthenticated
 from agentmem.foundation.authorization.caller import BOUND_PERMISSIONS, Binding
 from agentmem.foundation.database.database import Database
 from agentmem.kit.ids import OrganizationId
 from agentmem.schemas.memories import Scope
-from tests.support import calls_events, calls_identity, calls_jobs, calls_memories, calls_tenants
+from tests.support import (
+    calls_accounts,
+    calls_events,
+    calls_factors,
+    calls_identity,
+    calls_jobs,
+    calls_memories,
+    calls_sessions,
+    calls_tenants,
+)
 from tests.support.calls_repositories import DIRECT_CALLS, REGISTERING, called, functions
 from tests.support.operations import CALLS, Foreign, foreign_of, needed, operations, service_of
 from tests.support.stores import Owner, Store
@@ -32,7 +41,14 @@ OWN = frozenset(
     }
 )
 NOT_FOUND = frozenset().union(
-    *(of.NOT_FOUND for of in (calls_memories, calls_tenants, calls_identity, calls_jobs, calls_events))
+    *(
+        of.NOT_FOUND
+        for of in (
+            *(calls_memories, calls_tenants, calls_identity, calls_jobs),
+            *(calls_events, calls_accounts, calls_factors),
+            calls_sessions,
+        )
+    )
 )
 # What the program itself writes of everybody: it may grow while somebody else is attacked.
 SHARED = frozenset({"audit_entries", "organization_usage", "scope_statistics"})
@@ -67,9 +83,10 @@ async def attack(neighbours: Neighbours, owner: Owner, name: str, database: Data
     if name in NOT_FOUND:
         assert isinstance(error, NotFound)
     else:
-        refusals = (
+        refusals: tuple[type[AgentMemError], ...] = (
             (NotFound, Conflict) if name in DIRECT_CALLS else (Conflict,) if name in calls_tenants.CONFLICT else ()
         )
+        refusals = (Unauthenticated,) if name in calls_factors.REFUSED else refusals
         assert error is None or isinstance(error, refusals)
     if name not in OWN:
         told = repr(given)
@@ -164,7 +181,7 @@ async def test_no_operation_of_a_bound_caller_reaches_the_rest_of_its_organizati
     error: AgentMemError | None = None
     try:
         given = await CALLS[name](service_of(name, store.app.database), caller, neighbours.foreign)
-    except (NotFound, PermissionDenied) as caught:
+    except (NotFound, PermissionDenied, Unauthenticated) as caught:
         error = caught
     after = rows_of(owner, caller.organization_id)
 

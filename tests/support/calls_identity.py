@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 
+from agentmem.features.identity.federation.model import Identity
 from agentmem.features.identity.model import Ceiling
 from agentmem.foundation.authorization.caller import Binding, Permission
+from agentmem.kit.ids import AccountId
 from agentmem.schemas.access import Role
 from agentmem.schemas.keys import ApiKeyPatch, NewApiKey
+from agentmem.schemas.request_keys import NewRequestKey
 from tests.support.foreign import Call, Foreign
 
 
@@ -30,6 +33,7 @@ def _ceiling(foreign: Foreign) -> Ceiling:
 
 
 _SINCE, _UNTIL = date(2000, 1, 1), datetime.now(UTC).date()
+_IDENTITY = Identity(issuer="https://provider.example", subject="somebody")
 _NEW = NewApiKey(name="new")
 
 CALLS: dict[str, Call] = {
@@ -42,6 +46,13 @@ CALLS: dict[str, Call] = {
     "ApiKeyService.revoke": lambda s, c, f: s.revoke(c, f.key_id, "a test", descendants=True, ceiling=_ceiling(f)),
     "ApiKeyService.unused": lambda s, c, f: s.unused(c, 0, []),
     "ApiKeyService.revoke_unused": lambda s, c, f: s.revoke_unused(c, 0, []),
+    "FederationService.set_secret": lambda s, c, f: s.set_secret(c, "a secret"),
+    "FederationService.secret": lambda s, c, f: s.secret(c),
+    "FederationService.account_of": lambda s, c, f: s.account_of(c, _IDENTITY),
+    "FederationService.link": lambda s, c, f: s.link(c, _IDENTITY, AccountId(f.member_id)),
+    "RequestKeyService.create": lambda s, c, f: s.create(c, f.key_id, NewRequestKey(name="new"), _ceiling(f)),
+    "RequestKeyService.list": lambda s, c, f: s.list(c, f.key_id),
+    "RequestKeyService.revoke": lambda s, c, f: s.revoke(c, f.key_id, f.request_key_id, _ceiling(f)),
     "KeyUsage.of_key": lambda s, c, f: s.of_key(c, f.key_id, _SINCE, _UNTIL),
     "KeyUsage.of_organization": lambda s, c, f: s.of_organization(c, _SINCE, _UNTIL),
 }
@@ -54,6 +65,9 @@ NOT_FOUND = frozenset(
         "ApiKeyService.update",
         "ApiKeyService.rotate",
         "ApiKeyService.revoke",
+        "RequestKeyService.create",
+        "RequestKeyService.list",
+        "RequestKeyService.revoke",
         "KeyUsage.of_key",
     }
 )

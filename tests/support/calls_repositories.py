@@ -10,21 +10,29 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from types import CodeType, FrameType
+from uuid import uuid4
 
 import numpy as np
 
 from agentmem.features.audit import repository as audit
 from agentmem.features.audit.model import Seal
 from agentmem.features.identity import repository as keys
+from agentmem.features.identity.accounts import guesses, mail_rows
+from agentmem.features.identity.accounts import repository as people
+from agentmem.features.identity.accounts.model import STRANGER
+from agentmem.features.identity.sessions import repository as sign_ins
+from agentmem.features.identity.sessions.model import Family
+from agentmem.features.identity.sessions.service import end_all
 from agentmem.features.memories import index_reading, packing, repository, revising, rewriting, service, upkeep
 from agentmem.features.memories.index_writing import TermHashes, draw_lone_places, set_live, write_entries
 from agentmem.features.memories.visibility import View
-from agentmem.features.organizations import member_rows
+from agentmem.features.organizations import invitation_rows, member_rows, members
 from agentmem.features.organizations import repository as organizations
 from agentmem.foundation.authorization.caller import Limits
 from agentmem.foundation.database.transaction import Transaction
 from agentmem.schemas.access import Role
 from agentmem.schemas.memories import MemoryPatch
+from agentmem.schemas.policies import SessionPolicy
 from tests.support import calls_events, calls_jobs
 from tests.support.foreign import Foreign
 from tests.support.operations import service_modules
@@ -69,6 +77,22 @@ DIRECT_CALLS: dict[str, DirectCall] = {
     "identity.repository.change_key": lambda tx, f: keys.change_key(tx, f.key_id, {"name": "renamed"}),
     "identity.repository.descendants": lambda tx, f: keys.descendants(tx, f.key_id),
     "identity.repository.fetch_chain": lambda tx, f: keys.fetch_chain(tx, f.key_id),
+    "identity.accounts.guesses.forgive_guesses": lambda tx, _: guesses.forgive_guesses(tx, b"", STRANGER),
+    "identity.accounts.guesses.lift_delays": lambda tx, _: guesses.lift_delays(tx, b""),
+    "identity.accounts.mail_rows.drop_mails": lambda tx, f: mail_rows.drop_mails(tx, f.account_id),
+    "identity.accounts.repository.change_account": lambda tx, f: people.change_account(tx, f.account, {}),
+    "identity.accounts.repository.give_password": lambda tx, f: people.give_password(
+        tx, f.account, "another hash", kept=0, values={}
+    ),
+    "identity.accounts.repository.remove_account": lambda tx, f: people.remove_account(tx, f.account_id),
+    "identity.accounts.repository.replace_hash": lambda tx, f: people.replace_hash(tx, f.account_id, 1, "x"),
+    "identity.sessions.repository.insert_family": lambda tx, f: sign_ins.insert_family(
+        tx, uuid4(), f.opened.session, b"", SessionPolicy()
+    ),
+    "identity.sessions.repository.rotate_family": lambda tx, f: sign_ins.rotate_family(
+        tx, _family(f), b"", keep_previous=False
+    ),
+    "identity.sessions.service.end_all": lambda tx, f: end_all(tx, f.account_id, "a test"),
     "memories.index_reading.read_visible_places": _places,
     "memories.index_writing.set_live": lambda tx, f: set_live(tx, f.places, live=False),
     "memories.index_writing.write_entries": lambda tx, f: write_entries(tx, f.seen, TermHashes(tx)),
@@ -79,6 +103,13 @@ DIRECT_CALLS: dict[str, DirectCall] = {
     "memories.rewriting.remove_postings": lambda tx, f: rewriting.remove_postings(tx, f.places),
     "memories.service.end": lambda tx, f: service.end(tx, f.latest),
     "memories.upkeep.follow_memories": lambda tx, f: upkeep.follow_memories(tx, f.places),
+    "organizations.invitation_rows.keep_invitation_code": lambda tx, f: invitation_rows.keep_invitation_code(
+        tx, f.invitation_id, "x"
+    ),
+    "organizations.invitation_rows.remove_invitation": lambda tx, f: invitation_rows.remove_invitation(
+        tx, f.invitation_id
+    ),
+    "organizations.members.keep_one": lambda tx, f: members.keep_one(tx, f.member),
     "organizations.member_rows.change_member": lambda tx, f: member_rows.change_member(
         tx, f.member, {"name": "renamed"}, None
     ),
@@ -91,6 +122,25 @@ DIRECT_CALLS: dict[str, DirectCall] = {
 
 REGISTERING = frozenset({"organizations.repository.insert_keys"})
 """What registration alone calls: it writes the first rows of a new organization, whose id they carry."""
+
+
+def _family(foreign: Foreign) -> Family:
+    """Give somebody else's refresh tokens as its row would be read."""
+    session = foreign.opened.session
+    return Family(
+        family_id=foreign.opened.refresh.family_id,
+        session_id=session.session_id,
+        account_id=session.account_id,
+        current_mac=b"",
+        previous_mac=None,
+        rotated_at=session.authenticated_at,
+        generation=1,
+        grace=session.idle,
+        idle=session.idle,
+        idle_until=session.expires_at,
+        expires_at=session.expires_at,
+        ended=False,
+    )
 
 
 def functions() -> dict[CodeType, str]:

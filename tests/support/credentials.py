@@ -8,16 +8,23 @@ from ipaddress import ip_address
 from uuid import UUID
 
 from agentmem.bootstrap import App
+from agentmem.features.identity.request_keys.service import RequestKeyService
 from agentmem.features.identity.service import ApiKeyService
+from agentmem.features.identity.sessions.service import SessionService
+from agentmem.features.identity.signing.known import KnownKeys
+from agentmem.features.identity.signing.service import SigningKeyService
 from agentmem.features.identity.usage import KeyUsage
 from agentmem.features.organizations.members import MemberService
+from agentmem.features.organizations.networks import NetworkService
 from agentmem.foundation.authorization.caller import Caller
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.state.memory import MemoryState
 from agentmem.foundation.state.port import State
 from agentmem.pipelines.admission.admission import Admission, Admitted, Presented
+from agentmem.pipelines.admission.installation import InstallationNetworks
 from agentmem.pipelines.admission.issuing import Issuing
 from agentmem.pipelines.admission.metering import Meter
+from agentmem.pipelines.admission.people import People
 from agentmem.pipelines.admission.quotas import RateLimits
 from agentmem.schemas.access import Role
 from agentmem.schemas.base import parse
@@ -66,10 +73,13 @@ class Desk:
 
     async def present(self, key: IssuedKey | str | None, *, address: str = HOME, cost: int = 1) -> Admitted:
         """Present a key as a request does."""
+        return await self.admission.admit(self.presented(key, address=address), cost)
+
+    def presented(self, key: IssuedKey | str | None, *, address: str = HOME) -> Presented:
+        """Give what a request with a key brings."""
         text = key.key if isinstance(key, IssuedKey) else key
         header = None if text is None else f"Bearer {text}"
-        presented = Presented(authorization=header, address=ip_address(address), request_id="request-1")
-        return await self.admission.admit(presented, cost)
+        return Presented(authorization=header, address=ip_address(address), request_id="request-1")
 
     async def caller(self, key: IssuedKey) -> Caller:
         """Give the caller that a key makes now, whatever was known of it."""
@@ -85,20 +95,39 @@ def desk_of(
     state = state or MemoryState()
     ticks, failures, limited = HandMovedClock(), list[str](), list[str]()
     keys, members = ApiKeyService(database=database), MemberService(database=database)
+    signers = RequestKeyService(database=database)
     admission = Admission(
         keys=keys,
+        signers=signers,
         members=members,
         database=database,
         state=state,
         limits=limits,
+        people=People(
+            sessions=SessionService(database=database),
+            members=members,
+            keys=KnownKeys(SigningKeyService(database=database), ticks=ticks),
+            database=database,
+            state=state,
+            issuer=app.admission.people.issuer,
+            clock=database.clock,
+            ticks=ticks,
+        ),
         meter=Meter(KeyUsage(database=database), state, clock=database.clock),
+        installation=InstallationNetworks(NetworkService(database=database)),
         failed=failures.append,
         limited=limited.append,
         clock=database.clock,
         ticks=ticks,
     )
     issuing = Issuing(
-        keys=keys, members=members, admission=admission, state=state, default_days=90, clock=database.clock
+        keys=keys,
+        signers=signers,
+        members=members,
+        admission=admission,
+        state=state,
+        default_days=90,
+        clock=database.clock,
     )
     return Desk(issuing=issuing, admission=admission, ticks=ticks, failures=failures, limited=limited)
 

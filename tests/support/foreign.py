@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 
 from agentmem import AsyncMemory
 from agentmem.bootstrap import App
+from agentmem.features.identity.accounts.model import Letter, MailPurpose
+from agentmem.features.identity.sessions.model import Device, Opening
+from agentmem.features.identity.sessions.service import Opened, SessionService
+from agentmem.features.identity.signing.service import SigningKeyService
 from agentmem.features.memories.index_reading import Candidates, Nearest
 from agentmem.features.memories.jobs import EMBED
 from agentmem.features.memories.model import PreparedMemory, StoredVersion
@@ -20,14 +24,21 @@ from agentmem.features.memories.searching import Query, Ranking, Words
 from agentmem.features.memories.transfer import StoredMemory
 from agentmem.foundation.authorization.caller import Caller, Permission
 from agentmem.foundation.jobs.queue import enqueue
-from agentmem.kit.ids import MemoryId, OrganizationId, Place
+from agentmem.kit.ids import AccountId, MemoryId, OrganizationId, Place, SessionId, uuid7
 from agentmem.pipelines.ingestion.pipeline import Draft
 from agentmem.pipelines.retrieval.query import parse_query
+from agentmem.schemas.accounts import Account
 from agentmem.schemas.keys import NewApiKey
 from agentmem.schemas.memories import ExportedMemory, ExportedVersion, NewMemory, OnDuplicate, Scope
+from agentmem.schemas.networks import NetworkList, NewNetworkRule
 from agentmem.schemas.organizations import Member, NewMember
+from agentmem.schemas.policies import SessionPolicy
+from agentmem.schemas.request_keys import NewRequestKey
 from agentmem.schemas.webhooks import NewWebhook
+from tests.support.people import address, invitation_of, letters_to, member_with_account
+from tests.support.second_factors import add_factors
 
+AGENT, RUN, PROGRAM = "secret-agent", "secret-run", "secret-app"
 HOOK = "https://hooks.example/"
 Call = Callable[[Any, Caller, "Foreign"], Awaitable[object]]
 
@@ -59,9 +70,9 @@ class Foreign:
 
     model: str
     user_id: str
-    agent_id: str
-    run_id: str
-    app_id: str
+    agent_id: str = AGENT
+    run_id: str = RUN
+    app_id: str = PROGRAM
     key: str
     organization_id: OrganizationId
     member: Member
@@ -69,6 +80,14 @@ class Foreign:
     job_id: UUID
     webhook_id: UUID
     delivery_id: UUID
+    rule_id: UUID
+    request_key_id: str
+    account: Account
+    opened: Opened
+    device: str
+    letters: Mapping[MailPurpose, Letter]
+    invitation_id: UUID
+    invitation_secret: str
     live: MemoryId
     deleted: MemoryId
     places: list[Place]
@@ -81,6 +100,14 @@ class Foreign:
     @property
     def member_id(self) -> UUID:
         return self.member.id
+
+    @property
+    def session_id(self) -> SessionId:
+        return self.opened.session.session_id
+
+    @property
+    def account_id(self) -> AccountId:
+        return AccountId(self.account.id)
 
     @property
     def latest(self) -> list[StoredVersion]:
@@ -117,15 +144,7 @@ class Foreign:
 async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: str) -> Foreign:
     """Fill an organization with memories of every state, and gather what could be known of it."""
     app = memory.app
-    new = NewMemory(
-        content=content,
-        user_id=user_id,
-        agent_id="secret-agent",
-        run_id="secret-run",
-        app_id="secret-app",
-        metadata={"first": content},
-    )
-    live = (await memory.add(new, idempotency_key=key)).memories[0]
+    live = (await memory.add(_memory(user_id, content), idempotency_key=key)).memories[0]
     gone = (await memory.add([{"role": "user", "name": content, "content": content}], user_id=user_id)).memories[0]
     await memory.update(live.id, metadata={"changed": content})
     await memory.delete(gone.id)
@@ -136,15 +155,16 @@ async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: st
     versions = _versions_of(stored)
     member = await app.members.create(app.caller, NewMember(name=content))
     issued = await app.issuing.create(app.caller, NewApiKey(name=content, scopes=[Permission.MEMORY_READ]))
+    signer = await app.issuing.add_signer(app.caller, issued.api_key.id, NewRequestKey(name=content))
     job_id = await app.upkeep.memories.order_model(app.caller, content)
     async with app.database.transaction(app.caller) as tx:
         await enqueue(tx, EMBED, {"text": content})
     webhook_id, delivery_id = await _tested_webhook(app, content)
+    account, device = await member_with_account(app, content)
+    await add_factors(app, AccountId(account.id))
+    invitation_id, invitation_secret = await invitation_of(app, app.caller, address())
     return Foreign(
         model=app.models.current.model,
-        agent_id="secret-agent",
-        run_id="secret-run",
-        app_id="secret-app",
         user_id=user_id,
         key=key,
         organization_id=app.caller.organization_id,
@@ -153,6 +173,14 @@ async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: st
         job_id=job_id,
         webhook_id=webhook_id,
         delivery_id=delivery_id,
+        request_key_id=signer.request_key.id,
+        rule_id=(await app.networks.add(app.caller, _rule(content))).id,
+        account=account,
+        opened=await _opened_session(app, account),
+        device=device,
+        letters=await letters_to(app, app.caller, account),
+        invitation_id=invitation_id,
+        invitation_secret=invitation_secret,
         live=MemoryId(live.id),
         deleted=MemoryId(gone.id),
         places=sorted({version.place for version in versions}),
@@ -164,11 +192,31 @@ async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: st
     )
 
 
+def _memory(user_id: str, content: str) -> NewMemory:
+    return NewMemory(
+        content=content, user_id=user_id, agent_id=AGENT, run_id=RUN, app_id=PROGRAM, metadata={"first": content}
+    )
+
+
+async def _opened_session(app: App, account: Account) -> Opened:
+    """Open a session of an account, and make the key that signs its tokens."""
+    caller = replace(app.caller, account_id=AccountId(account.id))
+    opening = Opening(
+        organization_id=caller.organization_id, member_id=uuid7(), methods=("pwd",), level="aal1", device=Device()
+    )
+    await SigningKeyService(database=app.database).ensure(caller)
+    return await SessionService(database=app.database).open(caller, opening, SessionPolicy())
+
+
 async def _tested_webhook(app: App, description: str) -> tuple[UUID, UUID]:
     """Make a webhook with a delivery, and give the ids of both."""
     hooks = app.events.webhooks
     webhook = (await hooks.create(app.caller, NewWebhook(url=HOOK, description=description))).webhook
     return webhook.id, (await hooks.test(app.caller, webhook.id)).id
+
+
+def _rule(reason: str) -> NewNetworkRule:
+    return NewNetworkRule(network="192.0.2.0/24", list=NetworkList.DENY, reason=reason)
 
 
 def _versions_of(stored: Sequence[StoredMemory]) -> list[StoredVersion]:

@@ -52,6 +52,10 @@ class ServerProcess:
             **environment,
         }
 
+    def have(self, name: str, value: str) -> None:
+        """Give it a setting from the next start on."""
+        self._environment[f"AGENTMEM_{name.upper()}"] = value
+
     def run_from(self, source: Path) -> None:
         """Have another version of the package run from the next start on: the one in this folder."""
         self._environment["PYTHONPATH"] = str(source)
@@ -157,7 +161,13 @@ class ServerProcess:
 @contextmanager
 def servers(directory: Path, count: int, *, command: str = "serve", **settings: str) -> Iterator[list[ServerProcess]]:
     """Start servers on one data directory, one after the other; the first one prints the key."""
-    started = [ServerProcess(directory, settings, command=command) for _ in range(count)]
+    with all_started([ServerProcess(directory, settings, command=command) for _ in range(count)]) as started:
+        yield started
+
+
+@contextmanager
+def all_started(started: list[ServerProcess]) -> Iterator[list[ServerProcess]]:
+    """Start servers one after the other, and end them with the block."""
     try:
         for server in started:
             server.start()

@@ -74,4 +74,5 @@ STATES: list[Open] = [
     in_redis_or_memory,
     without_redis,
 ]
+ANSWERING = [opened for opened in STATES if opened is not without_redis]
 SHARED: list[Open] = [in_redis, in_redis_behind_tls, in_redis_watched_by_sentinels, in_a_cluster]

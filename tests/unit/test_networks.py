@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from random import Random
+
 import pytest
 
-from agentmem.kit.networks import all_within, client_address, holds, parse_address, parse_network
+from agentmem.kit.networks import NetworkSet, all_within, client_address, holds, parse_address, parse_network
 
 PROXIES = [parse_network("10.0.0.0/8"), parse_network("fd00::/8")]
 
@@ -89,3 +92,20 @@ def test_client_is_the_rightmost_address_that_is_no_proxy_of_ours(
     peer: str, forwarded_for: list[str], found: str
 ) -> None:
     assert str(client_address(parse_address(peer), forwarded_for, PROXIES)) == found
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_set_of_networks_has_what_one_of_them_has(seed: int) -> None:
+    random = Random(seed)
+    networks = [
+        IPv4Network((random.getrandbits(8) << 8, random.randint(20, 32)), strict=False)
+        if random.random() < 0.5
+        else IPv6Network((random.getrandbits(8) << 8, random.randint(116, 128)), strict=False)
+        for _ in range(random.randint(0, 12))
+    ]
+    found = NetworkSet(networks)
+
+    assert bool(found) == bool(networks)
+    for number in range(0, 1 << 16, 37):
+        for address in (IPv4Address(number), IPv6Address(number)):
+            assert (address in found) == holds(networks, address)

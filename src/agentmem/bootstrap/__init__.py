@@ -8,20 +8,21 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
+from agentmem.bootstrap.care import open_doctor, open_information
 from agentmem.bootstrap.models import first_model, open_reranking
+from agentmem.bootstrap.opened import Opened
+from agentmem.bootstrap.people import open_factors, open_people, open_single
 from agentmem.bootstrap.stores import attach, bring_schema, open_replica
 from agentmem.features.audit.service import AuditService
+from agentmem.features.identity.request_keys.service import RequestKeyService
 from agentmem.features.identity.service import ApiKeyService
 from agentmem.features.identity.usage import KeyUsage
 from agentmem.features.jobs.service import JobService
 from agentmem.features.memories.batches import MemoryBatches
-from agentmem.features.memories.checking import MemoryChecking
 from agentmem.features.memories.entities import Entities
 from agentmem.features.memories.graph import VectorGraph
-from agentmem.features.memories.mending import MemoryMending
 from agentmem.features.memories.near_duplicates import NearDuplicates
 from agentmem.features.memories.quota import Usage
 from agentmem.features.memories.searching import MemorySearch
@@ -29,12 +30,13 @@ from agentmem.features.memories.service import MemoryService
 from agentmem.features.memories.transfer import MemoryTransfer
 from agentmem.features.memories.upkeep import MemoryUpkeep
 from agentmem.features.organizations.members import MemberService
+from agentmem.features.organizations.networks import NetworkService
 from agentmem.features.organizations.platform import PlatformService
-from agentmem.features.organizations.service import OrganizationService, organization_id_of
+from agentmem.features.organizations.service import OrganizationService
 from agentmem.foundation.authorization.caller import Caller, local_operator
+from agentmem.foundation.authorization.platform import organization_id_of
 from agentmem.foundation.database.connect import Server
 from agentmem.foundation.database.database import Database
-from agentmem.foundation.database.embedded.layout import Layout
 from agentmem.foundation.database.inspect import Caretaker
 from agentmem.foundation.database.probe import DatabaseProbe
 from agentmem.foundation.encryption.providers.file import FileKeyProvider
@@ -46,22 +48,24 @@ from agentmem.foundation.jobs.model import Work
 from agentmem.foundation.jobs.upkeep import Schedule
 from agentmem.foundation.jobs.worker import Worker
 from agentmem.foundation.ledger.requests import IdempotentRequests
-from agentmem.foundation.outbound.open import open_sender
-from agentmem.foundation.outbound.port import Sender
+from agentmem.foundation.mail.open import open_mailer
+from agentmem.foundation.outbound.open import open_fetcher, open_sender
 from agentmem.foundation.state.lock import Locks
 from agentmem.foundation.state.open import open_state
 from agentmem.foundation.state.port import State
 from agentmem.foundation.telemetry.watchers import Watchers
 from agentmem.kit.clock import utc_now
-from agentmem.operations import Transactions
+from agentmem.pipelines.accounts.parts import Accounts, open_passwords
 from agentmem.pipelines.administration.instances import Instances
 from agentmem.pipelines.administration.platform import Platform
-from agentmem.pipelines.administration.sweeper import Sweeper
+from agentmem.pipelines.administration.sweeper import Step, Sweeper
 from agentmem.pipelines.admission.acting import Acting
 from agentmem.pipelines.admission.admission import Admission
+from agentmem.pipelines.admission.installation import InstallationNetworks
 from agentmem.pipelines.admission.issuing import Issuing
 from agentmem.pipelines.admission.metering import Meter
 from agentmem.pipelines.admission.quotas import RateLimits
+from agentmem.pipelines.admission.signatures import Signatures
 from agentmem.pipelines.consolidation.duplicates import Duplicates
 from agentmem.pipelines.events.parts import Events
 from agentmem.pipelines.health.doctor import Doctor
@@ -73,7 +77,9 @@ from agentmem.pipelines.ingestion.transfer import Transfer
 from agentmem.pipelines.ingestion.upkeep import FIRST_LOOK, NEXT_LOOK, Upkeep
 from agentmem.pipelines.retrieval.embeddings import QueryEmbeddings
 from agentmem.pipelines.retrieval.pipeline import Retrieval
-from agentmem.pipelines.retrieval.rerank import Reranking
+from agentmem.pipelines.signing_in.by_factor import FactorFlows
+from agentmem.pipelines.signing_in.pipeline import SigningIn
+from agentmem.pipelines.signing_in.single import SingleSignOn
 from agentmem.settings import Settings
 
 Result = TypeVar("Result")
@@ -87,22 +93,21 @@ class App:
     caller: Caller
     database: Database
     server: Server
-    caretaker: Caretaker
     probe: DatabaseProbe
     models: Models
     state: State
     guards: Guards
-    locks: Locks
-    organizations: OrganizationService
     members: MemberService
+    accounts: Accounts
+    signing_in: SigningIn
+    single: SingleSignOn
+    factors: FactorFlows
     platform: Platform
-    keys: ApiKeyService
-    key_usage: KeyUsage
     issuing: Issuing
     admission: Admission
+    signatures: Signatures
     requests: IdempotentRequests
     audit: AuditService
-    usage: Usage
     entities: Entities
     memories: MemoryService
     batches: Batches
@@ -119,31 +124,40 @@ class App:
     instances: Instances
     worker: Worker
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Opened:
-    """What is opened once and closed at the end; everything else is made over it."""
-
-    settings: Settings
-    caller: Caller
-    database: Database
-    searches: Transactions
-    server: Server
-    models: Models
-    state: State
-    embeddings: QueryEmbeddings
-    reranking: Reranking | None
-    sender: Sender | None
-    watchers: Watchers
-    guards: Guards
-
     @property
-    def locks(self) -> Locks:
-        return Locks(state=self.state, database=self.database)
+    def keys(self) -> ApiKeyService:
+        """Operations on API keys."""
+        return self.issuing.keys
 
     @property
     def caretaker(self) -> Caretaker:
+        """What looks after the database itself."""
         return Caretaker(server=self.server)
+
+    @property
+    def key_usage(self) -> KeyUsage:
+        """Operations on what API keys were used for."""
+        return KeyUsage(database=self.database)
+
+    @property
+    def usage(self) -> Usage:
+        """Operations on what organizations have stored."""
+        return Usage(database=self.database)
+
+    @property
+    def networks(self) -> NetworkService:
+        """Operations on the networks that requests may come from."""
+        return NetworkService(database=self.database)
+
+    @property
+    def locks(self) -> Locks:
+        """Locks over the shared state."""
+        return Locks(state=self.state, database=self.database)
+
+    @property
+    def organizations(self) -> OrganizationService:
+        """Operations on the caller's organization."""
+        return self.platform.organizations
 
 
 @asynccontextmanager
@@ -163,7 +177,7 @@ async def open_app(
         yield app
 
 
-async def _open(stack: AsyncExitStack, settings: Settings, watchers: Watchers) -> _Opened:
+async def _open(stack: AsyncExitStack, settings: Settings, watchers: Watchers) -> Opened:
     """Open what has to be closed again; the stack closes it."""
     guards = Guards.of(settings, watchers.dependencies)
     reranking = open_reranking(settings, guards.reranker)
@@ -187,13 +201,17 @@ async def _open(stack: AsyncExitStack, settings: Settings, watchers: Watchers) -
     stack.push_async_callback(models.aclose)
     state = open_state(settings, guards.redis, fell_back=watchers.fell_back)
     stack.push_async_callback(state.aclose)
+    passwords = open_passwords(settings)
+    stack.push_async_callback(passwords.aclose)
     sender = open_sender(settings)
-    if sender is not None:
-        stack.push_async_callback(sender.aclose)
+    fetcher = open_fetcher(settings)
+    for outbound in (sender, fetcher):
+        if outbound is not None:
+            stack.push_async_callback(outbound.aclose)
     shared = None if settings.redis_url is None else SharedQueries(state=state, keys=database.keys)
     embeddings = QueryEmbeddings(shared=shared, embedded=partial(watchers.embedded, "query"))
     stack.push_async_callback(embeddings.aclose)
-    return _Opened(
+    return Opened(
         settings=settings,
         caller=caller,
         database=database,
@@ -201,48 +219,51 @@ async def _open(stack: AsyncExitStack, settings: Settings, watchers: Watchers) -
         server=server,
         models=models,
         state=state,
+        passwords=passwords,
         embeddings=embeddings,
         reranking=reranking,
         sender=sender,
+        fetcher=fetcher,
+        mailer=open_mailer(settings, guards.mail),
         watchers=watchers,
         guards=guards,
     )
 
 
-def _assemble(opened: _Opened) -> App:
+def _assemble(opened: Opened) -> App:
     settings, database, models = opened.settings, opened.database, opened.models
     kept = timedelta(hours=settings.idempotency_hours)
     memories, requests = MemoryService(database=database, kept=kept), IdempotentRequests(database=database, kept=kept)
-    ingestion = _ingestion(opened, memories)
-    upkeep = _upkeep(opened, ingestion)
+    upkeep = _upkeep(opened, ingestion := _ingestion(opened, memories))
     members, audit = MemberService(database=database), AuditService(database=database)
     platform, issuing = _platform(opened, members, upkeep), _issuing(opened, members)
+    accounts = Accounts.over(database, opened.state, opened.passwords, opened.mailer, settings)
+    factors = open_factors(opened, members, issuing.admission.people, accounts)
     jobs = JobService(database=database, kept=timedelta(days=settings.job_days))
     events = Events.over(database, opened.state, opened.sender, settings)
-    steps = (upkeep.look_after, audit.seal, issuing.expire_unused, requests.sweep, jobs.sweep, events.sweep)
+    steps: tuple[Step, ...] = (upkeep.look_after, audit.seal, issuing.expire_unused, requests.sweep, jobs.sweep)
+    steps += (events.sweep, accounts.keeping.forget_traces, factors.signing_in.sweep)
     sweeper = Sweeper(steps=steps, platform=platform, seconds=settings.sweep_seconds)
-    worker = _worker(opened, members, [*upkeep.works(), *events.works()], sweeper.schedules())
     return App(
         settings=settings,
         caller=opened.caller,
         database=database,
         server=opened.server,
-        caretaker=opened.caretaker,
         probe=DatabaseProbe.of(database),
         models=models,
         state=opened.state,
         guards=opened.guards,
-        locks=opened.locks,
-        organizations=platform.organizations,
         members=members,
+        accounts=accounts,
+        single=open_single(opened, members, accounts, factors.signing_in),
+        factors=factors,
+        signing_in=factors.signing_in,
         platform=platform,
-        keys=issuing.keys,
-        key_usage=KeyUsage(database=database),
         issuing=issuing,
         admission=issuing.admission,
+        signatures=Signatures(state=opened.state),
         requests=requests,
         audit=audit,
-        usage=Usage(database=database),
         entities=Entities(database=database),
         memories=memories,
         batches=Batches(stored=MemoryBatches(database=database), ingestion=ingestion),
@@ -251,17 +272,17 @@ def _assemble(opened: _Opened) -> App:
         transfer=Transfer(stored=MemoryTransfer(database=database), ingestion=ingestion),
         retrieval=_retrieval(opened),
         upkeep=upkeep,
-        doctor=_doctor(opened, upkeep),
-        information=_information(opened, memories),
+        doctor=open_doctor(opened, upkeep),
+        information=open_information(opened, memories),
         events=events,
         sweeper=sweeper,
         jobs=jobs,
         instances=Instances.over(database),
-        worker=worker,
+        worker=_worker(opened, members, [*upkeep.works(), *events.works(), *accounts.works()], sweeper.schedules()),
     )
 
 
-def _upkeep(opened: _Opened, ingestion: Ingestion) -> Upkeep:
+def _upkeep(opened: Opened, ingestion: Ingestion) -> Upkeep:
     return Upkeep(
         memories=MemoryUpkeep(database=opened.database, kept=timedelta(hours=opened.settings.idempotency_hours)),
         graph=VectorGraph(database=opened.database),
@@ -272,7 +293,7 @@ def _upkeep(opened: _Opened, ingestion: Ingestion) -> Upkeep:
     )
 
 
-def _ingestion(opened: _Opened, memories: MemoryService) -> Ingestion:
+def _ingestion(opened: Opened, memories: MemoryService) -> Ingestion:
     return Ingestion(
         memories=memories,
         models=opened.models,
@@ -282,7 +303,7 @@ def _ingestion(opened: _Opened, memories: MemoryService) -> Ingestion:
     )
 
 
-def _retrieval(opened: _Opened) -> Retrieval:
+def _retrieval(opened: Opened) -> Retrieval:
     return Retrieval(
         search_operation=MemorySearch(database=opened.searches),
         models=opened.models,
@@ -292,7 +313,7 @@ def _retrieval(opened: _Opened) -> Retrieval:
     )
 
 
-def _worker(opened: _Opened, members: MemberService, works: Sequence[Work], schedules: Sequence[Schedule]) -> Worker:
+def _worker(opened: Opened, members: MemberService, works: Sequence[Work], schedules: Sequence[Schedule]) -> Worker:
     drains = Drains(
         database=opened.database,
         works={work.kind.name: work for work in works},
@@ -309,7 +330,7 @@ def _worker(opened: _Opened, members: MemberService, works: Sequence[Work], sche
     )
 
 
-def _platform(opened: _Opened, members: MemberService, upkeep: Upkeep) -> Platform:
+def _platform(opened: Opened, members: MemberService, upkeep: Upkeep) -> Platform:
     return Platform(
         service=PlatformService(database=opened.database),
         organizations=OrganizationService(database=opened.database),
@@ -321,59 +342,30 @@ def _platform(opened: _Opened, members: MemberService, upkeep: Upkeep) -> Platfo
     )
 
 
-def _issuing(opened: _Opened, members: MemberService) -> Issuing:
-    keys = ApiKeyService(database=opened.database)
+def _issuing(opened: Opened, members: MemberService) -> Issuing:
+    keys, signers = ApiKeyService(database=opened.database), RequestKeyService(database=opened.database)
     admission = Admission(
         keys=keys,
+        signers=signers,
         members=members,
         database=opened.database,
         state=opened.state,
         limits=RateLimits.of(opened.settings),
         meter=Meter(KeyUsage(database=opened.database), opened.state),
+        installation=InstallationNetworks(NetworkService(database=opened.database)),
+        people=open_people(opened, members),
         lookups=max(1, opened.settings.pool_size // 2),
         failed=opened.watchers.failed,
         limited=opened.watchers.rate_limited,
     )
     return Issuing(
         keys=keys,
+        signers=signers,
         members=members,
         admission=admission,
         state=opened.state,
         default_days=opened.settings.key_days,
     )
-
-
-def _doctor(opened: _Opened, upkeep: Upkeep) -> Doctor:
-    return Doctor(
-        checking=partial(MemoryChecking.over, opened.database),
-        mending=MemoryMending(database=opened.database),
-        upkeep=upkeep.memories,
-        models=opened.models,
-        prepare=upkeep.prepare,
-        caretaker=opened.caretaker,
-        locks=opened.locks,
-        closed=_closed_paths(opened.settings),
-        guarded=() if opened.settings.database_url is not None else (opened.settings.data_directory,),
-    )
-
-
-def _information(opened: _Opened, memories: MemoryService) -> Information:
-    return Information(
-        settings=opened.settings,
-        server=opened.server,
-        caretaker=opened.caretaker,
-        provider=opened.database.provider,
-        models=opened.models,
-        memories=memories,
-        checking=MemoryChecking.over(opened.database),
-    )
-
-
-def _closed_paths(settings: Settings) -> tuple[Path, ...]:
-    """Name what nobody but its owner may reach: the master key and, of an embedded server, its files."""
-    layout = Layout(directory=settings.data_directory)
-    embedded = () if settings.database_url is not None else (layout.cluster, layout.log.parent)
-    return settings.master_key_file, *embedded
 
 
 async def _work_behind(app: App) -> None:

@@ -27,6 +27,7 @@ from agentmem.schemas.organizations import (
     RoleView,
     Suspension,
 )
+from agentmem.schemas.request_keys import IssuedRequestKey, NewRequestKey, RequestKey
 from agentmem.schemas.usage import UsageDay
 from agentmem.schemas.views import CreatedOrganization
 
@@ -66,6 +67,23 @@ def revoke_key(key_id: str, if_version: int | None, values: Values) -> Call[ApiK
     query = query_of(parse(Revocation, given(values)).model_dump(exclude_unset=True))
     path, headers = path_of("api-keys", key_id), expecting(if_version)
     return Call(method="DELETE", path=path, read=one(ApiKey), query=query, headers=headers, repeatable=True)
+
+
+def list_signers(key_id: str) -> Call[list[RequestKey]]:
+    """Read the keys that sign for a key."""
+    return get_from(path_of("api-keys", key_id, "signing-keys"), many(RequestKey))
+
+
+def create_signer(key_id: str, values: Values) -> Call[IssuedRequestKey]:
+    """Make a key that signs for a key."""
+    body = body_of(parse(NewRequestKey, given(values)))
+    return post_to(path_of("api-keys", key_id, "signing-keys"), one(IssuedRequestKey), body)
+
+
+def revoke_signer(key_id: str, signing_key_id: str) -> Call[RequestKey]:
+    """Revoke a key that signs for a key; doing it again changes nothing."""
+    path = path_of("api-keys", key_id, "signing-keys", signing_key_id)
+    return Call(method="DELETE", path=path, read=one(RequestKey), repeatable=True)
 
 
 def key_usage(key_id: str, since: Day | None, until: Day | None) -> Call[list[UsageDay]]:

@@ -21,6 +21,7 @@ from agentmem.client.namespaces_async import (
     AsyncOwnOrganization,
     AsyncPlatform,
 )
+from agentmem.client.networks_async import AsyncNetworks
 from agentmem.client.paging import async_items
 from agentmem.client.streams import LineSender, Progress, async_pieces, stream
 from agentmem.client.transport import DEFAULT_URL, starred
@@ -57,7 +58,8 @@ class AsyncClient:
     ``async with AsyncClient(api_key) as memory`` has the methods of :class:`AsyncMemory` with the same meaning, and
     raises the same errors. ``timeout`` is in seconds and holds for connecting, sending and waiting each; ``retries`` is
     how often a call is sent again where that is safe. An address that is not of this machine must be ``https://``
-    unless ``insecure`` allows otherwise. Proxies and certificates of your own go into ``transport``.
+    unless ``insecure`` allows otherwise. A ``signing_key`` of the API key
+    signs all that is sent but streams. Proxies and certificates of your own go into ``transport``.
     """
 
     def __init__(
@@ -68,16 +70,24 @@ class AsyncClient:
         timeout: float = 30.0,
         retries: int = 2,
         insecure: bool = False,
+        signing_key: str | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._connection = connect_async(
-            api_key, base_url, timeout=timeout, retries=retries, insecure=insecure, transport=transport
+            api_key,
+            base_url,
+            timeout=timeout,
+            retries=retries,
+            insecure=insecure,
+            signing_key=signing_key,
+            transport=transport,
         )
         self._described = f"AsyncClient({starred(api_key)}, base_url={base_url!r})"
         self.audit = AsyncAudit(self._connection)
         self.jobs = AsyncJobs(self._connection)
         self.keys = AsyncKeys(self._connection)
         self.members = AsyncMembers(self._connection)
+        self.networks = AsyncNetworks(self._connection)
         self.organization = AsyncOwnOrganization(self._connection)
         self.platform = AsyncPlatform(self._connection)
         self.webhooks = AsyncWebhooks(self._connection)

@@ -13,6 +13,7 @@ import httpx
 from agentmem.client.calls import Call
 from agentmem.client.following import Follower
 from agentmem.client.retries import Failed, Retries
+from agentmem.client.signing import RequestSigner
 from agentmem.client.streams import LineSplitter
 from agentmem.client.transport import LIMITS, address_of, broken, headers_of, refused, request_of
 from agentmem.errors import AgentMemError
@@ -30,8 +31,10 @@ class AsyncConnection:
         *,
         timeout: float,
         retries: int,
+        signer: RequestSigner | None,
     ) -> None:
         self._http = http
+        self._signer = signer
         self._timeout = timeout
         self._retries = Retries(most=retries, patience=timeout)
         self._random = SystemRandom()
@@ -102,7 +105,7 @@ class AsyncConnection:
     async def _attempt(
         self, call: Call[Result], *, stream: bool, body: AsyncIterator[bytes] | None = None
     ) -> httpx.Response | Failed:
-        request = request_of(self._http, call, self._timeout, body)
+        request = request_of(self._http, call, self._timeout, body, signer=self._signer)
         try:
             answer = await self._http.send(request, stream=stream)
             if answer.is_success:
@@ -117,8 +120,16 @@ class AsyncConnection:
 class Connection:
     """Sends calls and waits for them; threads may share it."""
 
-    def __init__(self, http: httpx.Client, *, timeout: float, retries: int) -> None:
+    def __init__(
+        self,
+        http: httpx.Client,
+        *,
+        timeout: float,
+        retries: int,
+        signer: RequestSigner | None,
+    ) -> None:
         self._http = http
+        self._signer = signer
         self._timeout = timeout
         self._retries = Retries(most=retries, patience=timeout)
         self._random = SystemRandom()
@@ -187,7 +198,7 @@ class Connection:
     def _attempt(
         self, call: Call[Result], *, stream: bool, body: Iterator[bytes] | None = None
     ) -> httpx.Response | Failed:
-        request = request_of(self._http, call, self._timeout, body)
+        request = request_of(self._http, call, self._timeout, body, signer=self._signer)
         try:
             answer = self._http.send(request, stream=stream)
             if answer.is_success:
@@ -206,9 +217,11 @@ def connect_async(
     timeout: float,
     retries: int,
     insecure: bool,
+    signing_key: str | None,
     transport: httpx.AsyncBaseTransport | None,
 ) -> AsyncConnection:
     """Make a connection; nothing is sent yet."""
+    signer = None if signing_key is None else RequestSigner(signing_key)
     http = httpx.AsyncClient(
         base_url=address_of(base_url, insecure=insecure),
         headers=headers_of(api_key),
@@ -216,7 +229,7 @@ def connect_async(
         transport=transport,
         trust_env=False,
     )
-    return AsyncConnection(http, timeout=timeout, retries=retries)
+    return AsyncConnection(http, timeout=timeout, retries=retries, signer=signer)
 
 
 def connect(
@@ -226,9 +239,11 @@ def connect(
     timeout: float,
     retries: int,
     insecure: bool,
+    signing_key: str | None,
     transport: httpx.BaseTransport | None,
 ) -> Connection:
     """Make a connection; nothing is sent yet."""
+    signer = None if signing_key is None else RequestSigner(signing_key)
     http = httpx.Client(
         base_url=address_of(base_url, insecure=insecure),
         headers=headers_of(api_key),
@@ -236,4 +251,4 @@ def connect(
         transport=transport,
         trust_env=False,
     )
-    return Connection(http, timeout=timeout, retries=retries)
+    return Connection(http, timeout=timeout, retries=retries, signer=signer)

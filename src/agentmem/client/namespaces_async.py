@@ -9,6 +9,8 @@ from agentmem.client import administration as calls
 from agentmem.client.administration import Identifier
 from agentmem.client.calls import Day
 from agentmem.client.connection import AsyncConnection
+from agentmem.client.networks import INSTALLATION
+from agentmem.client.networks_async import AsyncNetworks
 from agentmem.client.options import AuditOptions, JobOptions, KeyChanges, KeyOptions, MemberChanges, OrganizationChanges
 from agentmem.schemas.access import Role
 from agentmem.schemas.audit import AuditEntry, AuditVerification
@@ -17,6 +19,7 @@ from agentmem.schemas.jobs import JobRecord, OrderedJob
 from agentmem.schemas.keys import ApiKey, IssuedKey
 from agentmem.schemas.memories import Page
 from agentmem.schemas.organizations import Member, MemberKind, Organization, OrganizationLimits, RoleView
+from agentmem.schemas.request_keys import IssuedRequestKey, RequestKey, SignatureAlgorithm
 from agentmem.schemas.usage import UsageDay
 from agentmem.schemas.views import CreatedOrganization
 
@@ -59,6 +62,26 @@ class AsyncKeys:
         return await self._connection.send(
             calls.revoke_key(key_id, if_version, {"reason": reason, "descendants": descendants})
         )
+
+    async def signing_keys(self, key_id: str) -> Sequence[RequestKey]:
+        """Read the keys that sign the requests of a key, and those that did, without their secrets."""
+        return await self._connection.send(calls.list_signers(key_id))
+
+    async def add_signing_key(
+        self,
+        key_id: str,
+        name: str,
+        *,
+        algorithm: SignatureAlgorithm | str = SignatureAlgorithm.ED25519,
+        public_key: str | None = None,
+    ) -> IssuedRequestKey:
+        """Make a key that signs the requests of a key; it is in ``key``, this once."""
+        values = {"name": name, "algorithm": algorithm, "public_key": public_key}
+        return await self._connection.send(calls.create_signer(key_id, values))
+
+    async def revoke_signing_key(self, key_id: str, signing_key_id: str) -> RequestKey:
+        """Revoke a key that signs, for good."""
+        return await self._connection.send(calls.revoke_signer(key_id, signing_key_id))
 
     async def usage(self, key_id: str, *, since: Day | None = None, until: Day | None = None) -> Sequence[UsageDay]:
         """Read a key's requests by day and route."""
@@ -147,6 +170,7 @@ class AsyncPlatform:
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
+        self.networks = AsyncNetworks(connection, INSTALLATION)
 
     async def list(self, *, limit: int = 100, cursor: str | None = None) -> Page[Organization]:
         """Read a page of organizations."""

@@ -9,6 +9,8 @@ from agentmem.client import administration as calls
 from agentmem.client.administration import Identifier
 from agentmem.client.calls import Day
 from agentmem.client.connection import Connection
+from agentmem.client.networks import INSTALLATION
+from agentmem.client.networks_sync import Networks
 from agentmem.client.options import AuditOptions, JobOptions, KeyChanges, KeyOptions, MemberChanges, OrganizationChanges
 from agentmem.schemas.access import Role
 from agentmem.schemas.audit import AuditEntry, AuditVerification
@@ -17,6 +19,7 @@ from agentmem.schemas.jobs import JobRecord, OrderedJob
 from agentmem.schemas.keys import ApiKey, IssuedKey
 from agentmem.schemas.memories import Page
 from agentmem.schemas.organizations import Member, MemberKind, Organization, OrganizationLimits, RoleView
+from agentmem.schemas.request_keys import IssuedRequestKey, RequestKey, SignatureAlgorithm
 from agentmem.schemas.usage import UsageDay
 from agentmem.schemas.views import CreatedOrganization
 
@@ -59,6 +62,26 @@ class Keys:
         return self._connection.send(
             calls.revoke_key(key_id, if_version, {"reason": reason, "descendants": descendants})
         )
+
+    def signing_keys(self, key_id: str) -> Sequence[RequestKey]:
+        """See :meth:`AsyncKeys.signing_keys`."""
+        return self._connection.send(calls.list_signers(key_id))
+
+    def add_signing_key(
+        self,
+        key_id: str,
+        name: str,
+        *,
+        algorithm: SignatureAlgorithm | str = SignatureAlgorithm.ED25519,
+        public_key: str | None = None,
+    ) -> IssuedRequestKey:
+        """See :meth:`AsyncKeys.add_signing_key`."""
+        values = {"name": name, "algorithm": algorithm, "public_key": public_key}
+        return self._connection.send(calls.create_signer(key_id, values))
+
+    def revoke_signing_key(self, key_id: str, signing_key_id: str) -> RequestKey:
+        """See :meth:`AsyncKeys.revoke_signing_key`."""
+        return self._connection.send(calls.revoke_signer(key_id, signing_key_id))
 
     def usage(self, key_id: str, *, since: Day | None = None, until: Day | None = None) -> Sequence[UsageDay]:
         """See :meth:`AsyncKeys.usage`."""
@@ -147,6 +170,7 @@ class Platform:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self.networks = Networks(connection, INSTALLATION)
 
     def list(self, *, limit: int = 100, cursor: str | None = None) -> Page[Organization]:
         """See :meth:`AsyncPlatform.list`."""

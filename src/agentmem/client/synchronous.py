@@ -14,6 +14,7 @@ from agentmem.client.calls import Day, Moment
 from agentmem.client.connection import connect
 from agentmem.client.following import Follower
 from agentmem.client.namespaces_sync import Audit, Jobs, Keys, Members, OwnOrganization, Platform
+from agentmem.client.networks_sync import Networks
 from agentmem.client.streams import LineSender, Progress, checked, pieces
 from agentmem.client.transport import DEFAULT_URL, starred
 from agentmem.client.webhooks_sync import Webhooks
@@ -49,7 +50,8 @@ class Client:
     ``with Client(api_key) as memory`` has the methods of :class:`Memory` with the same meaning, and
     raises the same errors. ``timeout`` is in seconds and holds for connecting, sending and waiting each; ``retries`` is
     how often a call is sent again where that is safe. An address that is not of this machine must be ``https://``
-    unless ``insecure`` allows otherwise. Proxies and certificates of your own go into ``transport``.
+    unless ``insecure`` allows otherwise. A ``signing_key`` of the API key
+    signs all that is sent but streams. Proxies and certificates of your own go into ``transport``.
     Threads may share one client.
     """
 
@@ -61,16 +63,24 @@ class Client:
         timeout: float = 30.0,
         retries: int = 2,
         insecure: bool = False,
+        signing_key: str | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._connection = connect(
-            api_key, base_url, timeout=timeout, retries=retries, insecure=insecure, transport=transport
+            api_key,
+            base_url,
+            timeout=timeout,
+            retries=retries,
+            insecure=insecure,
+            signing_key=signing_key,
+            transport=transport,
         )
         self._described = f"Client({starred(api_key)}, base_url={base_url!r})"
         self.audit = Audit(self._connection)
         self.jobs = Jobs(self._connection)
         self.keys = Keys(self._connection)
         self.members = Members(self._connection)
+        self.networks = Networks(self._connection)
         self.organization = OwnOrganization(self._connection)
         self.platform = Platform(self._connection)
         self.webhooks = Webhooks(self._connection)

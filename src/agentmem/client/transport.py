@@ -11,6 +11,7 @@ import httpx
 from agentmem.client.answers import error_of
 from agentmem.client.calls import Call
 from agentmem.client.retries import Failed, Stage
+from agentmem.client.signing import RequestSigner
 from agentmem.errors import Closed, ConfigurationError, Unavailable
 
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
@@ -61,14 +62,16 @@ def request_of(
     call: Call[Result],
     timeout: float,
     stream: AsyncIterator[bytes] | Iterator[bytes] | None = None,
+    *,
+    signer: RequestSigner | None = None,
 ) -> httpx.Request:
-    """Write a call as a request; ``stream`` is its body where that comes piece by piece."""
+    """Write a call as a request, signed if it can be; ``stream`` is its body where that comes piece by piece."""
     if client.is_closed:
         raise Closed("This client is closed.", hint="Make a new one.")
     headers = dict(call.headers)
     if call.body is not None:
         headers["Content-Type"] = "application/json"
-    return client.build_request(
+    request = client.build_request(
         call.method,
         call.path,
         params=list(call.query) or None,
@@ -76,6 +79,9 @@ def request_of(
         headers=headers,
         timeout=httpx.Timeout(timeout, read=None if call.patient else max(timeout, call.silence)),
     )
+    if signer is not None and stream is None:
+        signer.sign(request, call.body)
+    return request
 
 
 def refused(answer: httpx.Response) -> Failed:

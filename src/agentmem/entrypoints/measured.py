@@ -14,6 +14,8 @@ def watching(metrics: Metrics) -> Watchers:
     return Watchers(
         failed=metrics.authentication_failed,
         rate_limited=metrics.rate_limited,
+        signed_in=metrics.signed_in,
+        refreshed=metrics.refreshed,
         embedded=metrics.embedded,
         fell_back=metrics.fell_back,
         dependencies=metrics,

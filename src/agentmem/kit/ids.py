@@ -9,10 +9,12 @@ import uuid
 from datetime import datetime
 from typing import NewType
 
+AccountId = NewType("AccountId", uuid.UUID)
 OrganizationId = NewType("OrganizationId", uuid.UUID)
 MemoryId = NewType("MemoryId", uuid.UUID)
 KeyId = NewType("KeyId", uuid.UUID)
 JobId = NewType("JobId", uuid.UUID)
+SessionId = NewType("SessionId", uuid.UUID)
 PrincipalId = NewType("PrincipalId", str)
 Place = NewType("Place", int)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
@@ -10,6 +11,8 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")
+IPV6_NETWORK: Final = 64
+"""Bits of an IPv6 address that name its network: one customer has all addresses behind them."""
 
 
 def parse_address(text: str) -> Address:
@@ -52,6 +55,27 @@ def holds(networks: Iterable[Network], address: Address) -> bool:
     return any(address in network for network in networks)
 
 
+class NetworkSet:
+    """The addresses of many networks: sorted once, never changed, and searched by bisection."""
+
+    __slots__ = ("_ranges",)
+
+    def __init__(self, networks: Iterable[Network] = ()) -> None:
+        found: dict[int, list[tuple[int, int]]] = {}
+        for network in networks:
+            ends = int(network.network_address), int(network.broadcast_address)
+            found.setdefault(network.version, []).append(ends)
+        self._ranges = {version: _joined(sorted(ranges)) for version, ranges in found.items()}
+
+    def __contains__(self, address: Address) -> bool:
+        ranges = self._ranges.get(address.version, [])
+        at = bisect_right(ranges, int(address), key=lambda ends: ends[0]) - 1
+        return at >= 0 and int(address) <= ranges[at][1]
+
+    def __bool__(self) -> bool:
+        return bool(self._ranges)
+
+
 def all_within(inner: Iterable[Network], outer: Sequence[Network]) -> bool:
     """Tell whether each inner network lies in one of the outer ones."""
     return all(any(_lies_in(network, other) for other in outer) for network in inner)
@@ -76,7 +100,25 @@ def client_address(peer: Address, forwarded_for: Sequence[str], trusted: Sequenc
     return found
 
 
+def network_of(address: Address) -> str:
+    """Name who is behind an address: an IPv4 address itself, of an IPv6 address the first 64 bits."""
+    if isinstance(address, IPv4Address):
+        return str(address)
+    return str(IPv6Network((int(address), IPV6_NETWORK), strict=False))
+
+
 def _lies_in(inner: Network, outer: Network) -> bool:
     if isinstance(inner, IPv4Network) and isinstance(outer, IPv4Network):
         return inner.subnet_of(outer)
     return isinstance(inner, IPv6Network) and isinstance(outer, IPv6Network) and inner.subnet_of(outer)
+
+
+def _joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Join sorted ranges that overlap, so that an address lies in one of them at most."""
+    joined: list[tuple[int, int]] = []
+    for first, last in ranges:
+        if joined and first <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(last, joined[-1][1]))
+        else:
+            joined.append((first, last))
+    return joined

@@ -8,6 +8,8 @@ from enum import StrEnum
 class Permission(StrEnum):
     """What an operation may ask for, named ``resource:action``."""
 
+    ACCOUNT_MANAGE = "account:manage"
+    ACCOUNT_USE = "account:use"
     AUDIT_READ = "audit:read"
     AUDIT_VERIFY = "audit:verify"
     JOB_READ = "job:read"
@@ -26,6 +28,7 @@ class Permission(StrEnum):
     ORGANIZATION_READ = "organization:read"
     ORGANIZATION_WRITE = "organization:write"
     PLATFORM_MANAGE = "platform:manage"
+    SSO_USE = "sso:use"
     USAGE_READ = "usage:read"
     WEBHOOK_READ = "webhook:read"
     WEBHOOK_WRITE = "webhook:write"

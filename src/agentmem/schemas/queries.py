@@ -71,6 +71,12 @@ class PageQuery(Schema):
     cursor: Cursor | None = None
 
 
+class ForceQuery(Schema):
+    """Whether a change is made though it locks out whoever makes it."""
+
+    force: bool = False
+
+
 class EntitiesQuery(ScopeQuery, PageQuery):
     """A page of the ids seen within a scope."""
 

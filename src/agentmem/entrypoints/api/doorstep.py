@@ -9,17 +9,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agentmem.entrypoints.api.context import RouteRules, context_of
 from agentmem.entrypoints.api.problems import problem
-from agentmem.errors import RateLimited
+from agentmem.errors import NetworkRefused, RateLimited
+from agentmem.foundation.state.charging import rate_headers
 from agentmem.foundation.state.port import Admission
 from agentmem.kit.networks import Address
-from agentmem.pipelines.admission.quotas import rate_headers
 
 
 @dataclass(frozen=True, kw_only=True)
 class Doorstep:
     """Charges every request to its address before anything is done for it; health is free.
 
-    ``charge`` raises :class:`RateLimited` when an address has used its limit up.
+    ``charge`` raises :class:`RateLimited` when an address has used its limit up, and :class:`NetworkRefused` for one
+    that nothing is taken from.
     """
 
     app: ASGIApp
@@ -32,7 +33,7 @@ class Doorstep:
         if not rules.exempt:
             try:
                 admission = await self.charge(context.address, rules.cost)
-            except RateLimited as error:
+            except (NetworkRefused, RateLimited) as error:
                 context.code = error.code
                 await problem(error, context.request_id, instance=context.instance)(scope, receive, send)
                 return

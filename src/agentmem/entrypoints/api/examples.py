@@ -6,10 +6,10 @@ from typing import Final
 
 from pydantic import JsonValue
 
-ID: Final = "01936a5e-7b1c-7d3e-9f20-4a5b6c7d8e9f"
-OTHER_ID: Final = "01936a5e-8c2d-7e4f-8a31-5b6c7d8e9fa0"
-NOW: Final = "2026-11-22T09:30:00Z"
-KEY_ID: Final = "4fT9aQ0bZr7K"
+from agentmem.entrypoints.api.examples_common import ID, KEY_ID, NOW, OTHER_ID, page
+from agentmem.entrypoints.api.examples_factors import FACTOR_EXAMPLES
+from agentmem.entrypoints.api.examples_identity import OF_IDENTITY
+from agentmem.entrypoints.api.examples_sessions import SESSION_EXAMPLES
 
 MEMORY: Final[dict[str, JsonValue]] = {
     "id": ID,
@@ -58,6 +58,7 @@ MEMBER: Final[dict[str, JsonValue]] = {
     "created_by": f"member:{OTHER_ID}",
     "created_at": NOW,
     "disabled_at": None,
+    "account_id": None,
     "version": 1,
 }
 BINDING: Final[dict[str, JsonValue]] = {"user_id": "ada", "agent_id": None, "run_id": None, "app_id": None}
@@ -80,6 +81,16 @@ API_KEY: Final[dict[str, JsonValue]] = {
     "revoke_reason": None,
     "last_used_at": None,
     "version": 1,
+}
+REQUEST_KEY: Final[dict[str, JsonValue]] = {
+    "id": "7bQ2xN5dLw0R",
+    "key_id": KEY_ID,
+    "name": "the assistant's signature",
+    "algorithm": "ed25519",
+    "public_key": "JrQLj5P_89iXES9-vFgrIy29clF9CC_oPPsw3c5D0bs",
+    "created_by": f"member:{OTHER_ID}",
+    "created_at": NOW,
+    "revoked_at": None,
 }
 USAGE_DAY: Final[dict[str, JsonValue]] = {
     "day": "2026-11-22",
@@ -150,6 +161,15 @@ DELIVERY: Final[dict[str, JsonValue]] = {
     "next_attempt_at": None,
     "ended_at": NOW,
 }
+NETWORK: Final[dict[str, JsonValue]] = {
+    "id": ID,
+    "network": "192.0.2.0/24",
+    "list": "allow",
+    "reason": "our office",
+    "created_by": f"member:{OTHER_ID}",
+    "created_at": NOW,
+    "expires_at": None,
+}
 SIGNING_KEY: Final = "whsec_<32 bytes in base64>"
 SECRET: Final = "amk_live_<id>_<secret>"  # noqa: S105  # what a key looks like, and none
 PROBLEM: Final[dict[str, JsonValue]] = {
@@ -163,11 +183,10 @@ PROBLEM: Final[dict[str, JsonValue]] = {
 }
 
 
-def _page(*items: JsonValue) -> dict[str, JsonValue]:
-    return {"items": list(items), "next_cursor": "WyI2NDg2YzgxZiIsIjAxOTM2YTVlIl0"}
-
-
 EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
+    **OF_IDENTITY,
+    **FACTOR_EXAMPLES,
+    **SESSION_EXAMPLES,
     "AddRequest": {"content": "Ada likes green tea", "user_id": "ada", "metadata": {"topic": "drinks"}},
     "Added": {"memories": [MEMORY], "duplicates": [], "pending": False},
     "ApiKey": API_KEY,
@@ -194,6 +213,7 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
     },
     "Imported": {"imported": 120, "skipped": 3},
     "IssuedKey": {"key": SECRET, "api_key": API_KEY},
+    "IssuedRequestKey": {"key": "ams_ed25519_<id>_<secret>", "request_key": REQUEST_KEY},
     "IssuedWebhook": {"key": SIGNING_KEY, "webhook": WEBHOOK},
     "Items_Change_": {
         "items": [{"version": 1, "change": "added", "changed_by": f"member:{ID}", "changed_at": NOW, "memory": MEMORY}]
@@ -209,6 +229,7 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
             }
         ]
     },
+    "Items_RequestKey_": {"items": [REQUEST_KEY]},
     "Items_RoleView_": {
         "items": [{"role": "viewer", "permissions": ["memory:read", "organization:read", "usage:read"]}]
     },
@@ -235,8 +256,11 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
     "MemberPatch": {"role": "viewer"},
     "MemoryPatch": {"content": "Ada likes white tea", "importance": 0.8},
     "MemoryRecord": MEMORY,
+    "NetworkRule": NETWORK,
     "NewApiKey": {"name": "ada's assistant", "scopes": ["memory:read"], "binding": {"user_id": "ada"}},
     "NewMember": {"name": "support bot", "role": "service"},
+    "NewNetworkRule": {"network": "203.0.113.0/24", "list": "deny", "reason": "guesses keys"},
+    "NewRequestKey": {"name": "the assistant's signature"},
     "NewWebhook": {"url": "https://hooks.example.com/agentmem", "types": ["memory.*"]},
     "NewOrganization": {"name": "Acme", "limits": {"memories": 1_000_000}},
     "Organization": ORGANIZATION,
@@ -251,19 +275,21 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
         "left_out": 0,
         "degraded": None,
     },
-    "Page_ApiKey_": _page(API_KEY),
-    "Page_AuditEntry_": _page(ENTRY),
-    "Page_EntitySeen_": _page({"id": "ada", "memories": 12, "first_seen": NOW, "last_seen": NOW}),
-    "Page_JobRecord_": _page(JOB),
-    "Page_Member_": _page(MEMBER),
-    "Page_MemoryRecord_": _page(MEMORY),
-    "Page_Organization_": _page(ORGANIZATION),
-    "Page_Delivery_": _page(DELIVERY),
-    "Page_Webhook_": _page(WEBHOOK),
+    "Page_ApiKey_": page(API_KEY),
+    "Page_AuditEntry_": page(ENTRY),
+    "Page_EntitySeen_": page({"id": "ada", "memories": 12, "first_seen": NOW, "last_seen": NOW}),
+    "Page_JobRecord_": page(JOB),
+    "Page_Member_": page(MEMBER),
+    "Page_NetworkRule_": page(NETWORK),
+    "Page_MemoryRecord_": page(MEMORY),
+    "Page_Organization_": page(ORGANIZATION),
+    "Page_Delivery_": page(DELIVERY),
+    "Page_Webhook_": page(WEBHOOK),
     "PinRequest": {"pinned": True},
     "Problem": PROBLEM,
     "ReembedRequest": {"model": "default"},
     "Reembedded": {"model": "all-minilm-l6-v2-int8@bca37a4a", "embedded": 1200},
+    "RequestKey": REQUEST_KEY,
     "Rotation": {"overlap_seconds": 3600},
     "SearchRequest": {"query": "What does Ada drink?", "scope": {"user_id": "ada"}, "limit": 5},
     "SearchResults": {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, cast
 
@@ -19,15 +20,17 @@ from starlette.responses import Response
 from agentmem.bootstrap import App
 from agentmem.entrypoints.api.access import ANY_KEY, PUBLIC, Access
 from agentmem.entrypoints.api.context import context_of
+from agentmem.entrypoints.api.cookies import authorization_of
 from agentmem.entrypoints.api.etags import expected_version
 from agentmem.entrypoints.api.idempotency import answered_once
 from agentmem.entrypoints.api.json_body import JsonRequest
 from agentmem.entrypoints.api.problems import invalid_input
 from agentmem.entrypoints.api.serving import Served
-from agentmem.errors import AgentMemError, PermissionDenied, Unauthenticated
+from agentmem.entrypoints.api.signing import checked
+from agentmem.errors import AgentMemError, InvalidSignature, PermissionDenied, StepUpRequired, Unauthenticated
 from agentmem.foundation.authorization.caller import Caller, Permission
+from agentmem.foundation.state.charging import rate_headers
 from agentmem.pipelines.admission.admission import Admitted, Presented
-from agentmem.pipelines.admission.quotas import rate_headers
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -46,7 +49,7 @@ def admitted_of(request: Request) -> Admitted:
     """Give what admission said of the request's key."""
     admitted = request.scope.get(_ADMITTED)
     if not isinstance(admitted, Admitted):
-        raise Unauthenticated("The request carries no valid API key.")
+        raise Unauthenticated("The request carries no valid API key or access token.")
     return admitted
 
 
@@ -87,16 +90,16 @@ class _Gate:
     may_be_empty: bool = False
 
     async def answer(self, request: Request) -> Response:
-        request = JsonRequest(request.scope, request.receive)
+        request = JsonRequest.of(request, takes_form=self.rules.form)
         rules, context, admission = self.rules, context_of(request.scope), served_of(request).admission
         if rules.permission is PUBLIC:
-            admitted = await admission.admit_stranger(context.address, rules.cost, context.levels)
-            context.headers.update(rate_headers(admitted))
+            charged = await admission.admit_stranger(context.address, rules.cost, context.levels)
+            context.headers.update(rate_headers(charged))
             return await self._handle(request)
-        caller = (await self._admit(request)).caller
-        status = 500
+        admitted = await self._admit(request)
+        caller, status = admitted.caller, 500
         try:
-            response = await self._let_in(request, caller)
+            response = await self._let_in(await self._signed(request, admitted), caller)
             status = response.status_code
         except AgentMemError as error:
             status = error.status
@@ -108,7 +111,7 @@ class _Gate:
     async def _admit(self, request: Request) -> Admitted:
         context = context_of(request.scope)
         presented = Presented(
-            authorization=request.headers.get("authorization"),
+            authorization=authorization_of(request, app_of(request).settings),
             address=context.address,
             request_id=context.request_id,
             levels=context.levels,
@@ -124,9 +127,20 @@ class _Gate:
             await context.turn.enter(str(admitted.caller.organization_id))
         return admitted
 
+    async def _signed(self, request: Request, admitted: Admitted) -> Request:
+        """Give the request that goes on: one that is signed by whom its key says, or that need not be."""
+        try:
+            return await checked(request, app_of(request), admitted, streamed=self.rules.streamed)
+        except InvalidSignature:
+            route = f"{request.method} {context_of(request.scope).route}"
+            await served_of(request).admission.note_unsigned(admitted.caller, route)
+            raise
+
     async def _let_in(self, request: Request, caller: Caller) -> Response:
         if self.rules.permission not in {ANY_KEY, PUBLIC}:
             await _require(request, caller, Permission(self.rules.permission))
+        if self.rules.max_auth_age is not None:
+            _require_recent(caller, self.rules.max_auth_age, app_of(request).database.clock())
         if self.rules.if_match:
             if_version_of(request)
         if request.method == "POST":
@@ -152,10 +166,25 @@ async def _require(request: Request, caller: Caller, permission: Permission) -> 
         raise
 
 
+def _require_recent(caller: Caller, seconds: int, now: datetime) -> None:
+    """Raise :class:`StepUpRequired` for a person who signed in too long ago; a key is no person."""
+    if caller.auth_time is not None and now - caller.auth_time > timedelta(seconds=seconds):
+        raise StepUpRequired(
+            f"This asks for a sign-in within the last {seconds} seconds.",
+            hint="Sign in again, with this session's access token.",
+            headers={"WWW-Authenticate": f'Bearer error="{StepUpRequired.code}", max_age="{seconds}"'},
+        )
+
+
 def router(tag: str) -> APIRouter:
     """Make the router of one group of operations, each named by its function."""
+    return public_router("/v1", tag)
+
+
+def public_router(prefix: str, tag: str) -> APIRouter:
+    """Make the router of one group of operations under a prefix of its own."""
     return APIRouter(
-        prefix="/v1", tags=[tag], route_class=GatedRoute, generate_unique_id_function=lambda route: route.name
+        prefix=prefix, tags=[tag], route_class=GatedRoute, generate_unique_id_function=lambda route: route.name
     )
 
 

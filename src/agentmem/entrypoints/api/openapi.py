@@ -38,13 +38,22 @@ TAGS: Final = {
     "moving": "Memories in and out, as JSON Lines.",
     "usage": "What an organization uses.",
     "me": "Who is asking.",
+    "signing in": "From a password to a session and its tokens.",
+    "sessions": "Where people have signed in.",
+    "signing keys": "Keys that sign access tokens.",
     "organization": "The key's own organization.",
+    "policies": "What the organization asks of those who sign in.",
     "members": "Who acts in the organization.",
+    "registration": "Becoming somebody, and getting in again.",
+    "account": "One's own account.",
+    "invitations": "Who is asked to become a member.",
+    "accounts": "All accounts, for operators.",
     "api keys": "Keys of the organization.",
     "leaks": "Reports of leaked keys.",
     "audit": "Who did what.",
     "jobs": "What is done in the background.",
     "events": "What is done, as it happens.",
+    "networks": "Where requests may come from.",
     "webhooks": "Where events are sent to.",
     "platform": "All organizations, for operators.",
     "maintenance": "Keeping a store healthy.",
@@ -53,7 +62,7 @@ TAGS: Final = {
 RESPONSES: Final = {
     "304": "What is asked for has not changed.",
     "400": "The request is not sound HTTP or JSON, or a header is malformed.",
-    "401": "There is no valid API key.",
+    "401": "There is no valid API key or access token, or the sign-in is too long ago.",
     "403": "The key may not do this, the organization is suspended, or a limit of it is reached.",
     "404": "There is no such thing, or it belongs to somebody else.",
     "405": "The path does not take this method.",
@@ -96,7 +105,13 @@ def document(app: FastAPI) -> dict[str, JsonValue]:
     )
     components: Json = written.setdefault("components", {})
     components["securitySchemes"] = {
-        "apiKey": {"type": "http", "scheme": "bearer", "description": "An API key: `Authorization: Bearer amk_...`."}
+        "apiKey": {"type": "http", "scheme": "bearer", "description": "An API key: `Authorization: Bearer amk_...`."},
+        "accessToken": {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": "The access token of a person who has signed in.",
+        },
     }
     components["responses"] = {status: _response(status, text) for status, text in RESPONSES.items()}
     components["schemas"] = _schemas(components.get("schemas", {}))
@@ -121,7 +136,7 @@ def _complete(method: str, path: str, operation: Json) -> None:
     operation["summary"] = text.partition(". ")[0].rstrip(".")
     operation["description"] = operation.get("description", "").strip()
     keyed = operation.get("x-agentmem-permission") is not None
-    operation["security"] = [{"apiKey": []}] if keyed else []
+    operation["security"] = [{"apiKey": []}, {"accessToken": []}] if keyed else []
     parameters = [_parameter(item) for item in operation.pop("parameters", [])]
     parameters += _headers_of(method, operation, keyed=keyed)
     if parameters:
@@ -204,7 +219,12 @@ def _complete_answers(method: str, path: str, operation: Json, *, keyed: bool) -
     operation["responses"] = answers
 
 
-_REFUSALS_OF: Final = {"events": frozenset({"410"}), "report_leak": frozenset({"401"})}
+_REFUSALS_OF: Final = {
+    "events": frozenset({"410"}),
+    "report_leak": frozenset({"401"}),
+    "sign_in": frozenset({"401", "403"}),
+    "refresh": frozenset({"401", "403"}),
+}
 _DONE: Final = {
     "200": "It is done.",
     "201": "It is stored.",

@@ -22,7 +22,6 @@ from agentmem.errors import (
     MalformedRequest,
     MethodNotAllowed,
     PermissionDenied,
-    RateLimited,
     RequestTooLarge,
     RouteNotFound,
     Unauthenticated,
@@ -81,8 +80,8 @@ def title_of(error: type[AgentMemError]) -> str:
 
 def _headers_of(error: AgentMemError) -> dict[str, str]:
     if isinstance(error, Unauthenticated):
-        return {"WWW-Authenticate": "Bearer"}
-    headers = dict(error.headers) if isinstance(error, RateLimited) else {}
+        return {"WWW-Authenticate": "Bearer", **error.headers}
+    headers = dict(error.headers)
     if error.retryable or error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after or 1)))
     return headers

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import TypeVar
@@ -20,7 +20,7 @@ from agentmem.entrypoints.api.draining import Draining
 from agentmem.entrypoints.api.protocol import HttpConfig
 from agentmem.entrypoints.api.serving import Served
 from agentmem.entrypoints.measured import listen, watching
-from agentmem.errors import ConfigurationError
+from agentmem.errors import ConfigurationError, DeadlineExceeded, StateUnavailable
 from agentmem.foundation.telemetry.export import export_traces
 from agentmem.foundation.telemetry.logs import forward_library_logs
 from agentmem.foundation.telemetry.metrics import Metrics
@@ -97,8 +97,13 @@ async def serve(settings: Settings, announce: Callable[[Announcement], None]) ->
         if settings.otlp_endpoint is not None:
             stack.push_async_callback(asyncio.to_thread, export_traces(settings.otlp_endpoint))
         app = await stack.enter_async_context(open_app(settings, background=False, watchers=watching(metrics)))
+        await app.accounts.found()
         await stack.enter_async_context(app.platform.caretaker.serving(shared=settings.redis_url is not None))
         await stack.enter_async_context(app.instances.present(InstanceRole.SERVER, _url(listener)))
+        # Before the first request is taken: a denied address is not let in until the lists are read.
+        await app.admission.installation.refresh()
+        with suppress(StateUnavailable, DeadlineExceeded):  # then whoever is asked first finds out
+            await app.signatures.remembers_since()
         _work_behind(stack, app)
         if settings.metrics_port is not None:
             end = listen(metrics, settings.metrics_host, settings.metrics_port)
@@ -157,6 +162,9 @@ def _work_behind(stack: AsyncExitStack, app: App) -> None:
     """Start what goes on behind the requests; it ends with the stack."""
     for name, work in (
         ("revocations", app.admission.follow_revocations()),
+        ("networks", app.admission.installation.keep_fresh()),
+        ("ends of sessions", app.admission.follow_ends()),
+        ("ends of accounts", app.admission.follow_accounts()),
         ("usage", app.admission.meter.keep_flushing()),
         ("forgetting", app.sweeper.keep_forgetting()),
         ("relay", app.events.relay.run()),

@@ -10,9 +10,10 @@ import typer
 from agentmem.entrypoints.cli import options
 from agentmem.entrypoints.cli.administering import Organization, acting_for, administer
 from agentmem.entrypoints.cli.output import Column, Facts, Sheet, give
+from agentmem.entrypoints.cli.signers import signers
 from agentmem.entrypoints.cli.views import clock
-from agentmem.features.organizations.model import PLATFORM_NAME, platform_id
 from agentmem.foundation.authorization.caller import Caller
+from agentmem.foundation.authorization.platform import PLATFORM_NAME, platform_id
 from agentmem.schemas.access import Permission
 from agentmem.schemas.base import parse
 from agentmem.schemas.keys import ApiKey, IssuedKey, KeyEnvironment, NewApiKey, Revocation, Rotation
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from agentmem.bootstrap import App
 
 keys = typer.Typer(name="keys", no_args_is_help=True, help="Create, list, rotate and revoke API keys.")
+
+keys.add_typer(signers)
 
 _BINDING: Final = "What it is bound to"
 _MOST: Final = 1000

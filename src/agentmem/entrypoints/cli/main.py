@@ -11,11 +11,17 @@ from typing import Annotated, Final
 import typer
 
 from agentmem.entrypoints.cli import jobs, keeping, moving, reading, serving, writing
+from agentmem.entrypoints.cli.accounts import accounts
 from agentmem.entrypoints.cli.demo import demo
+from agentmem.entrypoints.cli.factors import factor_commands
+from agentmem.entrypoints.cli.invitations import invitations, policies
 from agentmem.entrypoints.cli.keys import keys
+from agentmem.entrypoints.cli.networks import networks
 from agentmem.entrypoints.cli.organizations import organizations
+from agentmem.entrypoints.cli.people import sessions, signing_keys
 from agentmem.entrypoints.cli.session import Invocation
 from agentmem.entrypoints.cli.shell import shell
+from agentmem.entrypoints.cli.sso import sso
 from agentmem.entrypoints.cli.webhooks import webhook_commands
 
 _START: Final = "Start here"
@@ -107,7 +113,15 @@ app.command(rich_help_panel=_CARE)(keeping.doctor)
 app.command(rich_help_panel=_CARE)(keeping.vacuum)
 app.command(rich_help_panel=_CARE)(keeping.reembed)
 app.add_typer(keys, rich_help_panel=_PLATFORM)
+app.add_typer(networks, rich_help_panel=_PLATFORM)
+app.add_typer(sso, rich_help_panel=_PLATFORM)
 app.add_typer(organizations, rich_help_panel=_PLATFORM)
+app.add_typer(accounts, rich_help_panel=_PLATFORM)
+app.add_typer(sessions, rich_help_panel=_PLATFORM)
+app.add_typer(signing_keys, rich_help_panel=_PLATFORM)
+app.add_typer(invitations, rich_help_panel=_PLATFORM)
+app.add_typer(policies, rich_help_panel=_PLATFORM)
 app.add_typer(jobs.commands, rich_help_panel=_PLATFORM)
+app.add_typer(factor_commands, rich_help_panel=_PLATFORM)
 app.command(rich_help_panel=_PLATFORM)(jobs.instances)
 app.add_typer(webhook_commands, rich_help_panel=_PLATFORM)

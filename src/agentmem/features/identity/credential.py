@@ -46,18 +46,19 @@ def new_credential(environment: KeyEnvironment) -> Credential:
     key_id = encode_base62(secrets.randbelow(len(ALPHABET) ** ID_LENGTH), ID_LENGTH)
     secret = encode_base62(secrets.randbits(SECRET_BITS), SECRET_LENGTH)
     body = f"amk_{environment.value}_{key_id}_{secret}"
-    return Credential(environment=environment, key_id=key_id, text=body + _checksum(body))
+    return Credential(environment=environment, key_id=key_id, text=body + checksum(body))
 
 
 def read_credential(text: str) -> Credential | None:
     """Read a key; ``None`` unless prefix, length, characters and checksum are right."""
     found = PATTERN.fullmatch(text)
-    if found is None or _checksum(text[:-CHECKSUM_LENGTH]) != text[-CHECKSUM_LENGTH:]:
+    if found is None or checksum(text[:-CHECKSUM_LENGTH]) != text[-CHECKSUM_LENGTH:]:
         return None
     if decode_base62(text[-CHECKSUM_LENGTH - SECRET_LENGTH : -CHECKSUM_LENGTH]) >= 1 << SECRET_BITS:
         return None
     return Credential(environment=KeyEnvironment(found[1]), key_id=found[2], text=text)
 
 
-def _checksum(body: str) -> str:
+def checksum(body: str) -> str:
+    """Give the six base 62 digits that end the text of a credential: the CRC-32 of all before them."""
     return encode_base62(crc32(body.encode()), CHECKSUM_LENGTH)

@@ -8,9 +8,11 @@ from typing import Final
 from uuid import UUID, uuid5
 
 from agentmem.errors import Conflict
-from agentmem.features.organizations import member_rows, repository
-from agentmem.features.organizations.model import TOP_ROLES, Standing, limits_of, may_give, platform_id
+from agentmem.features.organizations import member_rows, network_rows, policy_rows, repository
+from agentmem.features.organizations.model import TOP_ROLES, Standing, limits_of, may_give
+from agentmem.features.organizations.network_lists import Reach
 from agentmem.foundation.authorization.caller import Permission
+from agentmem.foundation.authorization.platform import platform_id
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.system import SystemPurpose, SystemTransaction
 from agentmem.foundation.database.transaction import Transaction
@@ -78,7 +80,7 @@ class MemberService:
         if patch.disabled is not None:
             disabled_at = (member.disabled_at or tx.now) if patch.disabled else None
         if role is not member.role or disabled_at is not None:
-            await _keep_one(tx, member)
+            await keep_one(tx, member)
         values = {"name": patch.name or member.name, "role": role.value, "disabled_at": disabled_at}
         return await member_rows.change_member(tx, member, values, if_version)
 
@@ -91,7 +93,7 @@ class MemberService:
         may_give(tx.caller, member.role)
         if member.disabled_at is not None:
             return member
-        await _keep_one(tx, member)
+        await keep_one(tx, member)
         return await member_rows.change_member(tx, member, {"disabled_at": tx.now}, if_version)
 
     @system_operation(SystemPurpose.SWEEP, read_only=True)
@@ -114,12 +116,14 @@ class MemberService:
             require_if_match=found.require_if_match,
             max_key_days=found.max_key_days,
             unused_key_days=found.unused_key_days,
+            signing_required=await policy_rows.requires_signing(tx),
+            networks=await network_rows.fetch_rules(tx, Reach.ORGANIZATION),
             members=await member_rows.fetch_standings(tx, member_ids),
         )
 
 
-async def _keep_one(tx: Transaction, member: Member) -> None:
-    """Refuse to take away the last enabled member of a role that an organization cannot do without."""
+async def keep_one(tx: Transaction, member: Member) -> None:
+    """Raise :class:`Conflict` for the last enabled member of a role that an organization cannot do without."""
     if member.role not in TOP_ROLES or member.disabled_at is not None:
         return
     if await member_rows.count_enabled(tx, member.role) == 1:

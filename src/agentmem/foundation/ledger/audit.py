@@ -22,9 +22,9 @@ class Outcome(StrEnum):
 
 
 def origin_of(caller: Caller) -> dict[str, str]:
-    """Name the key and the request that an entry of the server comes from; the embedded library has neither."""
-    named = {"api_key": caller.api_key_id, "request_id": caller.request_id}
-    return {name: value for name, value in named.items() if value is not None}
+    """Name the key or the session, and the request, that an entry of the server comes from; a library has none."""
+    named = {"api_key": caller.api_key_id, "session": caller.session_id, "request_id": caller.request_id}
+    return {name: str(value) for name, value in named.items() if value is not None}
 
 
 INSERT_ENTRIES = insert_arrays(audit_entries)

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from typing import Final
 
+from agentmem.errors import Unavailable
 from agentmem.foundation.outbound.guard import Destinations
 from agentmem.foundation.outbound.port import Message, Outcome
 from agentmem.kit.networks import Address, parse_address
@@ -24,6 +25,7 @@ except ModuleNotFoundError:  # the extra is not installed: what is to be sent wa
 
 TIMEOUT: Final = 15.0
 """Seconds for all of a request: finding the address, connecting, sending, and the head of the answer."""
+_LONGEST_ANSWER: Final = 256 * 1024
 _LOOKING: Final = 8
 """Names that are looked up at once: in threads of their own, so that a slow name server holds up nothing else."""
 
@@ -102,13 +104,32 @@ class GuardedSender:
             return Outcome(error=ended, duration_ms=duration_ms)
         return Outcome(status=ended, duration_ms=duration_ms)
 
+    async def fetch(self, method: str, message: Message) -> tuple[int, bytes]:
+        """Ask something, and give the status and the body of the answer.
+
+        Raises :class:`Unavailable` when there is no answer in time, or one of more than 256 KiB.
+        """
+        try:
+            async with asyncio.timeout(self._timeout):
+                addresses = await self._addresses(message.url)
+                if not isinstance(addresses, str):
+                    return await self._ask(method, message, addresses)
+        except (TimeoutError, httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException):
+            addresses = "no answer"
+        raise Unavailable(f"The other server cannot be asked: {addresses.replace('_', ' ')}.", hint="Try again later.")
+
     async def aclose(self) -> None:
         """Let the threads go; what they look up is no longer waited for."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _send(self, message: Message) -> int | str:
-        """Look the host up, check every address that it has, and send to them: gives the status, or what was wrong."""
-        url = httpcore.URL(message.url)
+        """Send to the addresses of the host: gives the status, or what was wrong."""
+        addresses = await self._addresses(message.url)
+        return addresses if isinstance(addresses, str) else await self._post(message, addresses)
+
+    async def _addresses(self, address: str) -> Sequence[Address] | str:
+        """Look a host up, and check every address that it has: gives them, or what was wrong."""
+        url = httpcore.URL(address)
         try:
             found = await self._resolve(url.host.decode("ascii").strip("[]"), url.port or 443)
         except (OSError, UnicodeError):
@@ -121,19 +142,33 @@ class GuardedSender:
             return "host_not_found"
         if not all(map(self._destinations.admits, addresses)):
             return "address_refused"
-        return await self._post(message, list(dict.fromkeys(addresses)))
+        return list(dict.fromkeys(addresses))
 
     async def _post(self, message: Message, addresses: Sequence[Address]) -> int:
-        # Not a shared pool: a connection that is kept would be used for a name whose addresses have changed since.
-        async with httpcore.AsyncConnectionPool(
+        async with self._pool(addresses) as pool:
+            headers = [(name.encode(), value.encode()) for name, value in message.headers.items()]
+            async with pool.stream("POST", message.url, headers=headers, content=message.body) as answer:
+                return answer.status
+
+    async def _ask(self, method: str, message: Message, addresses: Sequence[Address]) -> tuple[int, bytes]:
+        async with self._pool(addresses) as pool:
+            headers = [(name.encode(), value.encode()) for name, value in message.headers.items()]
+            async with pool.stream(method, message.url, headers=headers, content=message.body) as answer:
+                body = b""
+                async for part in answer.aiter_stream():
+                    body += part
+                    if len(body) > _LONGEST_ANSWER:
+                        raise Unavailable("The answer of the other server is too long.")
+                return answer.status, body
+
+    def _pool(self, addresses: Sequence[Address]) -> httpcore.AsyncConnectionPool:
+        # Not a shared one: a connection that is kept would be used for a name whose addresses have changed since.
+        return httpcore.AsyncConnectionPool(
             ssl_context=self._tls,
             max_connections=1,
             max_keepalive_connections=0,
             network_backend=CheckedBackend(addresses),  # type: ignore[arg-type]  # it has the methods that are used
-        ) as pool:
-            headers = [(name.encode(), value.encode()) for name, value in message.headers.items()]
-            async with pool.stream("POST", message.url, headers=headers, content=message.body) as answer:
-                return answer.status
+        )
 
     async def _look_up(self, host: str, port: int) -> Sequence[str]:
         found = await asyncio.get_running_loop().run_in_executor(

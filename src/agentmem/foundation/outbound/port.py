@@ -30,6 +30,18 @@ class Message:
     body: bytes = field(repr=False)
 
 
+class Fetcher(Protocol):
+    """Asks servers of others."""
+
+    async def fetch(self, method: str, message: Message) -> tuple[int, bytes]:
+        """Ask something, and give the status and the body; raises :class:`Unavailable` where there is no answer."""
+        ...
+
+    async def aclose(self) -> None:
+        """End what is under way."""
+        ...
+
+
 class Sender(Protocol):
     """Sends messages; never raises for what a receiver or the network does."""
 

@@ -89,6 +89,20 @@ class FallbackState:
             lambda: self._local.put(tag, key, value, seconds=seconds),
         )
 
+    async def once(self, tag: str, key: str, value: bytes, *, seconds: float) -> bytes | None:
+        """Keep a value unless there is one; only the shared state can tell, see :meth:`State.once`."""
+        # Not asked twice: the first question may have been heard though its answer was lost.
+        return await self._guarded.call(lambda: self._primary.once(tag, key, value, seconds=seconds), idempotent=False)
+
+    async def pop(self, tag: str, key: str) -> bytes | None:
+        """Give a kept value and forget it, wherever it was put; see :meth:`State.pop`."""
+        own = await self._local.pop(tag, key)
+        # Not asked twice: the first question may have taken the value though its answer was lost.
+        shared = await self._either(
+            lambda: self._primary.pop(tag, key), lambda: self._local.pop(tag, key), idempotent=False
+        )
+        return shared or own
+
     async def lock(self, tag: str, name: str, token: str, *, seconds: float) -> bool:
         """Take a lock, or extend it; without the shared state among the tasks of this process alone."""
         return await self._either(

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Final
 
-from agentmem.errors import Closed
+from agentmem.errors import Closed, StateUnavailable
 from agentmem.foundation.state.gcra import MICROSECONDS, level_of, rate_of
 from agentmem.foundation.state.port import Admission, Quota
 
@@ -49,6 +49,7 @@ class MemoryState:
         self._most_values = values
         self._ends: OrderedDict[tuple[str, str, str], int] = OrderedDict()
         self._values: OrderedDict[tuple[str, str], tuple[float, bytes]] = OrderedDict()
+        self._once: dict[tuple[str, str], tuple[float, bytes]] = {}
         self._locks: dict[tuple[str, str], tuple[float, str]] = {}
         self._listeners: dict[str, set[Mailbox]] = {}
         self._closed = False
@@ -108,6 +109,26 @@ class MemoryState:
         self._values.move_to_end((tag, key))
         while len(self._values) > self._most_values:
             self._values.popitem(last=False)
+
+    async def once(self, tag: str, key: str, value: bytes, *, seconds: float) -> bytes | None:
+        """Keep a value unless there is one, and give that; see :meth:`State.once`."""
+        self._require_open()
+        now = self._clock()
+        until, kept = self._once.get((tag, key), (now, value))
+        if now < until:
+            return kept
+        if len(self._once) >= self._capacity:
+            self._once = {name: held for name, held in self._once.items() if now < held[0]}
+            if len(self._once) >= self._capacity:
+                raise StateUnavailable("The process keeps as much as it can.", hint="Retry.")
+        self._once[tag, key] = (now + seconds, value)
+        return None
+
+    async def pop(self, tag: str, key: str) -> bytes | None:
+        """Give a kept value and forget it; see :meth:`State.pop`."""
+        value = await self.get(tag, key)
+        self._values.pop((tag, key), None)
+        return value
 
     async def lock(self, tag: str, name: str, token: str, *, seconds: float) -> bool:
         """Take a lock, or extend it; see :meth:`State.lock`."""

@@ -82,6 +82,18 @@ class State(Protocol):
         """Keep a value for a while, in place of the one under this key."""
         ...
 
+    async def once(self, tag: str, key: str, value: bytes, *, seconds: float) -> bytes | None:
+        """Keep a value for a while unless one is kept under this key already, and give that one.
+
+        Of all who ask, in every process, one is given ``None``. Nothing takes the place of the shared state here, and
+        nothing that is kept is dropped for others: a state that is full raises :class:`StateUnavailable`.
+        """
+        ...
+
+    async def pop(self, tag: str, key: str) -> bytes | None:
+        """Give a value that was put and forget it, in one step: of those who ask at once, one gets it."""
+        ...
+
     async def lock(self, tag: str, name: str, token: str, *, seconds: float) -> bool:
         """Take a lock that nobody has, or extend the token's own, and tell whether the token has it now.
 

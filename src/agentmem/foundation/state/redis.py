@@ -79,10 +79,26 @@ class RedisState:
             value = await self._redis.get(_key(tag, key))
         return value.encode() if isinstance(value, str) else value
 
+    async def pop(self, tag: str, key: str) -> bytes | None:
+        """Give a kept value and forget it; see :meth:`State.pop`."""
+        async with self._asking():
+            value = await self._redis.getdel(_key(tag, key))
+        return value.encode() if isinstance(value, str) else value
+
     async def put(self, tag: str, key: str, value: bytes, *, seconds: float) -> None:
         """Keep a value; see :meth:`State.put`."""
         async with self._asking():
             await self._redis.set(_key(tag, key), value, px=max(1, ceil(seconds * 1000)))
+
+    async def once(self, tag: str, key: str, value: bytes, *, seconds: float) -> bytes | None:
+        """Keep a value unless there is one, and give that; see :meth:`State.once`."""
+        async with self._asking():
+            kept = await self._redis.set(
+                _key(tag, f"once:{key}"), value, nx=True, get=True, px=max(1, ceil(seconds * 1000))
+            )
+        if isinstance(kept, str):
+            return kept.encode()
+        return kept if isinstance(kept, bytes) else None
 
     async def lock(self, tag: str, name: str, token: str, *, seconds: float) -> bool:
         """Take a lock, or extend it; see :meth:`State.lock`."""

@@ -69,6 +69,8 @@ class Metrics:
         self._rate_limited = self._counter(
             "rate_limited", "Requests that a rate limit refused, and which.", "dimension"
         )
+        self._sign_ins = self._counter("sign_ins", "Sign-ins of people, by what became of them.", "outcome")
+        self._refreshes = self._counter("refreshes", "Refresh tokens presented, by the verdict.", "verdict")
         self._embedding = Histogram(
             "agentmem_embedding_seconds",
             "Time of one call of the embedding model, by what it embeds.",
@@ -105,6 +107,14 @@ class Metrics:
     def rate_limited(self, dimension: str) -> None:
         """Count a request that a rate limit refused."""
         self._rate_limited.labels(dimension).inc()
+
+    def signed_in(self, outcome: str) -> None:
+        """Count a sign-in of a person."""
+        self._sign_ins.labels(outcome).inc()
+
+    def refreshed(self, verdict: str) -> None:
+        """Count a refresh token that was presented."""
+        self._refreshes.labels(verdict).inc()
 
     def embedded(self, kind: str, seconds: float) -> None:
         """Count a call of the embedding model; ``kind`` is ``query`` or ``documents``."""

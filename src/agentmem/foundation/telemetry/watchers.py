@@ -18,6 +18,8 @@ class Watchers:
 
     failed: Callable[[str], None] = unheard
     rate_limited: Callable[[str], None] = unheard
+    signed_in: Callable[[str], None] = unheard
+    refreshed: Callable[[str], None] = unheard
     embedded: Callable[[str, float], None] = unheard
     fell_back: Callable[[], None] = unheard
     dependencies: Observer = field(default_factory=Unobserved)

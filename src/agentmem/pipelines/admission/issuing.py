@@ -12,6 +12,7 @@ import structlog
 
 from agentmem.errors import NotFound, PermissionDenied, StateUnavailable
 from agentmem.features.identity.model import Ceiling, StoredKey, member_of
+from agentmem.features.identity.request_keys.service import RequestKeyService
 from agentmem.features.identity.service import ApiKeyService
 from agentmem.features.organizations.members import MemberService
 from agentmem.features.organizations.model import Standing
@@ -22,6 +23,7 @@ from agentmem.pipelines.admission.admission import REVOKED, Admission
 from agentmem.pipelines.admission.standing import roles_of
 from agentmem.schemas.access import Permission, Role
 from agentmem.schemas.keys import ApiKey, ApiKeyPatch, IssuedKey, NewApiKey
+from agentmem.schemas.request_keys import IssuedRequestKey, NewRequestKey, RequestKey
 
 LEAKED: Final = "reported as leaked"
 FIRST_MEMBER: Final = "owner"
@@ -49,6 +51,7 @@ class Issuing:
     """Calls on API keys that need more than their own rows: members, limits of days, and the other servers."""
 
     keys: ApiKeyService
+    signers: RequestKeyService
     members: MemberService
     admission: Admission
     state: State
@@ -87,6 +90,20 @@ class Issuing:
         )
         await self._tell(ended)
         return key
+
+    async def add_signer(self, caller: Caller, key_id: str, new: NewRequestKey) -> IssuedRequestKey:
+        """Make a key that signs the requests of an API key, within what the caller may."""
+        ceiling = await self._ceiling(caller, await self._acting(caller, key_id), managing=True)
+        issued = await self.signers.create(caller, key_id, new, ceiling)
+        await self._tell([key_id])
+        return issued
+
+    async def revoke_signer(self, caller: Caller, key_id: str, request_key_id: str) -> RequestKey:
+        """End a key that signs; every server refuses its signatures within a second."""
+        ceiling = await self._ceiling(caller, await self._acting(caller, key_id), managing=True)
+        ended = await self.signers.revoke(caller, key_id, request_key_id, ceiling)
+        await self._tell([key_id])
+        return ended
 
     async def report_leak(self, text: str) -> bool:
         """End a key that was found where it should not be, with all that it can have made; says if it was one of ours.

@@ -9,7 +9,7 @@ from fastapi import Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agentmem.entrypoints.api.access import access
+from agentmem.entrypoints.api.access import SENSITIVE, access
 from agentmem.entrypoints.api.answers import answer
 from agentmem.entrypoints.api.etags import not_modified
 from agentmem.entrypoints.api.gate import address_of, app_of, caller_of, if_version_of, router
@@ -35,7 +35,7 @@ async def list_api_keys(request: Request, query: Annotated[PageQuery, Query()]) 
     "/api-keys",
     response_model=IssuedKey,
     status_code=HTTPStatus.CREATED,
-    openapi_extra=access(Permission.KEY_WRITE, secret=True),
+    openapi_extra=access(Permission.KEY_WRITE, secret=True, max_auth_age=SENSITIVE),
 )
 async def create_api_key(request: Request, new: NewApiKey) -> Response:
     """Create an API key, which may never do more than the one it is created with; its text is shown this once."""
@@ -71,7 +71,7 @@ async def revoke_api_key(request: Request, key_id: KeyNumber, query: Annotated[R
     "/api-keys/{key_id}/rotate",
     response_model=IssuedKey,
     status_code=HTTPStatus.CREATED,
-    openapi_extra=access(Permission.KEY_WRITE, secret=True),
+    openapi_extra=access(Permission.KEY_WRITE, secret=True, max_auth_age=SENSITIVE),
 )
 async def rotate_api_key(request: Request, key_id: KeyNumber, rotation: Rotation) -> Response:
     """Make a successor of an API key; the old one stays good for the overlap, at most seven days."""

@@ -10,7 +10,7 @@ from fastapi import Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agentmem.entrypoints.api.access import ANY_KEY, access
+from agentmem.entrypoints.api.access import ANY_KEY, SENSITIVE, access
 from agentmem.entrypoints.api.answers import answer
 from agentmem.entrypoints.api.etags import not_modified
 from agentmem.entrypoints.api.gate import address_of, app_of, caller_of, if_version_of, router
@@ -47,7 +47,9 @@ async def update_organization(request: Request, patch: OrganizationPatch) -> Res
 
 
 @organization_routes.delete(
-    "/organization", response_model=Organization, openapi_extra=access(Permission.ORGANIZATION_DELETE, if_match=True)
+    "/organization",
+    response_model=Organization,
+    openapi_extra=access(Permission.ORGANIZATION_DELETE, if_match=True, max_auth_age=SENSITIVE),
 )
 async def delete_organization(request: Request, query: Annotated[GraceQuery, Query()]) -> Response:
     """Delete the organization and all that it holds, once the days of grace are over."""
@@ -76,7 +78,7 @@ async def list_members(request: Request, query: Annotated[PageQuery, Query()]) -
     "/members",
     response_model=Member,
     status_code=HTTPStatus.CREATED,
-    openapi_extra=access(Permission.MEMBER_WRITE),
+    openapi_extra=access(Permission.MEMBER_WRITE, max_auth_age=SENSITIVE),
 )
 async def create_member(request: Request, new: NewMember) -> Response:
     """Create a member; give it API keys to let it act."""
@@ -93,7 +95,9 @@ async def get_member(request: Request, member_id: UUID) -> Response:
 
 
 @member_routes.patch(
-    "/members/{member_id}", response_model=Member, openapi_extra=access(Permission.MEMBER_WRITE, if_match=True)
+    "/members/{member_id}",
+    response_model=Member,
+    openapi_extra=access(Permission.MEMBER_WRITE, if_match=True, max_auth_age=SENSITIVE),
 )
 async def update_member(request: Request, member_id: UUID, patch: MemberPatch) -> Response:
     """Change a member's name or role, or disable it; its keys follow at once."""

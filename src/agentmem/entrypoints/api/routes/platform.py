@@ -11,7 +11,7 @@ from fastapi import Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agentmem.entrypoints.api.access import access
+from agentmem.entrypoints.api.access import SENSITIVE, access
 from agentmem.entrypoints.api.answers import answer
 from agentmem.entrypoints.api.etags import not_modified
 from agentmem.entrypoints.api.gate import address_of, app_of, caller_of, if_version_of, router
@@ -78,7 +78,11 @@ async def limit_organization(request: Request, organization_id: UUID, limits: Or
     return answer(changed, version=changed.version)
 
 
-@platform.post(f"{OF_ONE}/suspend", response_model=Organization, openapi_extra=access(Permission.PLATFORM_MANAGE))
+@platform.post(
+    f"{OF_ONE}/suspend",
+    response_model=Organization,
+    openapi_extra=access(Permission.PLATFORM_MANAGE, max_auth_age=SENSITIVE),
+)
 async def suspend_organization(request: Request, organization_id: UUID, why: Suspension) -> Response:
     """Take an organization out of use; its keys are refused within a second."""
     changed = await app_of(request).platform.suspend(caller_of(request), OrganizationId(organization_id), why.reason)
@@ -92,7 +96,11 @@ async def resume_organization(request: Request, organization_id: UUID) -> Respon
     return answer(changed, version=changed.version)
 
 
-@platform.delete(OF_ONE, response_model=Organization, openapi_extra=access(Permission.PLATFORM_MANAGE, if_match=True))
+@platform.delete(
+    OF_ONE,
+    response_model=Organization,
+    openapi_extra=access(Permission.PLATFORM_MANAGE, if_match=True, max_auth_age=SENSITIVE),
+)
 async def erase_organization(
     request: Request, organization_id: UUID, query: Annotated[GraceQuery, Query()]
 ) -> Response:
