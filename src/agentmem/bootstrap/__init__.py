@@ -95,7 +95,6 @@ class App:
     guards: Guards
     members: MemberService
     accounts: Accounts
-    signing_in: SigningIn
     factors: FactorFlows
     platform: Platform
     key_usage: KeyUsage
@@ -119,6 +118,11 @@ class App:
     jobs: JobService
     instances: Instances
     worker: Worker
+
+    @property
+    def signing_in(self) -> SigningIn:
+        """What opens sessions, refreshes and ends them."""
+        return self.factors.signing_in
 
     @property
     def keys(self) -> ApiKeyService:
@@ -230,7 +234,6 @@ def _assemble(opened: Opened) -> App:
         members=members,
         accounts=accounts,
         factors=factors,
-        signing_in=factors.signing_in,
         platform=platform,
         key_usage=KeyUsage(database=database),
         issuing=issuing,
