@@ -54,9 +54,10 @@ def test_every_change_of_one_thing_takes_the_version_it_expects(document: dict[s
         for _, _, operation in changing
         if not any(parameter["name"] == "If-Match" for parameter in operation.get("parameters", []))
     }
-    # These have no version: a password, a scope, an invitation, a session.
+    # These have no version: a password, a scope, an invitation, a session, a factor.
     ended = {"end_other_sessions", "end_session", "end_session_of_account", "end_sessions_of_account"}
-    assert without == {"change_password", "delete_all", "revoke_invitation"} | ended
+    removed = {"remove_factor", "remove_passkey", "reset_factors"}
+    assert without == {"change_password", "delete_all", "revoke_invitation"} | ended | removed
     for _, path, operation in operations(document):
         demands = operation.get("x-agentmem-if-match") or "/batch/" in path
         assert ("428" in operation["responses"]) == bool(demands), path
