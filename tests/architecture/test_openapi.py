@@ -54,10 +54,11 @@ def test_every_change_of_one_thing_takes_the_version_it_expects(document: dict[s
         for _, _, operation in changing
         if not any(parameter["name"] == "If-Match" for parameter in operation.get("parameters", []))
     }
-    # These have no version: a password, a scope, an invitation, a session, what is made once and then only ends.
+    # These have no version: a password, a scope, an invitation, a session, a factor, what is made once and only ends.
     ended = {"end_other_sessions", "end_session", "end_session_of_account", "end_sessions_of_account"}
+    removed = {"remove_factor", "remove_passkey", "reset_factors"}
     once = {"remove_network", "remove_installation_network", "revoke_request_key", "set_sso_secret"}
-    assert without == {"change_password", "delete_all", "revoke_invitation"} | ended | once
+    assert without == {"change_password", "delete_all", "revoke_invitation"} | ended | removed | once
     for _, path, operation in operations(document):
         demands = operation.get("x-agentmem-if-match") or "/batch/" in path
         assert ("428" in operation["responses"]) == bool(demands), path

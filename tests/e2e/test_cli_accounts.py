@@ -38,6 +38,18 @@ def test_first_operator_is_made_disabled_and_deleted(agentmem: CommandLine) -> N
     assert "last enabled operator" in last.stderr
 
 
+def test_factors_of_an_account_are_shown_and_reset(agentmem: CommandLine) -> None:
+    create = ("accounts", "create", "fay@example.com", "--name", "Fay", "--operator", "--password-stdin")
+    made: Any = agentmem.json(*create, "--json", given=f"{PASSWORD}\n")
+
+    shown: Any = agentmem.json("factors", "show", made["id"], "--json")
+    agentmem.run("factors", "reset", made["id"], "--kind", "totp")
+    unknown = agentmem.run("factors", "reset", "00000000-0000-0000-0000-000000000001", status=1)
+
+    assert shown == {"totp": False, "passkeys": [], "email": False, "sms": False, "recovery_codes_left": 0}
+    assert unknown.stderr.endswith("(not_found)\n")
+
+
 def test_person_is_invited_and_the_invitation_taken_back(agentmem: CommandLine) -> None:
     made: Any = agentmem.json("invitations", "create", "eve@example.com", "--role", "viewer")
     listed: Any = agentmem.json("invitations", "list")

@@ -34,7 +34,7 @@ async def api(memory: AsyncMemory) -> AsyncIterator[httpx.AsyncClient]:
     secondary = replace(factors.secondary, passkeys=passkeys)
     signing_in = replace(factors.signing_in, factors=secondary)
     factors = replace(factors, secondary=secondary, signing_in=signing_in)
-    app = replace(memory.app, factors=factors, signing_in=signing_in)
+    app = replace(memory.app, factors=factors)
     async with client(app, None) as opened:
         yield opened
 

@@ -36,7 +36,6 @@ from agentmem.schemas.policies import SessionPolicy
 from agentmem.schemas.request_keys import NewRequestKey
 from agentmem.schemas.webhooks import NewWebhook
 from tests.support.people import address, invitation_of, letters_to, member_with_account
-from tests.support.second_factors import add_factors
 
 AGENT, RUN, PROGRAM = "secret-agent", "secret-run", "secret-app"
 HOOK = "https://hooks.example/"
@@ -161,7 +160,6 @@ async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: st
         await enqueue(tx, EMBED, {"text": content})
     webhook_id, delivery_id = await _tested_webhook(app, content)
     account, device = await member_with_account(app, content)
-    await add_factors(app, AccountId(account.id))
     invitation_id, invitation_secret = await invitation_of(app, app.caller, address())
     return Foreign(
         model=app.models.current.model,

@@ -13,6 +13,7 @@ from agentmem.schemas.access import Role
 from agentmem.schemas.accounts import Account, NewAccount
 from agentmem.schemas.organizations import MemberKind, NewMember
 from agentmem.schemas.policies import LockoutPolicy, PasswordPolicy
+from tests.support.second_factors import add_factors
 
 PASSWORD = "seven herons at the weir"  # the password of accounts that live for one test
 ANOTHER = "nine owls behind the mill"
@@ -33,7 +34,7 @@ async def account_of(app: App, caller: Caller, name: str = "Ada", password: str 
 async def member_with_account(app: App, name: str) -> tuple[Account, str]:
     """Make a member of the caller's organization who has an account there, and give the token of a device of theirs.
 
-    The organization has a policy and guesses besides.
+    The organization has a policy and guesses besides, and the account second factors.
     """
     caller = app.caller
     account = await app.accounts.service.create(caller, NewAccount(email=address(), name=name), "a hash", verified=True)
@@ -45,6 +46,7 @@ async def member_with_account(app: App, name: str) -> tuple[Account, str]:
     signed_in = await attempts.succeed(caller, attempt, None)
     await attempts.begin(caller, account.email, None, LockoutPolicy())
     assert signed_in is not None
+    await add_factors(app, AccountId(account.id))
     return account, signed_in.device
 
 

@@ -99,7 +99,6 @@ class App:
     guards: Guards
     members: MemberService
     accounts: Accounts
-    signing_in: SigningIn
     single: SingleSignOn
     factors: FactorFlows
     platform: Platform
@@ -123,6 +122,11 @@ class App:
     jobs: JobService
     instances: Instances
     worker: Worker
+
+    @property
+    def signing_in(self) -> SigningIn:
+        """What opens sessions, refreshes and ends them."""
+        return self.factors.signing_in
 
     @property
     def keys(self) -> ApiKeyService:
@@ -257,7 +261,6 @@ def _assemble(opened: Opened) -> App:
         accounts=accounts,
         single=open_single(opened, members, accounts, factors.signing_in),
         factors=factors,
-        signing_in=factors.signing_in,
         platform=platform,
         issuing=issuing,
         admission=issuing.admission,

@@ -89,6 +89,7 @@ def open_factors(opened: Opened, members: MemberService, people: People, account
         accounts.policies,
         public_url=opened.settings.public_url,
         senders=open_code_senders(opened.settings, opened.mailer, opened.sender),
+        shown=opened.watchers.factor_shown,
     )
     signing_in = open_signing_in(opened, members, people, accounts, secondary)
     return FactorFlows(accounts=accounts.service, secondary=secondary, signing_in=signing_in)

@@ -16,6 +16,7 @@ def watching(metrics: Metrics) -> Watchers:
         rate_limited=metrics.rate_limited,
         signed_in=metrics.signed_in,
         refreshed=metrics.refreshed,
+        factor_shown=metrics.factor_shown,
         embedded=metrics.embedded,
         fell_back=metrics.fell_back,
         dependencies=metrics,

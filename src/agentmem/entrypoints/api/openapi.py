@@ -39,6 +39,7 @@ TAGS: Final = {
     "usage": "What an organization uses.",
     "me": "Who is asking.",
     "signing in": "From a password to a session and its tokens.",
+    "factors": "Second factors: one's own, and those that a sign-in asks for.",
     "sessions": "Where people have signed in.",
     "signing keys": "Keys that sign access tokens.",
     "organization": "The key's own organization.",

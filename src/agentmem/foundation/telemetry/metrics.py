@@ -71,6 +71,7 @@ class Metrics:
         )
         self._sign_ins = self._counter("sign_ins", "Sign-ins of people, by what became of them.", "outcome")
         self._refreshes = self._counter("refreshes", "Refresh tokens presented, by the verdict.", "verdict")
+        self._factors = self._counter("factors", "Second factors shown, by what became of them.", "kind", "outcome")
         self._embedding = Histogram(
             "agentmem_embedding_seconds",
             "Time of one call of the embedding model, by what it embeds.",
@@ -115,6 +116,10 @@ class Metrics:
     def refreshed(self, verdict: str) -> None:
         """Count a refresh token that was presented."""
         self._refreshes.labels(verdict).inc()
+
+    def factor_shown(self, kind: str, outcome: str) -> None:
+        """Count a second factor that was shown to a sign-in; ``outcome`` is ``accepted`` or the code of an error."""
+        self._factors.labels(kind, outcome).inc()
 
     def embedded(self, kind: str, seconds: float) -> None:
         """Count a call of the embedding model; ``kind`` is ``query`` or ``documents``."""

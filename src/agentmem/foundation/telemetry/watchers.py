@@ -20,6 +20,7 @@ class Watchers:
     rate_limited: Callable[[str], None] = unheard
     signed_in: Callable[[str], None] = unheard
     refreshed: Callable[[str], None] = unheard
+    factor_shown: Callable[[str, str], None] = unheard
     embedded: Callable[[str, float], None] = unheard
     fell_back: Callable[[], None] = unheard
     dependencies: Observer = field(default_factory=Unobserved)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from agentmem.errors import InvalidInput, Unauthenticated
+from agentmem.errors import InvalidInput, RateLimited, Unauthenticated
 from agentmem.features.identity.factors.challenges import ChallengeService
 from agentmem.features.identity.factors.model import MULTIPLE, Challenge, Demand, owed
 from agentmem.features.identity.factors.passkey_service import PasskeyService
@@ -18,6 +18,7 @@ from agentmem.foundation.authorization.caller import Caller
 from agentmem.foundation.codes.port import NO_SENDERS, OtpSender
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.state.port import State
+from agentmem.foundation.telemetry.watchers import unheard
 from agentmem.kit.networks import Address
 from agentmem.pipelines.signing_in.attempts import Attempts
 from agentmem.pipelines.signing_in.codes import Codes
@@ -48,6 +49,8 @@ class SecondFactors:
     passkeys: Passkeys
     codes: Codes
     policies: PolicyService
+    shown: Callable[[str, str], None] = unheard
+    """Called with the kind of each factor that was shown, and what became of it."""
 
     @classmethod
     def over(
@@ -58,6 +61,7 @@ class SecondFactors:
         *,
         public_url: str | None,
         senders: Mapping[FactorKind, OtpSender] = NO_SENDERS,
+        shown: Callable[[str, str], None] = unheard,
     ) -> SecondFactors:
         """Put them together; ``senders`` are there for the kinds of codes that the server is set up to send."""
         factors, challenges = FactorService(database=database), ChallengeService(database=database)
@@ -68,6 +72,7 @@ class SecondFactors:
             passkeys=Passkeys(service=PasskeyService(database=database), state=state, public_url=public_url),
             codes=Codes(factors=factors, challenges=challenges, attempts=attempts, senders=senders),
             policies=policies,
+            shown=shown,
         )
 
     async def ask(self, challenge: Challenge, request_id: str | None = None) -> FactorRequired | None:
@@ -118,18 +123,27 @@ class SecondFactors:
         challenge, caller = await self._resume(proof.challenge, request_id)
         needed = await self._owed(challenge, caller)
         _require_offered(proof.kind, needed)
-        if proof.credential is None and (needed.prove or proof.kind in SENT):
-            await self.codes.take(caller, proof.kind, proof.code or "", address)
-        elif proof.credential is None:
-            await self.factors.confirm_totp(caller, proof.code or "")
-        elif needed.prove:
-            await self.passkeys.verify(caller, proof.credential)
-        else:
-            await self.passkeys.add(caller, NewPasskey(name=proof.name, credential=proof.credential))
+        try:
+            await self._take(caller, proof, address, proving=bool(needed.prove))
+        except (InvalidInput, RateLimited, Unauthenticated) as error:
+            self.shown(proof.kind.value, error.code)
+            raise
+        self.shown(proof.kind.value, "accepted")
         # Of two factors that are shown at once, one ends the sign-in: it makes one session.
         if not await self.challenges.close(_digest(proof.challenge)):
             raise _over()
         return challenge.proved_by(proof.kind)
+
+    async def _take(self, caller: Caller, proof: FactorProof, address: Address, *, proving: bool) -> None:
+        """Take a factor that the account has, or add it."""
+        if proof.credential is None and (proving or proof.kind in SENT):
+            await self.codes.take(caller, proof.kind, proof.code or "", address)
+        elif proof.credential is None:
+            await self.factors.confirm_totp(caller, proof.code or "")
+        elif proving:
+            await self.passkeys.verify(caller, proof.credential)
+        else:
+            await self.passkeys.add(caller, NewPasskey(name=proof.name, credential=proof.credential))
 
     async def _prepare(self, caller: Caller, kind: FactorKind) -> FactorBegun:
         if kind is FactorKind.PASSKEY:
