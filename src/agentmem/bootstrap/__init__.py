@@ -55,7 +55,7 @@ from agentmem.kit.clock import utc_now
 from agentmem.pipelines.accounts.parts import Accounts, open_passwords
 from agentmem.pipelines.administration.instances import Instances
 from agentmem.pipelines.administration.platform import Platform
-from agentmem.pipelines.administration.sweeper import Step, Sweeper
+from agentmem.pipelines.administration.sweeper import Sweeper
 from agentmem.pipelines.admission.acting import Acting
 from agentmem.pipelines.admission.admission import Admission
 from agentmem.pipelines.admission.issuing import Issuing
@@ -197,11 +197,8 @@ def _assemble(opened: Opened) -> App:
     jobs = JobService(database=database, kept=timedelta(days=settings.job_days))
     accounts = Accounts.over(database, opened.state, opened.passwords, opened.mailer, settings)
     events = Events.over(database, opened.state, opened.sender, settings)
-    steps: list[Step] = [upkeep.look_after, audit.seal, issuing.expire_unused, requests.sweep, jobs.sweep]
-    sweeper = Sweeper(
-        steps=[*steps, events.sweep, accounts.keeping.forget_traces], platform=platform, seconds=settings.sweep_seconds
-    )
-    works = [*upkeep.works(), *events.works(), *accounts.works()]
+    steps = (upkeep.look_after, audit.seal, issuing.expire_unused, requests.sweep, jobs.sweep, events.sweep)
+    sweeper = Sweeper(steps=(*steps, accounts.keeping.forget_traces), platform=platform, seconds=settings.sweep_seconds)
     return App(
         settings=settings,
         caller=opened.caller,
@@ -238,7 +235,7 @@ def _assemble(opened: Opened) -> App:
         sweeper=sweeper,
         jobs=jobs,
         instances=Instances.over(database),
-        worker=_worker(opened, members, works, sweeper.schedules()),
+        worker=_worker(opened, members, (*upkeep.works(), *events.works(), *accounts.works()), sweeper.schedules()),
     )
 
 
