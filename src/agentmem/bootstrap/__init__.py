@@ -190,8 +190,7 @@ def _assemble(opened: Opened) -> App:
     settings, database, models = opened.settings, opened.database, opened.models
     kept = timedelta(hours=settings.idempotency_hours)
     memories, requests = MemoryService(database=database, kept=kept), IdempotentRequests(database=database, kept=kept)
-    ingestion = _ingestion(opened, memories)
-    upkeep = _upkeep(opened, ingestion)
+    upkeep = _upkeep(opened, memories)
     members, audit = MemberService(database=database), AuditService(database=database)
     platform, issuing = _platform(opened, members, upkeep), _issuing(opened, members)
     jobs = JobService(database=database, kept=timedelta(days=settings.job_days))
@@ -223,10 +222,10 @@ def _assemble(opened: Opened) -> App:
         usage=Usage(database=database),
         entities=Entities(database=database),
         memories=memories,
-        batches=Batches(stored=MemoryBatches(database=database), ingestion=ingestion),
+        batches=Batches(stored=MemoryBatches(database=database), ingestion=upkeep.ingestion),
         duplicates=Duplicates(stored=NearDuplicates(database=database)),
-        ingestion=ingestion,
-        transfer=Transfer(stored=MemoryTransfer(database=database), ingestion=ingestion),
+        ingestion=upkeep.ingestion,
+        transfer=Transfer(stored=MemoryTransfer(database=database), ingestion=upkeep.ingestion),
         retrieval=_retrieval(opened),
         upkeep=upkeep,
         doctor=open_doctor(opened, upkeep),
@@ -239,12 +238,12 @@ def _assemble(opened: Opened) -> App:
     )
 
 
-def _upkeep(opened: Opened, ingestion: Ingestion) -> Upkeep:
+def _upkeep(opened: Opened, memories: MemoryService) -> Upkeep:
     return Upkeep(
         memories=MemoryUpkeep(database=opened.database, kept=timedelta(hours=opened.settings.idempotency_hours)),
         graph=VectorGraph(database=opened.database),
         models=opened.models,
-        ingestion=ingestion,
+        ingestion=_ingestion(opened, memories),
         caretaker=opened.caretaker,
         database=opened.database,
     )
