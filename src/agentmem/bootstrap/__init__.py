@@ -194,7 +194,7 @@ def _assemble(opened: Opened) -> App:
     members, audit = MemberService(database=database), AuditService(database=database)
     platform, issuing = _platform(opened, members, upkeep), _issuing(opened, members)
     jobs = JobService(database=database, kept=timedelta(days=settings.job_days))
-    accounts = Accounts.over(database, opened.state, opened.passwords, opened.mailer, settings)
+    accounts = _accounts(opened)
     events = Events.over(database, opened.state, opened.sender, settings)
     steps = (upkeep.look_after, audit.seal, issuing.expire_unused, requests.sweep, jobs.sweep, events.sweep)
     sweeper = Sweeper(steps=(*steps, accounts.keeping.forget_traces), platform=platform, seconds=settings.sweep_seconds)
@@ -235,6 +235,17 @@ def _assemble(opened: Opened) -> App:
         jobs=jobs,
         instances=Instances.over(database),
         worker=_worker(opened, members, (*upkeep.works(), *events.works(), *accounts.works()), sweeper.schedules()),
+    )
+
+
+def _accounts(opened: Opened) -> Accounts:
+    return Accounts.over(
+        opened.database,
+        opened.state,
+        opened.passwords,
+        opened.mailer,
+        opened.settings,
+        tried=opened.watchers.password,
     )
 
 
