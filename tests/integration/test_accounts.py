@@ -35,7 +35,7 @@ from agentmem.schemas.accounts import NewAccount
 from agentmem.schemas.organizations import MemberKind, NewMember
 from agentmem.schemas.policies import LockoutPolicy, PasswordPolicy, PolicyKind, SessionPolicy
 from tests.support.children import next_line, python_child
-from tests.support.people import ANOTHER, PASSWORD, account_of
+from tests.support.people import ANOTHER, PASSWORD, account_of, address
 from tests.support.stores import Owner, Store
 from tests.support.tenants import operator_of
 from tests.support.walls import rows_of
@@ -349,3 +349,18 @@ async def test_policy_is_the_default_until_it_is_set_and_changed_by_version(stor
     assert (changed.policy, changed.version) == (SessionPolicy(max_sessions=3), 2)
     assert await policies.view(caller, PolicyKind.SESSIONS) == changed
     assert await policies.of([caller.organization_id], PolicyKind.SESSIONS) == [SessionPolicy(max_sessions=3)]
+
+
+async def test_what_became_of_each_password_is_counted(store: Store, operator: Caller) -> None:
+    told: list[str] = []
+    check = replace(store.app.accounts.check, tried=told.append)
+    account = await account_of(store.app, operator)
+    await check.verify(account.email, PASSWORD)
+    for email, password in ((account.email, "a guess"), (address(), PASSWORD)):
+        with pytest.raises(Unauthenticated):
+            await check.verify(email, password)
+    await store.app.accounts.keeping.disable(operator, AccountId(account.id))
+    with pytest.raises(Unauthenticated):
+        await check.verify(account.email, PASSWORD)
+
+    assert told == ["accepted", "wrong", "unknown", "refused"]

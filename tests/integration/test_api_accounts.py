@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from agentmem import AsyncMemory
 from agentmem.bootstrap import App
 from agentmem.pipelines.accounts.parts import Accounts
 from agentmem.schemas.access import Permission
+from tests.support.credentials import desk_of
 from tests.support.mailbox import Mailbox
 from tests.support.people import PASSWORD, account_of, address
-from tests.support.served import api, client, operator_key
+from tests.support.served import api, client, operator_key, served_by
 from tests.support.stores import Store
 from tests.support.tenants import operator_of
+
+
+@asynccontextmanager
+async def anybody_of(app: App) -> AsyncIterator[httpx.AsyncClient]:
+    """Give a client without a key, which no other test has used the limits of."""
+    served = replace(served_by(app), admission=desk_of(app).admission)
+    async with client(app, None, served=served) as anybody:
+        yield anybody
 
 
 def with_mail(app: App) -> App:
@@ -27,7 +39,7 @@ def with_mail(app: App) -> App:
 @pytest.mark.parametrize("path", ["register", "password/forgot", "unlock/request"])
 async def test_answer_to_whoever_asks_for_a_mail_says_nothing_of_the_account(store: Store, path: str) -> None:
     known = await account_of(store.app, await operator_of(store.app))
-    async with client(with_mail(store.app), None) as anybody:
+    async with anybody_of(with_mail(store.app)) as anybody:
         answers = [await anybody.post(f"/v1/auth/{path}", json={"email": email}) for email in (known.email, address())]
 
     assert [answer.status_code for answer in answers] == [202, 202]
@@ -38,7 +50,7 @@ async def test_secret_of_no_mail_is_not_found_and_not_repeated(store: Store) -> 
     await operator_of(store.app)
     secret = "amt_kingfisher"  # no secret
     registration = {"secret": secret, "name": "Ada", "password": PASSWORD}
-    async with client(store.app, None) as anybody:
+    async with anybody_of(store.app) as anybody:
         answers = [
             await anybody.post("/v1/auth/verify-email", json=registration),
             await anybody.post("/v1/auth/accept-invitation", json=registration),
@@ -52,7 +64,7 @@ async def test_secret_of_no_mail_is_not_found_and_not_repeated(store: Store) -> 
 
 async def test_field_that_is_wrong_is_named_and_no_password_is_shown(store: Store) -> None:
     body = {"secret": "x", "name": "", "password": "kingfisher" * 200}
-    async with client(store.app, None) as anybody:
+    async with anybody_of(store.app) as anybody:
         answer = await anybody.post("/v1/auth/verify-email", json=body)
 
     assert answer.status_code == 422
@@ -62,7 +74,7 @@ async def test_field_that_is_wrong_is_named_and_no_password_is_shown(store: Stor
 
 async def test_installation_without_mail_says_so(store: Store) -> None:
     await operator_of(store.app)
-    async with client(store.app, None) as anybody:
+    async with anybody_of(store.app) as anybody:
         answer = await anybody.post("/v1/auth/password/forgot", json={"email": address()})
 
     assert answer.status_code == 409
@@ -133,7 +145,7 @@ async def test_key_is_no_person_whatever_it_may(memory: AsyncMemory) -> None:
 
 async def test_rules_of_passwords_are_readable(store: Store) -> None:
     await operator_of(store.app)
-    async with client(store.app, None) as anybody:
+    async with anybody_of(store.app) as anybody:
         rules = (await anybody.get("/v1/auth/password/rules")).json()
 
     assert (rules["min_length"], rules["min_score"], rules["history"]) == (15, 3, 0)

@@ -21,9 +21,11 @@ from tests.support.api_document import document_of
 from tests.support.api_matrix import ApiOperation, in_order, operations_of
 from tests.support.credentials import desk_of
 from tests.support.dressed import assert_dressed
+from tests.support.people import account_of
 from tests.support.redis_server import free_port
 from tests.support.served import client, key_of, operator_key, served_by
 from tests.support.stores import Store
+from tests.support.tenants import operator_of
 from tests.support.twins import PLACES, of_nobody, twins_in
 from tests.support.walls import app_over
 
@@ -66,6 +68,7 @@ async def test_every_success_is_dressed_and_open_to_listed_origins_only(
             "/v1/platform/organizations", json={"name": of_nobody({"name": "another"})["name"]}
         )
         ids = twins.ids | {"organization_id": created.json()["organization"]["id"]}
+        ids["account_id"] = str((await account_of(app, await operator_of(app))).id)
         for operation in in_order(by_keys(operations)):
             name = operation.operation_id
             of_operators = operation.permission in {"platform:manage", "metrics:read", "account:manage"}

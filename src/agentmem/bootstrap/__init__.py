@@ -238,10 +238,10 @@ def _assemble(opened: Opened) -> App:
     settings, database, models = opened.settings, opened.database, opened.models
     kept = timedelta(hours=settings.idempotency_hours)
     memories, requests = MemoryService(database=database, kept=kept), IdempotentRequests(database=database, kept=kept)
-    upkeep = _upkeep(opened, ingestion := _ingestion(opened, memories))
+    upkeep = _upkeep(opened, memories)
     members, audit = MemberService(database=database), AuditService(database=database)
     platform, issuing = _platform(opened, members, upkeep), _issuing(opened, members)
-    accounts = Accounts.over(database, opened.state, opened.passwords, opened.mailer, settings)
+    accounts = _accounts(opened)
     factors = open_factors(opened, members, issuing.admission.people, accounts)
     jobs = JobService(database=database, kept=timedelta(days=settings.job_days))
     events = Events.over(database, opened.state, opened.sender, settings)
@@ -269,10 +269,10 @@ def _assemble(opened: Opened) -> App:
         audit=audit,
         entities=Entities(database=database),
         memories=memories,
-        batches=Batches(stored=MemoryBatches(database=database), ingestion=ingestion),
+        batches=Batches(stored=MemoryBatches(database=database), ingestion=upkeep.ingestion),
         duplicates=Duplicates(stored=NearDuplicates(database=database)),
-        ingestion=ingestion,
-        transfer=Transfer(stored=MemoryTransfer(database=database), ingestion=ingestion),
+        ingestion=upkeep.ingestion,
+        transfer=Transfer(stored=MemoryTransfer(database=database), ingestion=upkeep.ingestion),
         retrieval=_retrieval(opened),
         upkeep=upkeep,
         doctor=open_doctor(opened, upkeep),
@@ -281,16 +281,27 @@ def _assemble(opened: Opened) -> App:
         sweeper=sweeper,
         jobs=jobs,
         instances=Instances.over(database),
-        worker=_worker(opened, members, [*upkeep.works(), *events.works(), *accounts.works()], sweeper.schedules()),
+        worker=_worker(opened, members, (*upkeep.works(), *events.works(), *accounts.works()), sweeper.schedules()),
     )
 
 
-def _upkeep(opened: Opened, ingestion: Ingestion) -> Upkeep:
+def _accounts(opened: Opened) -> Accounts:
+    return Accounts.over(
+        opened.database,
+        opened.state,
+        opened.passwords,
+        opened.mailer,
+        opened.settings,
+        tried=opened.watchers.password,
+    )
+
+
+def _upkeep(opened: Opened, memories: MemoryService) -> Upkeep:
     return Upkeep(
         memories=MemoryUpkeep(database=opened.database, kept=timedelta(hours=opened.settings.idempotency_hours)),
         graph=VectorGraph(database=opened.database),
         models=opened.models,
-        ingestion=ingestion,
+        ingestion=_ingestion(opened, memories),
         caretaker=opened.caretaker,
         database=opened.database,
     )

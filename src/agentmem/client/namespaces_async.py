@@ -13,12 +13,15 @@ from agentmem.client.networks import INSTALLATION
 from agentmem.client.networks_async import AsyncNetworks
 from agentmem.client.options import AuditOptions, JobOptions, KeyChanges, KeyOptions, MemberChanges, OrganizationChanges
 from agentmem.schemas.access import Role
+from agentmem.schemas.accounts import Account
 from agentmem.schemas.audit import AuditEntry, AuditVerification
 from agentmem.schemas.instances import Instance
+from agentmem.schemas.invitations import Invitation
 from agentmem.schemas.jobs import JobRecord, OrderedJob
 from agentmem.schemas.keys import ApiKey, IssuedKey
 from agentmem.schemas.memories import Page
 from agentmem.schemas.organizations import Member, MemberKind, Organization, OrganizationLimits, RoleView
+from agentmem.schemas.policies import Policy, PolicyInForce, PolicyKind
 from agentmem.schemas.request_keys import IssuedRequestKey, RequestKey, SignatureAlgorithm
 from agentmem.schemas.usage import UsageDay
 from agentmem.schemas.views import CreatedOrganization
@@ -122,6 +125,18 @@ class AsyncMembers:
         """Read the roles and what each may do."""
         return await self._connection.send(calls.roles())
 
+    async def invite(self, email: str, *, role: Role | str = Role.MEMBER) -> Invitation:
+        """Invite a person by a mail; who accepts becomes a member of this role."""
+        return await self._connection.send(calls.invite(email, role))
+
+    async def invitations(self, *, limit: int = 100, cursor: str | None = None) -> Page[Invitation]:
+        """Read a page of invitations that nobody has accepted yet."""
+        return await self._connection.send(calls.list_invitations(limit, cursor))
+
+    async def revoke_invitation(self, invitation_id: Identifier) -> None:
+        """Take an invitation back."""
+        await self._connection.send(calls.revoke_invitation(invitation_id))
+
 
 class AsyncOwnOrganization:
     """The organization of the key."""
@@ -144,6 +159,14 @@ class AsyncOwnOrganization:
     async def restore(self) -> Organization:
         """Take a deletion back during its grace time."""
         return await self._connection.send(calls.restore_organization())
+
+    async def policy(self, kind: PolicyKind | str) -> PolicyInForce:
+        """Read what the organization asks of those who sign in: of their passwords, or of their sessions."""
+        return await self._connection.send(calls.get_policy(kind))
+
+    async def set_policy(self, policy: Policy, *, if_version: int | None = None) -> PolicyInForce:
+        """Set a policy; what is not given is as in the default."""
+        return await self._connection.send(calls.set_policy(policy, if_version))
 
 
 class AsyncAudit:
@@ -217,6 +240,26 @@ class AsyncPlatform:
     async def instances(self) -> Sequence[Instance]:
         """Read the servers and workers of the installation, and which of them are alive."""
         return await self._connection.send(calls.list_instances())
+
+    async def accounts(self, *, limit: int = 100, cursor: str | None = None) -> Page[Account]:
+        """Read a page of the accounts of people."""
+        return await self._connection.send(calls.list_accounts(limit, cursor))
+
+    async def disable_account(self, account_id: Identifier) -> Account:
+        """Let an account sign in no more; its sessions end within a second."""
+        return await self._connection.send(calls.change_account(account_id, "disable"))
+
+    async def enable_account(self, account_id: Identifier) -> Account:
+        """Let a disabled account sign in again."""
+        return await self._connection.send(calls.change_account(account_id, "enable"))
+
+    async def unlock_account(self, account_id: Identifier) -> Account:
+        """Forgive all guesses at an account's password."""
+        return await self._connection.send(calls.change_account(account_id, "unlock"))
+
+    async def delete_account(self, account_id: Identifier, *, if_version: int | None = None) -> None:
+        """Delete an account; its memberships end with it."""
+        await self._connection.send(calls.delete_account(account_id, if_version))
 
 
 class AsyncJobs:

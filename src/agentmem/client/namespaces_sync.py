@@ -13,12 +13,15 @@ from agentmem.client.networks import INSTALLATION
 from agentmem.client.networks_sync import Networks
 from agentmem.client.options import AuditOptions, JobOptions, KeyChanges, KeyOptions, MemberChanges, OrganizationChanges
 from agentmem.schemas.access import Role
+from agentmem.schemas.accounts import Account
 from agentmem.schemas.audit import AuditEntry, AuditVerification
 from agentmem.schemas.instances import Instance
+from agentmem.schemas.invitations import Invitation
 from agentmem.schemas.jobs import JobRecord, OrderedJob
 from agentmem.schemas.keys import ApiKey, IssuedKey
 from agentmem.schemas.memories import Page
 from agentmem.schemas.organizations import Member, MemberKind, Organization, OrganizationLimits, RoleView
+from agentmem.schemas.policies import Policy, PolicyInForce, PolicyKind
 from agentmem.schemas.request_keys import IssuedRequestKey, RequestKey, SignatureAlgorithm
 from agentmem.schemas.usage import UsageDay
 from agentmem.schemas.views import CreatedOrganization
@@ -122,6 +125,18 @@ class Members:
         """See :meth:`AsyncMembers.roles`."""
         return self._connection.send(calls.roles())
 
+    def invite(self, email: str, *, role: Role | str = Role.MEMBER) -> Invitation:
+        """See :meth:`AsyncMembers.invite`."""
+        return self._connection.send(calls.invite(email, role))
+
+    def invitations(self, *, limit: int = 100, cursor: str | None = None) -> Page[Invitation]:
+        """See :meth:`AsyncMembers.invitations`."""
+        return self._connection.send(calls.list_invitations(limit, cursor))
+
+    def revoke_invitation(self, invitation_id: Identifier) -> None:
+        """See :meth:`AsyncMembers.revoke_invitation`."""
+        self._connection.send(calls.revoke_invitation(invitation_id))
+
 
 class OwnOrganization:
     """The organization of the key."""
@@ -144,6 +159,14 @@ class OwnOrganization:
     def restore(self) -> Organization:
         """See :meth:`AsyncOwnOrganization.restore`."""
         return self._connection.send(calls.restore_organization())
+
+    def policy(self, kind: PolicyKind | str) -> PolicyInForce:
+        """See :meth:`AsyncOwnOrganization.policy`."""
+        return self._connection.send(calls.get_policy(kind))
+
+    def set_policy(self, policy: Policy, *, if_version: int | None = None) -> PolicyInForce:
+        """See :meth:`AsyncOwnOrganization.set_policy`."""
+        return self._connection.send(calls.set_policy(policy, if_version))
 
 
 class Audit:
@@ -217,6 +240,26 @@ class Platform:
     def instances(self) -> Sequence[Instance]:
         """See :meth:`AsyncPlatform.instances`."""
         return self._connection.send(calls.list_instances())
+
+    def accounts(self, *, limit: int = 100, cursor: str | None = None) -> Page[Account]:
+        """See :meth:`AsyncPlatform.accounts`."""
+        return self._connection.send(calls.list_accounts(limit, cursor))
+
+    def disable_account(self, account_id: Identifier) -> Account:
+        """See :meth:`AsyncPlatform.disable_account`."""
+        return self._connection.send(calls.change_account(account_id, "disable"))
+
+    def enable_account(self, account_id: Identifier) -> Account:
+        """See :meth:`AsyncPlatform.enable_account`."""
+        return self._connection.send(calls.change_account(account_id, "enable"))
+
+    def unlock_account(self, account_id: Identifier) -> Account:
+        """See :meth:`AsyncPlatform.unlock_account`."""
+        return self._connection.send(calls.change_account(account_id, "unlock"))
+
+    def delete_account(self, account_id: Identifier, *, if_version: int | None = None) -> None:
+        """See :meth:`AsyncPlatform.delete_account`."""
+        self._connection.send(calls.delete_account(account_id, if_version))
 
 
 class Jobs:

@@ -17,6 +17,7 @@ def watching(metrics: Metrics) -> Watchers:
         signed_in=metrics.signed_in,
         refreshed=metrics.refreshed,
         factor_shown=metrics.factor_shown,
+        password=metrics.password_tried,
         embedded=metrics.embedded,
         fell_back=metrics.fell_back,
         dependencies=metrics,

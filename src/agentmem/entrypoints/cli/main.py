@@ -10,11 +10,11 @@ from typing import Annotated, Final
 
 import typer
 
-from agentmem.entrypoints.cli import jobs, keeping, moving, reading, serving, writing
+from agentmem.entrypoints.cli import jobs, keeping, moving, policies, reading, serving, writing
 from agentmem.entrypoints.cli.accounts import accounts
 from agentmem.entrypoints.cli.demo import demo
 from agentmem.entrypoints.cli.factors import factor_commands
-from agentmem.entrypoints.cli.invitations import invitations, policies
+from agentmem.entrypoints.cli.invitations import invitations
 from agentmem.entrypoints.cli.keys import keys
 from agentmem.entrypoints.cli.networks import networks
 from agentmem.entrypoints.cli.organizations import organizations
@@ -120,7 +120,7 @@ app.add_typer(accounts, rich_help_panel=_PLATFORM)
 app.add_typer(sessions, rich_help_panel=_PLATFORM)
 app.add_typer(signing_keys, rich_help_panel=_PLATFORM)
 app.add_typer(invitations, rich_help_panel=_PLATFORM)
-app.add_typer(policies, rich_help_panel=_PLATFORM)
+app.add_typer(policies.commands, rich_help_panel=_PLATFORM)
 app.add_typer(jobs.commands, rich_help_panel=_PLATFORM)
 app.add_typer(factor_commands, rich_help_panel=_PLATFORM)
 app.command(rich_help_panel=_PLATFORM)(jobs.instances)

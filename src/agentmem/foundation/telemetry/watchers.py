@@ -22,6 +22,7 @@ class Watchers:
     refreshed: Callable[[str], None] = unheard
     factor_shown: Callable[[str, str], None] = unheard
     embedded: Callable[[str, float], None] = unheard
+    password: Callable[[str], None] = unheard
     fell_back: Callable[[], None] = unheard
     dependencies: Observer = field(default_factory=Unobserved)
     job_ended: Callable[[str, str], None] = unheard
