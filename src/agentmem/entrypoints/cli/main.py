@@ -18,6 +18,7 @@ from agentmem.entrypoints.cli.invitations import invitations, policies
 from agentmem.entrypoints.cli.keys import keys
 from agentmem.entrypoints.cli.networks import networks
 from agentmem.entrypoints.cli.organizations import organizations
+from agentmem.entrypoints.cli.people import sessions, signing_keys
 from agentmem.entrypoints.cli.session import Invocation
 from agentmem.entrypoints.cli.shell import shell
 from agentmem.entrypoints.cli.sso import sso
@@ -116,6 +117,8 @@ app.add_typer(networks, rich_help_panel=_PLATFORM)
 app.add_typer(sso, rich_help_panel=_PLATFORM)
 app.add_typer(organizations, rich_help_panel=_PLATFORM)
 app.add_typer(accounts, rich_help_panel=_PLATFORM)
+app.add_typer(sessions, rich_help_panel=_PLATFORM)
+app.add_typer(signing_keys, rich_help_panel=_PLATFORM)
 app.add_typer(invitations, rich_help_panel=_PLATFORM)
 app.add_typer(policies, rich_help_panel=_PLATFORM)
 app.add_typer(jobs.commands, rich_help_panel=_PLATFORM)
