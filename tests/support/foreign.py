@@ -37,7 +37,6 @@ from agentmem.schemas.request_keys import NewRequestKey
 from agentmem.schemas.webhooks import NewWebhook
 from tests.support.people import address, invitation_of, letters_to, member_with_account
 
-AGENT, RUN, PROGRAM = "secret-agent", "secret-run", "secret-app"
 HOOK = "https://hooks.example/"
 Call = Callable[[Any, Caller, "Foreign"], Awaitable[object]]
 
@@ -69,9 +68,9 @@ class Foreign:
 
     model: str
     user_id: str
-    agent_id: str = AGENT
-    run_id: str = RUN
-    app_id: str = PROGRAM
+    agent_id: str
+    run_id: str
+    app_id: str
     key: str
     organization_id: OrganizationId
     member: Member
@@ -143,10 +142,7 @@ class Foreign:
 async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: str) -> Foreign:
     """Fill an organization with memories of every state, and gather what could be known of it."""
     app = memory.app
-    live = (await memory.add(_memory(user_id, content), idempotency_key=key)).memories[0]
-    gone = (await memory.add([{"role": "user", "name": content, "content": content}], user_id=user_id)).memories[0]
-    await memory.update(live.id, metadata={"changed": content})
-    await memory.delete(gone.id)
+    live, gone = await _changed_and_deleted(memory, user_id, content, key)
     stored = await app.transfer.stored.read(app.caller, Scope(), -1, 100)
     draft = Draft(new=NewMemory(content=content, user_id=user_id), thread=1, on_duplicate=OnDuplicate.RETURN)
     (prepared,) = await app.ingestion.prepare_or_defer([draft])
@@ -163,6 +159,9 @@ async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: st
     invitation_id, invitation_secret = await invitation_of(app, app.caller, address())
     return Foreign(
         model=app.models.current.model,
+        agent_id="secret-agent",
+        run_id="secret-run",
+        app_id="secret-app",
         user_id=user_id,
         key=key,
         organization_id=app.caller.organization_id,
@@ -179,8 +178,8 @@ async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: st
         letters=await letters_to(app, app.caller, account),
         invitation_id=invitation_id,
         invitation_secret=invitation_secret,
-        live=MemoryId(live.id),
-        deleted=MemoryId(gone.id),
+        live=live,
+        deleted=gone,
         places=sorted({version.place for version in versions}),
         versions=versions,
         entries=[entry.id for entry in await app.audit.read(app.caller, None, 1000)],
@@ -190,10 +189,21 @@ async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: st
     )
 
 
-def _memory(user_id: str, content: str) -> NewMemory:
-    return NewMemory(
-        content=content, user_id=user_id, agent_id=AGENT, run_id=RUN, app_id=PROGRAM, metadata={"first": content}
+async def _changed_and_deleted(memory: AsyncMemory, user_id: str, content: str, key: str) -> tuple[MemoryId, MemoryId]:
+    """Make two memories, change the one and delete the other, and give their ids."""
+    new = NewMemory(
+        content=content,
+        user_id=user_id,
+        agent_id="secret-agent",
+        run_id="secret-run",
+        app_id="secret-app",
+        metadata={"first": content},
     )
+    live = (await memory.add(new, idempotency_key=key)).memories[0]
+    gone = (await memory.add([{"role": "user", "name": content, "content": content}], user_id=user_id)).memories[0]
+    await memory.update(live.id, metadata={"changed": content})
+    await memory.delete(gone.id)
+    return MemoryId(live.id), MemoryId(gone.id)
 
 
 async def _opened_session(app: App, account: Account) -> Opened:
