@@ -9,6 +9,7 @@
     │   ├── InvalidFilter            filter_invalid            422
     │   ├── InvalidCursor            cursor_invalid            422
     │   ├── EmptyScope               scope_empty               422
+    │   ├── WeakPassword             password_weak             422
     │   ├── ImportFailed             import_failed             422
     │   ├── MalformedRequest         request_malformed         400
     │   ├── RequestTooLarge          request_too_large         413
@@ -36,6 +37,7 @@
     │   ├── EmbedderUnavailable      embedder_unavailable      503   retry
     │   ├── RerankerUnavailable      reranker_unavailable      503   retry
     │   ├── StateUnavailable         state_unavailable         503   retry
+    │   ├── MailUnavailable          mail_unavailable          503   retry
     │   ├── Overloaded               overloaded                503   retry
     │   ├── DeadlineExceeded         deadline_exceeded         503   retry
     │   ├── RequestTimeout           request_timeout           408   retry
@@ -127,6 +129,12 @@ class EmptyScope(InvalidInput):
     """A call that deletes by scope was given no scope; nothing was deleted."""
 
     code = "scope_empty"
+
+
+class WeakPassword(InvalidInput):
+    """A new password is not what the policies ask for; each fault names one rule, and nothing was changed."""
+
+    code = "password_weak"
 
 
 class ImportFailed(InvalidInput):
@@ -307,6 +315,12 @@ class StateUnavailable(Unavailable):
     """The state that servers share (Redis) does not answer."""
 
     code = "state_unavailable"
+
+
+class MailUnavailable(Unavailable):
+    """The mail server does not answer, or does not take a mail."""
+
+    code = "mail_unavailable"
 
 
 class Overloaded(Unavailable):

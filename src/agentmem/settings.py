@@ -17,6 +17,7 @@ from agentmem.kit.validation import faults_of
 
 PREFIX: Final = "AGENTMEM_"
 MEBIBYTE = 1024 * 1024
+CONSOLE_MAIL: Final = "console:"
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 
@@ -184,6 +185,42 @@ class Settings(BaseSettings):
     shutdown_seconds: int = Field(default=30, ge=0, le=3600, description="Seconds that requests in flight have to end.")
     keep_alive: int = Field(default=75, ge=1, le=3600, description="Seconds an idle connection stays open.")
     key_days: int = Field(default=90, ge=1, le=3650, description="Days until a new API key expires, if it names none.")
+    password_memory_kib: int = Field(
+        default=19_456, ge=8, le=4 * 1024 * 1024, description="KiB of memory that hashing a password takes (Argon2id)."
+    )
+    password_passes: int = Field(default=2, ge=1, le=100, description="How often that memory is passed over.")
+    password_threads: int | None = Field(
+        default=None, ge=1, le=64, description="Passwords that are verified at once; by default one a processor."
+    )
+    password_wait: float = Field(
+        default=5.0, gt=0, le=60, description="Seconds a sign-in waits for its turn; then it is told to come again."
+    )
+    breached_passwords_file: Path | None = Field(
+        default=None, description="SHA-1 digests of breached passwords, in order: none of them can be chosen."
+    )
+    sign_in_limit_ip: int = Field(
+        default=60, ge=0, description="Passwords that one address may try in 5 minutes; 0 for no limit."
+    )
+    sign_in_limit: int = Field(
+        default=3000, ge=0, description="Passwords that all may try in 5 minutes together; 0 for no limit."
+    )
+    mail_limit: int = Field(
+        default=5, ge=0, description="Mails in an hour to one address, and four times as many from one; 0 for no limit."
+    )
+    mail_url: SecretStr | None = Field(
+        default=None,
+        description="Server that takes mail: `smtp://user:password@host` (STARTTLS), `smtps://`, `smtp+cleartext://`, "
+        "or `console:`, which writes it to standard error.",
+    )
+    mail_from: str = Field(default="agentmem@localhost", min_length=3, description="Whose address that mail is from.")
+    account_url: str | None = Field(
+        default=None,
+        description="Page that takes the secrets in mails, after a `#`; else a mail holds the secret alone.",
+    )
+    open_registration: bool = Field(
+        default=False, description="Whether anybody may register an account; else those alone who are invited."
+    )
+    invitation_days: int = Field(default=7, ge=1, le=90, description="Days that an invitation can be accepted.")
     deletion_grace_days: int = Field(
         default=30, ge=0, le=365, description="Days during which the deletion of an organization can be taken back."
     )
@@ -223,6 +260,18 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _passwords_are_safe(self) -> Self:
+        if self.environment != "production":
+            return self
+        # OWASP ASVS 5, appendix C.
+        if self.password_memory_kib < {1: 47_104, 2: 19_456}.get(self.password_passes, 12_288):
+            raise ValueError("password_memory_kib: too little for production with so few password_passes")
+        url = "" if self.mail_url is None else self.mail_url.get_secret_value()
+        if url.startswith((CONSOLE_MAIL, "smtp+cleartext:")):
+            raise ValueError("mail_url: mails hold secrets, which production sends encrypted; name smtp:// or smtps://")
+        return self
+
+    @model_validator(mode="after")
     def _ports_differ(self) -> Self:
         if self.metrics_port == self.port != 0:
             raise ValueError(f"metrics_port: {self.metrics_port} is the port of the server itself; choose another")
@@ -249,14 +298,14 @@ class Settings(BaseSettings):
                 )
         return value
 
-    @field_validator("public_url", "embedding_url", "otlp_endpoint")
+    @field_validator("public_url", "account_url", "embedding_url", "otlp_endpoint")
     @classmethod
     def _web_addresses(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError("it does not begin with http:// or https://")
         return value
 
-    @field_validator("data_directory", "key_file", "leak_report_key")
+    @field_validator("data_directory", "key_file", "leak_report_key", "breached_passwords_file")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()

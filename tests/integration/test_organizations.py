@@ -10,8 +10,8 @@ import pytest
 
 from agentmem import AsyncMemory
 from agentmem.errors import Conflict, InvalidCursor, NotFound, PermissionDenied, VersionConflict
-from agentmem.features.organizations.model import platform_id
 from agentmem.foundation.authorization.caller import Caller, service_caller
+from agentmem.foundation.authorization.platform import platform_id
 from agentmem.foundation.authorization.roles import ROLES
 from agentmem.kit.ids import OrganizationId
 from agentmem.schemas.access import Permission, Role

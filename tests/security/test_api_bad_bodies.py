@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from agentmem.features.organizations.model import platform_id
+from agentmem.foundation.authorization.platform import platform_id
 from tests.support.api_document import Operation, document_of, operations_of
 from tests.support.credentials import desk_of
 from tests.support.foreign import foreign_of

@@ -19,6 +19,7 @@ from agentmem.entrypoints.api.routes.all import routers
 from agentmem.schemas.memories import NewMemory
 from agentmem.schemas.webhooks import NewWebhook
 from tests.support.api_matrix import ApiOperation, operations_of
+from tests.support.people import invitation_of
 from tests.support.served import client
 from tests.support.stores import Owner, Store
 from tests.support.twins import CANARY, PLACES, WALLS, Twins, of_nobody, standing, twins_in
@@ -26,12 +27,22 @@ from tests.support.walls import row_security_off, rows_of
 
 NAMES: Final = sorted(route.name for router in routers() for route in router.routes if isinstance(route, APIRoute))
 LISTS: Final = (
-    *("list", "query", "audit_entries", "list_members", "list_api_keys", "list_jobs", "list_webhooks", "entities"),
+    *(
+        "list",
+        "query",
+        "audit_entries",
+        "list_members",
+        "list_api_keys",
+        "list_jobs",
+        "list_webhooks",
+        "entities",
+        "list_invitations",
+    ),
 )
 """Every list that an organization has, each of which gives cursors; those of one webhook are not found by others."""
 PASSING: Final = re.compile(r"req_[0-9a-f]{32}|\"timings\":{[^}]*}")
 """What a response says of the request alone: its id, and how long it took."""
-CREATED: Final = frozenset({"add", "create_member"})
+CREATED: Final = frozenset({"add", "create_member", "invite"})
 """What these answer is new, and so differs from one call to the next."""
 OWN: Final[Mapping[str, int]] = {
     # Ids of a scope are names that each organization gives as it likes: these are asked of the attacker's own.
@@ -42,10 +53,12 @@ OWN: Final[Mapping[str, int]] = {
     "import_": 200,
     # What an audit trail is searched for is a condition on the attacker's own entries.
     "audit_entries": 200,
+    # The kind of a policy is a name that all organizations have.
+    **dict.fromkeys(("get_policy", "set_policy"), 200),
 }
 """Operations that take ids of the victim's as the attacker's own, and what they answer; all others answer 404."""
-PLATFORM: Final = "platform:manage"
-"""Who has this permission may reach every organization; the attacker is told that it lacks it."""
+PLATFORM: Final = frozenset({"platform:manage", "account:manage", "account:use"})
+"""Permissions that no role of an organization has; the attacker is told that it lacks them."""
 
 
 @pytest.fixture(scope="session")
@@ -101,7 +114,7 @@ async def attack_in_every_way(twins: Twins, owner: Owner, operation: ApiOperatio
             assert twins.foreign.key_id not in everything_in(response) or operation.carries({"key_id": ""})
         assert answered.status_code == without.status_code
         if carries and operation.permission is not None:
-            expected = 403 if operation.permission == PLATFORM else OWN.get(operation.operation_id, 404)
+            expected = 403 if operation.permission in PLATFORM else OWN.get(operation.operation_id, 404)
             assert answered.status_code == expected, answered.text
         if carries and operation.operation_id not in CREATED:
             assert told(answered, ids) == told(without, nobody)
@@ -143,6 +156,7 @@ async def test_cursor_of_another_organization_gives_nothing_of_it(
             await twins.victim.add(NewMemory.model_validate({**places, "content": f"{CANARY} {text}"}))
             hook = NewWebhook(url="https://hooks.example/", description=f"{CANARY} {text}")
             await twins.victim.app.events.webhooks.create(twins.victim.app.caller, hook)
+            await invitation_of(twins.victim.app, twins.victim.app.caller, f"{CANARY}-{text}@example.com")
         for name in LISTS:
             for ids in twins.ids_for(operations[name]):
                 await follow_a_foreign_cursor(twins, operations[name].unscoped, ids["kind"])
@@ -165,4 +179,4 @@ async def follow_a_foreign_cursor(twins: Twins, operation: ApiOperation, kind: s
 def test_every_list_of_an_organization_is_tried_with_a_foreign_cursor(operations: dict[str, ApiOperation]) -> None:
     paged = {name for name, operation in operations.items() if "cursor" in operation.in_query}
 
-    assert paged | {"query"} == {*LISTS, "list_organizations", "list_deliveries"}
+    assert paged | {"query"} == {*LISTS, "list_accounts", "list_organizations", "list_deliveries"}

@@ -14,8 +14,8 @@ from tests.support.stores import Owner, Store
 # Found by time across organizations when old rows are swept; it holds no id of an organization.
 SWEPT = frozenset({"idempotency_keys_by_age", "idempotent_requests_by_age"})
 # Registries belong to no organization: ids and times alone, of which a tenant sees its own row.
-REGISTRIES = frozenset({"organization_directory", "api_key_directory", "outbox"})
-OF_REGISTRIES = frozenset({"api_key_directory_pkey"})
+REGISTRIES = frozenset({"organization_directory", "api_key_directory", "outbox", "account_memberships"})
+OF_REGISTRIES = frozenset({"api_key_directory_pkey", "account_memberships_pkey"})
 APPEND_ONLY = frozenset({"audit_entries", "audit_seals", "encryption_keys", "organizations"})
 # The graph cannot start with another column: it is scanned for one organization by iterative scan.
 GRAPHS = "vectors_graph_"
@@ -70,6 +70,8 @@ def test_registries_hold_ids_and_times_alone(owner: Owner) -> None:
         ("organization_id", "uuid"),
         ("key_id", "text"),
         ("entry_id", "uuid"),
+        ("account_id", "uuid"),
+        ("member_id", "uuid"),
         ("created_at", "timestamp with time zone"),
         ("purge_after", "timestamp with time zone"),
         ("erased_at", "timestamp with time zone"),

@@ -14,7 +14,7 @@ Json = dict[str, Any]
 """A document, or a part of one."""
 
 SCOPE = frozenset({"scope", "filters", "user_id", "agent_id", "run_id", "app_id"})
-OF_PATHS = frozenset({"kind"})
+OF_PATHS = frozenset({"kind", "policy_kind"})
 """What has this name in a path is a kind of entities; elsewhere, a kind of memories."""
 LAST = (
     *(
@@ -28,7 +28,7 @@ LAST = (
         "revoke_api_key",
         "disable_member",
     ),
-    "delete_webhook",
+    *("delete_webhook", "revoke_invitation", "disable_account", "delete_account", "delete_own_account"),
     *("delete_organization", "restore_organization", "erase_organization", "revive_organization"),
 )
 """Whoever calls everything calls these last and in this order, for they take away what others need."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from agentmem import AsyncMemory
 from agentmem.bootstrap import App
+from agentmem.features.identity.accounts.model import Letter, MailPurpose
 from agentmem.features.memories.index_reading import Candidates, Nearest
 from agentmem.features.memories.jobs import EMBED
 from agentmem.features.memories.model import PreparedMemory, StoredVersion
@@ -20,13 +21,15 @@ from agentmem.features.memories.searching import Query, Ranking, Words
 from agentmem.features.memories.transfer import StoredMemory
 from agentmem.foundation.authorization.caller import Caller, Permission
 from agentmem.foundation.jobs.queue import enqueue
-from agentmem.kit.ids import MemoryId, OrganizationId, Place
+from agentmem.kit.ids import AccountId, MemoryId, OrganizationId, Place
 from agentmem.pipelines.ingestion.pipeline import Draft
 from agentmem.pipelines.retrieval.query import parse_query
+from agentmem.schemas.accounts import Account
 from agentmem.schemas.keys import NewApiKey
 from agentmem.schemas.memories import ExportedMemory, ExportedVersion, NewMemory, OnDuplicate, Scope
 from agentmem.schemas.organizations import Member, NewMember
 from agentmem.schemas.webhooks import NewWebhook
+from tests.support.people import address, invitation_of, letters_to, member_with_account
 
 HOOK = "https://hooks.example/"
 Call = Callable[[Any, Caller, "Foreign"], Awaitable[object]]
@@ -69,6 +72,11 @@ class Foreign:
     job_id: UUID
     webhook_id: UUID
     delivery_id: UUID
+    account: Account
+    device: str
+    letters: Mapping[MailPurpose, Letter]
+    invitation_id: UUID
+    invitation_secret: str
     live: MemoryId
     deleted: MemoryId
     places: list[Place]
@@ -81,6 +89,10 @@ class Foreign:
     @property
     def member_id(self) -> UUID:
         return self.member.id
+
+    @property
+    def account_id(self) -> AccountId:
+        return AccountId(self.account.id)
 
     @property
     def latest(self) -> list[StoredVersion]:
@@ -140,6 +152,8 @@ async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: st
     async with app.database.transaction(app.caller) as tx:
         await enqueue(tx, EMBED, {"text": content})
     webhook_id, delivery_id = await _tested_webhook(app, content)
+    account, device = await member_with_account(app, content)
+    invitation_id, invitation_secret = await invitation_of(app, app.caller, address())
     return Foreign(
         model=app.models.current.model,
         agent_id="secret-agent",
@@ -153,6 +167,11 @@ async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: st
         job_id=job_id,
         webhook_id=webhook_id,
         delivery_id=delivery_id,
+        account=account,
+        device=device,
+        letters=await letters_to(app, app.caller, account),
+        invitation_id=invitation_id,
+        invitation_secret=invitation_secret,
         live=MemoryId(live.id),
         deleted=MemoryId(gone.id),
         places=sorted({version.place for version in versions}),

@@ -13,8 +13,8 @@ from agentmem.bootstrap import App
 from agentmem.entrypoints.api.application import create_api
 from agentmem.entrypoints.api.draining import Draining
 from agentmem.entrypoints.api.serving import Served
-from agentmem.features.organizations.model import platform_id
 from agentmem.foundation.authorization.caller import local_operator
+from agentmem.foundation.authorization.platform import platform_id
 from agentmem.foundation.telemetry.metrics import Metrics
 from agentmem.pipelines.admission.first_start import first_key
 from agentmem.pipelines.health.readiness import Readiness

@@ -14,8 +14,8 @@ from psycopg.conninfo import make_conninfo
 
 from agentmem import AsyncMemory
 from agentmem.bootstrap import App
-from agentmem.features.organizations.service import organization_id_of
 from agentmem.foundation.authorization.caller import local_operator
+from agentmem.foundation.authorization.platform import organization_id_of
 from agentmem.foundation.database.connect import connect_as_owner
 from agentmem.foundation.inference.loaded import Models, Opener
 from agentmem.foundation.inference.port import Embedder

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from agentmem import AsyncMemory
 from agentmem.bootstrap import App
-from agentmem.features.organizations.model import PLATFORM_NAME, platform_id
 from agentmem.foundation.authorization.caller import Caller, local_operator
+from agentmem.foundation.authorization.platform import PLATFORM_NAME, platform_id
 from agentmem.foundation.authorization.roles import ORIGIN_OF_ROLE, ROLES
 from agentmem.kit.ids import PrincipalId
 from agentmem.schemas.access import Role

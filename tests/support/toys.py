@@ -17,11 +17,12 @@ from agentmem.entrypoints.api.application import surround
 from agentmem.entrypoints.api.bodies import BodyLimit
 from agentmem.entrypoints.api.draining import Draining
 from agentmem.errors import AgentMemError, NotFound
+from agentmem.foundation.state.charging import require_allowed
 from agentmem.foundation.state.memory import MemoryState
 from agentmem.foundation.state.port import Admission
 from agentmem.foundation.telemetry.metrics import Metrics
 from agentmem.kit.networks import Address
-from agentmem.pipelines.admission.quotas import RateLimits, require_allowed
+from agentmem.pipelines.admission.quotas import RateLimits
 from agentmem.settings import Settings
 
 OPEN: dict[str, str | float | None] = {"x-agentmem-permission": None}

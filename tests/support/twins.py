@@ -55,7 +55,10 @@ class Twins:
             "run_id": known.run_id,
             "app_id": known.app_id,
             "actor": f"member:{known.member_id}",
+            "account_id": str(known.account_id),
+            "invitation_id": str(known.invitation_id),
             "kind": "users",
+            "policy_kind": "password",
             "query": f"What does the {CANARY} sing?",
         }
 
@@ -84,7 +87,7 @@ def of_memory(memory_id: str) -> dict[str, str]:
 def of_nobody(ids: Mapping[str, str]) -> dict[str, str]:
     """Give ids of the same forms that nobody has."""
     fresh = {value: _another(value) for value in set(ids.values())}
-    return {name: value if name in {"kind", "query"} else fresh[value] for name, value in ids.items()}
+    return {name: value if name in {"kind", "policy_kind", "query"} else fresh[value] for name, value in ids.items()}
 
 
 def _another(value: str) -> str:

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from agentmem.errors import InvalidInput, PermissionDenied
-from agentmem.features.organizations.model import may_give, organization_id_of, platform_id
+from agentmem.features.organizations.model import may_give
 from agentmem.foundation.authorization.caller import Caller
+from agentmem.foundation.authorization.platform import organization_id_of, platform_id
 from agentmem.foundation.authorization.roles import ORIGIN_OF_ROLE, ROLES
 from agentmem.kit.ids import OrganizationId, PrincipalId
 from agentmem.schemas.access import Role

@@ -5,9 +5,11 @@ from ipaddress import ip_address
 import pytest
 
 from agentmem.errors import RateLimited
+from agentmem.foundation.state.charging import rate_headers, require_allowed, retry_after
 from agentmem.foundation.state.memory import MemoryState
 from agentmem.foundation.state.port import PUBLIC, Admission, Level, Quota
-from agentmem.pipelines.admission.quotas import RateLimits, network_of, rate_headers, require_allowed, retry_after
+from agentmem.kit.networks import network_of
+from agentmem.pipelines.admission.quotas import RateLimits
 from agentmem.settings import Settings
 
 LIMITS = RateLimits(ip=60, key=30, organization=120, failures=3)

@@ -8,20 +8,19 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
+from agentmem.bootstrap.care import open_doctor, open_information
 from agentmem.bootstrap.models import first_model, open_reranking
+from agentmem.bootstrap.opened import Opened
 from agentmem.bootstrap.stores import attach, bring_schema, open_replica
 from agentmem.features.audit.service import AuditService
 from agentmem.features.identity.service import ApiKeyService
 from agentmem.features.identity.usage import KeyUsage
 from agentmem.features.jobs.service import JobService
 from agentmem.features.memories.batches import MemoryBatches
-from agentmem.features.memories.checking import MemoryChecking
 from agentmem.features.memories.entities import Entities
 from agentmem.features.memories.graph import VectorGraph
-from agentmem.features.memories.mending import MemoryMending
 from agentmem.features.memories.near_duplicates import NearDuplicates
 from agentmem.features.memories.quota import Usage
 from agentmem.features.memories.searching import MemorySearch
@@ -30,11 +29,11 @@ from agentmem.features.memories.transfer import MemoryTransfer
 from agentmem.features.memories.upkeep import MemoryUpkeep
 from agentmem.features.organizations.members import MemberService
 from agentmem.features.organizations.platform import PlatformService
-from agentmem.features.organizations.service import OrganizationService, organization_id_of
+from agentmem.features.organizations.service import OrganizationService
 from agentmem.foundation.authorization.caller import Caller, local_operator
+from agentmem.foundation.authorization.platform import organization_id_of
 from agentmem.foundation.database.connect import Server
 from agentmem.foundation.database.database import Database
-from agentmem.foundation.database.embedded.layout import Layout
 from agentmem.foundation.database.inspect import Caretaker
 from agentmem.foundation.database.probe import DatabaseProbe
 from agentmem.foundation.encryption.providers.file import FileKeyProvider
@@ -46,17 +45,17 @@ from agentmem.foundation.jobs.model import Work
 from agentmem.foundation.jobs.upkeep import Schedule
 from agentmem.foundation.jobs.worker import Worker
 from agentmem.foundation.ledger.requests import IdempotentRequests
+from agentmem.foundation.mail.open import open_mailer
 from agentmem.foundation.outbound.open import open_sender
-from agentmem.foundation.outbound.port import Sender
 from agentmem.foundation.state.lock import Locks
 from agentmem.foundation.state.open import open_state
 from agentmem.foundation.state.port import State
 from agentmem.foundation.telemetry.watchers import Watchers
 from agentmem.kit.clock import utc_now
-from agentmem.operations import Transactions
+from agentmem.pipelines.accounts.parts import Accounts, open_passwords
 from agentmem.pipelines.administration.instances import Instances
 from agentmem.pipelines.administration.platform import Platform
-from agentmem.pipelines.administration.sweeper import Sweeper
+from agentmem.pipelines.administration.sweeper import Step, Sweeper
 from agentmem.pipelines.admission.acting import Acting
 from agentmem.pipelines.admission.admission import Admission
 from agentmem.pipelines.admission.issuing import Issuing
@@ -73,7 +72,6 @@ from agentmem.pipelines.ingestion.transfer import Transfer
 from agentmem.pipelines.ingestion.upkeep import FIRST_LOOK, NEXT_LOOK, Upkeep
 from agentmem.pipelines.retrieval.embeddings import QueryEmbeddings
 from agentmem.pipelines.retrieval.pipeline import Retrieval
-from agentmem.pipelines.retrieval.rerank import Reranking
 from agentmem.settings import Settings
 
 Result = TypeVar("Result")
@@ -95,6 +93,7 @@ class App:
     locks: Locks
     organizations: OrganizationService
     members: MemberService
+    accounts: Accounts
     platform: Platform
     keys: ApiKeyService
     key_usage: KeyUsage
@@ -120,32 +119,6 @@ class App:
     worker: Worker
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Opened:
-    """What is opened once and closed at the end; everything else is made over it."""
-
-    settings: Settings
-    caller: Caller
-    database: Database
-    searches: Transactions
-    server: Server
-    models: Models
-    state: State
-    embeddings: QueryEmbeddings
-    reranking: Reranking | None
-    sender: Sender | None
-    watchers: Watchers
-    guards: Guards
-
-    @property
-    def locks(self) -> Locks:
-        return Locks(state=self.state, database=self.database)
-
-    @property
-    def caretaker(self) -> Caretaker:
-        return Caretaker(server=self.server)
-
-
 @asynccontextmanager
 async def open_app(
     settings: Settings, *, background: bool = True, watchers: Watchers | None = None
@@ -163,7 +136,7 @@ async def open_app(
         yield app
 
 
-async def _open(stack: AsyncExitStack, settings: Settings, watchers: Watchers) -> _Opened:
+async def _open(stack: AsyncExitStack, settings: Settings, watchers: Watchers) -> Opened:
     """Open what has to be closed again; the stack closes it."""
     guards = Guards.of(settings, watchers.dependencies)
     reranking = open_reranking(settings, guards.reranker)
@@ -187,13 +160,15 @@ async def _open(stack: AsyncExitStack, settings: Settings, watchers: Watchers) -
     stack.push_async_callback(models.aclose)
     state = open_state(settings, guards.redis, fell_back=watchers.fell_back)
     stack.push_async_callback(state.aclose)
+    passwords = open_passwords(settings)
+    stack.push_async_callback(passwords.aclose)
     sender = open_sender(settings)
     if sender is not None:
         stack.push_async_callback(sender.aclose)
     shared = None if settings.redis_url is None else SharedQueries(state=state, keys=database.keys)
     embeddings = QueryEmbeddings(shared=shared, embedded=partial(watchers.embedded, "query"))
     stack.push_async_callback(embeddings.aclose)
-    return _Opened(
+    return Opened(
         settings=settings,
         caller=caller,
         database=database,
@@ -201,15 +176,17 @@ async def _open(stack: AsyncExitStack, settings: Settings, watchers: Watchers) -
         server=server,
         models=models,
         state=state,
+        passwords=passwords,
         embeddings=embeddings,
         reranking=reranking,
         sender=sender,
+        mailer=open_mailer(settings, guards.mail),
         watchers=watchers,
         guards=guards,
     )
 
 
-def _assemble(opened: _Opened) -> App:
+def _assemble(opened: Opened) -> App:
     settings, database, models = opened.settings, opened.database, opened.models
     kept = timedelta(hours=settings.idempotency_hours)
     memories, requests = MemoryService(database=database, kept=kept), IdempotentRequests(database=database, kept=kept)
@@ -218,10 +195,13 @@ def _assemble(opened: _Opened) -> App:
     members, audit = MemberService(database=database), AuditService(database=database)
     platform, issuing = _platform(opened, members, upkeep), _issuing(opened, members)
     jobs = JobService(database=database, kept=timedelta(days=settings.job_days))
+    accounts = Accounts.over(database, opened.state, opened.passwords, opened.mailer, settings)
     events = Events.over(database, opened.state, opened.sender, settings)
-    steps = (upkeep.look_after, audit.seal, issuing.expire_unused, requests.sweep, jobs.sweep, events.sweep)
-    sweeper = Sweeper(steps=steps, platform=platform, seconds=settings.sweep_seconds)
-    worker = _worker(opened, members, [*upkeep.works(), *events.works()], sweeper.schedules())
+    steps: list[Step] = [upkeep.look_after, audit.seal, issuing.expire_unused, requests.sweep, jobs.sweep]
+    sweeper = Sweeper(
+        steps=[*steps, events.sweep, accounts.keeping.forget_traces], platform=platform, seconds=settings.sweep_seconds
+    )
+    works = [*upkeep.works(), *events.works(), *accounts.works()]
     return App(
         settings=settings,
         caller=opened.caller,
@@ -235,6 +215,7 @@ def _assemble(opened: _Opened) -> App:
         locks=opened.locks,
         organizations=platform.organizations,
         members=members,
+        accounts=accounts,
         platform=platform,
         keys=issuing.keys,
         key_usage=KeyUsage(database=database),
@@ -251,17 +232,17 @@ def _assemble(opened: _Opened) -> App:
         transfer=Transfer(stored=MemoryTransfer(database=database), ingestion=ingestion),
         retrieval=_retrieval(opened),
         upkeep=upkeep,
-        doctor=_doctor(opened, upkeep),
-        information=_information(opened, memories),
+        doctor=open_doctor(opened, upkeep),
+        information=open_information(opened, memories),
         events=events,
         sweeper=sweeper,
         jobs=jobs,
         instances=Instances.over(database),
-        worker=worker,
+        worker=_worker(opened, members, works, sweeper.schedules()),
     )
 
 
-def _upkeep(opened: _Opened, ingestion: Ingestion) -> Upkeep:
+def _upkeep(opened: Opened, ingestion: Ingestion) -> Upkeep:
     return Upkeep(
         memories=MemoryUpkeep(database=opened.database, kept=timedelta(hours=opened.settings.idempotency_hours)),
         graph=VectorGraph(database=opened.database),
@@ -272,7 +253,7 @@ def _upkeep(opened: _Opened, ingestion: Ingestion) -> Upkeep:
     )
 
 
-def _ingestion(opened: _Opened, memories: MemoryService) -> Ingestion:
+def _ingestion(opened: Opened, memories: MemoryService) -> Ingestion:
     return Ingestion(
         memories=memories,
         models=opened.models,
@@ -282,7 +263,7 @@ def _ingestion(opened: _Opened, memories: MemoryService) -> Ingestion:
     )
 
 
-def _retrieval(opened: _Opened) -> Retrieval:
+def _retrieval(opened: Opened) -> Retrieval:
     return Retrieval(
         search_operation=MemorySearch(database=opened.searches),
         models=opened.models,
@@ -292,7 +273,7 @@ def _retrieval(opened: _Opened) -> Retrieval:
     )
 
 
-def _worker(opened: _Opened, members: MemberService, works: Sequence[Work], schedules: Sequence[Schedule]) -> Worker:
+def _worker(opened: Opened, members: MemberService, works: Sequence[Work], schedules: Sequence[Schedule]) -> Worker:
     drains = Drains(
         database=opened.database,
         works={work.kind.name: work for work in works},
@@ -309,7 +290,7 @@ def _worker(opened: _Opened, members: MemberService, works: Sequence[Work], sche
     )
 
 
-def _platform(opened: _Opened, members: MemberService, upkeep: Upkeep) -> Platform:
+def _platform(opened: Opened, members: MemberService, upkeep: Upkeep) -> Platform:
     return Platform(
         service=PlatformService(database=opened.database),
         organizations=OrganizationService(database=opened.database),
@@ -321,7 +302,7 @@ def _platform(opened: _Opened, members: MemberService, upkeep: Upkeep) -> Platfo
     )
 
 
-def _issuing(opened: _Opened, members: MemberService) -> Issuing:
+def _issuing(opened: Opened, members: MemberService) -> Issuing:
     keys = ApiKeyService(database=opened.database)
     admission = Admission(
         keys=keys,
@@ -341,39 +322,6 @@ def _issuing(opened: _Opened, members: MemberService) -> Issuing:
         state=opened.state,
         default_days=opened.settings.key_days,
     )
-
-
-def _doctor(opened: _Opened, upkeep: Upkeep) -> Doctor:
-    return Doctor(
-        checking=partial(MemoryChecking.over, opened.database),
-        mending=MemoryMending(database=opened.database),
-        upkeep=upkeep.memories,
-        models=opened.models,
-        prepare=upkeep.prepare,
-        caretaker=opened.caretaker,
-        locks=opened.locks,
-        closed=_closed_paths(opened.settings),
-        guarded=() if opened.settings.database_url is not None else (opened.settings.data_directory,),
-    )
-
-
-def _information(opened: _Opened, memories: MemoryService) -> Information:
-    return Information(
-        settings=opened.settings,
-        server=opened.server,
-        caretaker=opened.caretaker,
-        provider=opened.database.provider,
-        models=opened.models,
-        memories=memories,
-        checking=MemoryChecking.over(opened.database),
-    )
-
-
-def _closed_paths(settings: Settings) -> tuple[Path, ...]:
-    """Name what nobody but its owner may reach: the master key and, of an embedded server, its files."""
-    layout = Layout(directory=settings.data_directory)
-    embedded = () if settings.database_url is not None else (layout.cluster, layout.log.parent)
-    return settings.master_key_file, *embedded
 
 
 async def _work_behind(app: App) -> None:

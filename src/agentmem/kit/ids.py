@@ -9,6 +9,7 @@ import uuid
 from datetime import datetime
 from typing import NewType
 
+AccountId = NewType("AccountId", uuid.UUID)
 OrganizationId = NewType("OrganizationId", uuid.UUID)
 MemoryId = NewType("MemoryId", uuid.UUID)
 KeyId = NewType("KeyId", uuid.UUID)

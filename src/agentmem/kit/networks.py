@@ -10,6 +10,8 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")
+IPV6_NETWORK: Final = 64
+"""Bits of an IPv6 address that name its network: one customer has all addresses behind them."""
 
 
 def parse_address(text: str) -> Address:
@@ -74,6 +76,13 @@ def client_address(peer: Address, forwarded_for: Sequence[str], trusted: Sequenc
         except ValueError:
             break
     return found
+
+
+def network_of(address: Address) -> str:
+    """Name who is behind an address: an IPv4 address itself, of an IPv6 address the first 64 bits."""
+    if isinstance(address, IPv4Address):
+        return str(address)
+    return str(IPv6Network((int(address), IPV6_NETWORK), strict=False))
 
 
 def _lies_in(inner: Network, outer: Network) -> bool:

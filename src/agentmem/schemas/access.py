@@ -8,6 +8,8 @@ from enum import StrEnum
 class Permission(StrEnum):
     """What an operation may ask for, named ``resource:action``."""
 
+    ACCOUNT_MANAGE = "account:manage"
+    ACCOUNT_USE = "account:use"
     AUDIT_READ = "audit:read"
     AUDIT_VERIFY = "audit:verify"
     JOB_READ = "job:read"

@@ -125,6 +125,7 @@ class Member(Schema):
     created_by: str
     created_at: datetime
     disabled_at: datetime | None = None
+    account_id: UUID | None = None
     version: int
 
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from agentmem.entrypoints.api.access import ITEMS_A_UNIT
 from agentmem.entrypoints.api.context import context_of
 from agentmem.entrypoints.api.gate import admitted_of, served_of
-from agentmem.pipelines.admission.quotas import rate_headers
+from agentmem.foundation.state.charging import rate_headers
 
 Item = TypeVar("Item")
 _PACED: Final = 10

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from agentmem.kit.networks import Network, holds, parse_address
-from agentmem.pipelines.admission.quotas import network_of
+from agentmem.kit.networks import Network, holds, network_of, parse_address
 
 _SHARES: Final = 4
 """One address has a quarter of the connections, unless it is a proxy that is trusted."""

@@ -10,9 +10,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from agentmem.entrypoints.api.context import RouteRules, context_of
 from agentmem.entrypoints.api.problems import problem
 from agentmem.errors import RateLimited
+from agentmem.foundation.state.charging import rate_headers
 from agentmem.foundation.state.port import Admission
 from agentmem.kit.networks import Address
-from agentmem.pipelines.admission.quotas import rate_headers
 
 
 @dataclass(frozen=True, kw_only=True)

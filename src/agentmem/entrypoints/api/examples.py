@@ -6,10 +6,8 @@ from typing import Final
 
 from pydantic import JsonValue
 
-ID: Final = "01936a5e-7b1c-7d3e-9f20-4a5b6c7d8e9f"
-OTHER_ID: Final = "01936a5e-8c2d-7e4f-8a31-5b6c7d8e9fa0"
-NOW: Final = "2026-11-22T09:30:00Z"
-KEY_ID: Final = "4fT9aQ0bZr7K"
+from agentmem.entrypoints.api.examples_common import ID, KEY_ID, NOW, OTHER_ID, page
+from agentmem.entrypoints.api.examples_identity import OF_IDENTITY
 
 MEMORY: Final[dict[str, JsonValue]] = {
     "id": ID,
@@ -58,6 +56,7 @@ MEMBER: Final[dict[str, JsonValue]] = {
     "created_by": f"member:{OTHER_ID}",
     "created_at": NOW,
     "disabled_at": None,
+    "account_id": None,
     "version": 1,
 }
 BINDING: Final[dict[str, JsonValue]] = {"user_id": "ada", "agent_id": None, "run_id": None, "app_id": None}
@@ -163,11 +162,8 @@ PROBLEM: Final[dict[str, JsonValue]] = {
 }
 
 
-def _page(*items: JsonValue) -> dict[str, JsonValue]:
-    return {"items": list(items), "next_cursor": "WyI2NDg2YzgxZiIsIjAxOTM2YTVlIl0"}
-
-
 EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
+    **OF_IDENTITY,
     "AddRequest": {"content": "Ada likes green tea", "user_id": "ada", "metadata": {"topic": "drinks"}},
     "Added": {"memories": [MEMORY], "duplicates": [], "pending": False},
     "ApiKey": API_KEY,
@@ -251,15 +247,15 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
         "left_out": 0,
         "degraded": None,
     },
-    "Page_ApiKey_": _page(API_KEY),
-    "Page_AuditEntry_": _page(ENTRY),
-    "Page_EntitySeen_": _page({"id": "ada", "memories": 12, "first_seen": NOW, "last_seen": NOW}),
-    "Page_JobRecord_": _page(JOB),
-    "Page_Member_": _page(MEMBER),
-    "Page_MemoryRecord_": _page(MEMORY),
-    "Page_Organization_": _page(ORGANIZATION),
-    "Page_Delivery_": _page(DELIVERY),
-    "Page_Webhook_": _page(WEBHOOK),
+    "Page_ApiKey_": page(API_KEY),
+    "Page_AuditEntry_": page(ENTRY),
+    "Page_EntitySeen_": page({"id": "ada", "memories": 12, "first_seen": NOW, "last_seen": NOW}),
+    "Page_JobRecord_": page(JOB),
+    "Page_Member_": page(MEMBER),
+    "Page_MemoryRecord_": page(MEMORY),
+    "Page_Organization_": page(ORGANIZATION),
+    "Page_Delivery_": page(DELIVERY),
+    "Page_Webhook_": page(WEBHOOK),
     "PinRequest": {"pinned": True},
     "Problem": PROBLEM,
     "ReembedRequest": {"model": "default"},

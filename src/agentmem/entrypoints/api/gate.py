@@ -26,8 +26,8 @@ from agentmem.entrypoints.api.problems import invalid_input
 from agentmem.entrypoints.api.serving import Served
 from agentmem.errors import AgentMemError, PermissionDenied, Unauthenticated
 from agentmem.foundation.authorization.caller import Caller, Permission
+from agentmem.foundation.state.charging import rate_headers
 from agentmem.pipelines.admission.admission import Admitted, Presented
-from agentmem.pipelines.admission.quotas import rate_headers
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 

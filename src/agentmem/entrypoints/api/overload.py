@@ -14,7 +14,7 @@ from agentmem.entrypoints.api.problems import problem
 from agentmem.entrypoints.api.turns import RETRY_AFTER, Turn, Turns
 from agentmem.errors import AgentMemError, DeadlineExceeded, HeaderTooLarge, Overloaded
 from agentmem.foundation.resilience.deadline import deadline
-from agentmem.pipelines.admission.quotas import network_of
+from agentmem.kit.networks import network_of
 from agentmem.settings import Settings
 
 MOST_HEADER_BYTES: Final = 32 * 1024

@@ -97,6 +97,7 @@ async def serve(settings: Settings, announce: Callable[[Announcement], None]) ->
         if settings.otlp_endpoint is not None:
             stack.push_async_callback(asyncio.to_thread, export_traces(settings.otlp_endpoint))
         app = await stack.enter_async_context(open_app(settings, background=False, watchers=watching(metrics)))
+        await app.accounts.found()
         await stack.enter_async_context(app.platform.caretaker.serving(shared=settings.redis_url is not None))
         await stack.enter_async_context(app.instances.present(InstanceRole.SERVER, _url(listener)))
         _work_behind(stack, app)

@@ -11,8 +11,8 @@ from agentmem.entrypoints.cli import options
 from agentmem.entrypoints.cli.administering import Organization, acting_for, administer
 from agentmem.entrypoints.cli.output import Column, Facts, Sheet, give
 from agentmem.entrypoints.cli.views import clock
-from agentmem.features.organizations.model import PLATFORM_NAME, platform_id
 from agentmem.foundation.authorization.caller import Caller
+from agentmem.foundation.authorization.platform import PLATFORM_NAME, platform_id
 from agentmem.schemas.access import Permission
 from agentmem.schemas.base import parse
 from agentmem.schemas.keys import ApiKey, IssuedKey, KeyEnvironment, NewApiKey, Revocation, Rotation

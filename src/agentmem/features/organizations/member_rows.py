@@ -14,6 +14,7 @@ from agentmem.features.organizations.model import MemberStanding
 from agentmem.features.organizations.tables import members
 from agentmem.foundation.database.system import SystemTransaction
 from agentmem.foundation.database.transaction import Transaction
+from agentmem.kit.ids import AccountId
 from agentmem.kit.versions import require_version
 from agentmem.schemas.access import Role
 from agentmem.schemas.organizations import Member, MemberKind, NewMember
@@ -21,7 +22,7 @@ from agentmem.schemas.organizations import Member, MemberKind, NewMember
 OF_ORGANIZATION: Final = "members of one organization"
 
 
-async def insert_member(tx: Transaction, member_id: UUID, new: NewMember) -> bool:
+async def insert_member(tx: Transaction, member_id: UUID, new: NewMember, account_id: AccountId | None = None) -> bool:
     """Write a member, and say whether it is new."""
     row = {
         "organization_id": tx.organization_id,
@@ -31,6 +32,7 @@ async def insert_member(tx: Transaction, member_id: UUID, new: NewMember) -> boo
         "kind": new.kind.value,
         "created_by": tx.caller.principal_id,
         "created_at": tx.now,
+        "account_id": account_id,
         "version": 1,
     }
     written = await tx.execute(upsert(members).on_conflict_do_nothing().returning(members.c.member_id), row)
@@ -113,5 +115,6 @@ def _to_member(row: Row[Any]) -> Member:
         created_by=row.created_by,
         created_at=row.created_at,
         disabled_at=row.disabled_at,
+        account_id=row.account_id,
         version=row.version,
     )

@@ -9,8 +9,9 @@ from uuid import UUID, uuid5
 
 from agentmem.errors import Conflict
 from agentmem.features.organizations import member_rows, repository
-from agentmem.features.organizations.model import TOP_ROLES, Standing, limits_of, may_give, platform_id
+from agentmem.features.organizations.model import TOP_ROLES, Standing, limits_of, may_give
 from agentmem.foundation.authorization.caller import Permission
+from agentmem.foundation.authorization.platform import platform_id
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.system import SystemPurpose, SystemTransaction
 from agentmem.foundation.database.transaction import Transaction
@@ -78,7 +79,7 @@ class MemberService:
         if patch.disabled is not None:
             disabled_at = (member.disabled_at or tx.now) if patch.disabled else None
         if role is not member.role or disabled_at is not None:
-            await _keep_one(tx, member)
+            await keep_one(tx, member)
         values = {"name": patch.name or member.name, "role": role.value, "disabled_at": disabled_at}
         return await member_rows.change_member(tx, member, values, if_version)
 
@@ -91,7 +92,7 @@ class MemberService:
         may_give(tx.caller, member.role)
         if member.disabled_at is not None:
             return member
-        await _keep_one(tx, member)
+        await keep_one(tx, member)
         return await member_rows.change_member(tx, member, {"disabled_at": tx.now}, if_version)
 
     @system_operation(SystemPurpose.SWEEP, read_only=True)
@@ -118,8 +119,8 @@ class MemberService:
         )
 
 
-async def _keep_one(tx: Transaction, member: Member) -> None:
-    """Refuse to take away the last enabled member of a role that an organization cannot do without."""
+async def keep_one(tx: Transaction, member: Member) -> None:
+    """Raise :class:`Conflict` for the last enabled member of a role that an organization cannot do without."""
     if member.role not in TOP_ROLES or member.disabled_at is not None:
         return
     if await member_rows.count_enabled(tx, member.role) == 1:

@@ -5,33 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from agentmem.errors import PermissionDenied
 from agentmem.foundation.authorization.caller import Caller, Limits, Permission
+from agentmem.foundation.authorization.platform import platform_id
 from agentmem.foundation.authorization.roles import ROLES
 from agentmem.kit.ids import OrganizationId, PrincipalId
 from agentmem.schemas.access import Role
 from agentmem.schemas.memories import Origin
 from agentmem.schemas.organizations import OrganizationLimits, OrganizationStatus
 
-_NAMES: Final = UUID("6f1d3d5e-6f0a-5b0e-9a52-6c1c8f4d2b70")
-PLATFORM_NAME: Final = "agentmem platform"
 BY_OPERATOR: Final = "deleted by the operator"
 """The reason of a deletion that the organization itself cannot take back."""
 
 TOP_ROLES: Final = frozenset({Role.OWNER, Role.OPERATOR})
 """Roles of which an organization keeps at least one enabled member, once it has one."""
-
-
-def organization_id_of(name: str) -> OrganizationId:
-    """Give the id of the organization with this name in an embedded store (UUIDv5, RFC 9562 section 5.5)."""
-    return OrganizationId(uuid5(_NAMES, name))
-
-
-def platform_id() -> OrganizationId:
-    """Give the id of the platform's organization, whose members operate the server."""
-    return organization_id_of(PLATFORM_NAME)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +42,24 @@ class Standing:
     max_key_days: int
     unused_key_days: int | None
     members: Mapping[UUID, MemberStanding] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Membership:
+    """Where an account is a member, and as which."""
+
+    organization_id: OrganizationId
+    member_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Invited:
+    """What the secret of an invitation shows: whom it was sent to, what they become, and who asked."""
+
+    invitation_id: UUID
+    email: str = field(repr=False)
+    role: Role
+    invited_by: PrincipalId
 
 
 def limits_of(limits: OrganizationLimits) -> Limits:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from agentmem.errors import Conflict, NotFound, PermissionDenied
 from agentmem.features.organizations import lifecycle, repository
-from agentmem.features.organizations.model import BY_OPERATOR, organization_id_of
+from agentmem.features.organizations.model import BY_OPERATOR
 from agentmem.foundation.authorization.caller import Caller, Limits, Permission
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.transaction import Transaction
@@ -16,8 +16,6 @@ from agentmem.foundation.ledger.audit import Outcome, write_audit_entry
 from agentmem.kit.versions import require_version
 from agentmem.operations import operation
 from agentmem.schemas.organizations import Organization, OrganizationPatch, OrganizationStatus
-
-__all__ = ["OrganizationService", "organization_id_of"]
 
 
 @dataclass(frozen=True, kw_only=True)

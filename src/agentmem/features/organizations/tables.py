@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, DateTime, Integer, Table, Text, Uuid, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 
 from agentmem.foundation.database.tables import metadata
 
@@ -45,6 +59,45 @@ members = Table(
     Column("created_by", Text, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("disabled_at", DateTime(timezone=True)),
+    Column("version", Integer, nullable=False),
+    Column("account_id", Uuid),
+    Index(
+        "members_by_account",
+        *("organization_id", "account_id"),
+        unique=True,
+        postgresql_where=text("account_id IS NOT NULL"),
+    ),
+)
+
+account_memberships = Table(
+    "account_memberships",
+    metadata,
+    Column("account_id", Uuid, primary_key=True),
+    Column("organization_id", Uuid, primary_key=True),
+    Column("member_id", Uuid, nullable=False),
+)
+"""A registry: where an account is a member, and as which."""
+
+invitations = Table(
+    "invitations",
+    metadata,
+    Column("organization_id", Uuid, primary_key=True),
+    Column("invitation_id", Uuid, primary_key=True),
+    Column("role", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("token_mac", LargeBinary),
+    Column("invited_by", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+)
+
+organization_policies = Table(
+    "organization_policies",
+    metadata,
+    Column("organization_id", Uuid, primary_key=True),
+    Column("kind", Text(collation="C"), primary_key=True),
+    Column("body", JSONB, nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False),
     Column("version", Integer, nullable=False),
 )
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import astuple, dataclass, field, replace
+from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 from agentmem.errors import PermissionDenied
-from agentmem.kit.ids import OrganizationId, PrincipalId
+from agentmem.foundation.authorization.platform import platform_id
+from agentmem.kit.ids import AccountId, OrganizationId, PrincipalId
 from agentmem.schemas.access import Permission
 from agentmem.schemas.memories import Origin
 
@@ -19,7 +22,9 @@ __all__ = [
     "Fence",
     "Limits",
     "Permission",
+    "accounts_caller",
     "local_operator",
+    "own_account",
     "service_caller",
 ]
 
@@ -91,6 +96,13 @@ class Caller:
     limits: Limits = Limits()
     api_key_id: str | None = None
     request_id: str | None = None
+    account_id: AccountId | None = None
+    """The account of a person who has signed in; a key has none."""
+    session_id: UUID | None = None
+    auth_time: datetime | None = None
+    """When the person last proved who they are."""
+    amr: tuple[str, ...] = ()
+    """By what they proved it (RFC 8176)."""
     require_if_match: bool = False
     fence: Fence | None = None
     """Refuses what the caller writes once somebody else has begun its work."""
@@ -126,6 +138,33 @@ def local_operator(organization_id: OrganizationId) -> Caller:
         principal_id=LOCAL,
         origin=Origin.OPERATOR,
         permissions=frozenset(Permission),
+    )
+
+
+def accounts_caller(request_id: str | None = None) -> Caller:
+    """Make the caller that looks after the accounts before it is known who asks: signing in, registering, resetting."""
+    return Caller(
+        organization_id=platform_id(),
+        principal_id=SERVICE,
+        origin=Origin.OPERATOR,
+        permissions=frozenset({Permission.ACCOUNT_MANAGE}),
+        request_id=request_id,
+    )
+
+
+def own_account(caller: Caller) -> Caller:
+    """Make whoever has signed in the caller of their own account, which belongs to the platform's organization.
+
+    Raises :class:`PermissionDenied` for a caller that is no person.
+    """
+    if caller.account_id is None:
+        raise PermissionDenied("Only a person who has signed in has an account.", hint="Sign in, and try again.")
+    return replace(
+        caller,
+        organization_id=platform_id(),
+        principal_id=PrincipalId(f"account:{caller.account_id}"),
+        permissions=frozenset({Permission.ACCOUNT_USE}),
+        limits=Limits(),
     )
 
 

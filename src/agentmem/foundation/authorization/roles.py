@@ -36,10 +36,10 @@ ROLES: Final[Mapping[Role, frozenset[Permission]]] = MappingProxyType(
         Role.MEMBER: _READ | _WORK,
         Role.VIEWER: _READ,
         Role.SERVICE: _WORK,
-        Role.OPERATOR: _MANAGE | {Permission.PLATFORM_MANAGE, Permission.METRICS_READ},
+        Role.OPERATOR: _MANAGE | {Permission.ACCOUNT_MANAGE, Permission.PLATFORM_MANAGE, Permission.METRICS_READ},
     }
 )
-"""What the members of each role may do."""
+"""What the members of each role may do; ``account:use`` is no role's: whoever has signed in holds it."""
 
 ORIGIN_OF_ROLE: Final[Mapping[Role, Origin]] = MappingProxyType(
     {

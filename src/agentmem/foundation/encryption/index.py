@@ -22,6 +22,7 @@ DIGEST_BYTES: Final = 16
 _TERM_INFO: Final = b"agentmem/1/term-hash"
 _DIGEST_INFO: Final = b"agentmem/1/content-digest"
 _CREDENTIAL_INFO: Final = b"agentmem/1/credential"
+_IDENTIFIER_INFO: Final = b"agentmem/1/identifier"
 _ABSENT: Final = b"\x00"
 _PRESENT: Final = b"\x01"
 _pack_length: Final = struct.Struct(">I").pack
@@ -35,13 +36,14 @@ class IndexKeys:
     as the three bytes that UTF-8 would give it, so that no text is refused here and its words never reach an error.
     """
 
-    __slots__ = ("_credential", "_digest", "_term", "organization_id")
+    __slots__ = ("_credential", "_digest", "_identifier", "_term", "organization_id")
 
     def __init__(self, *, organization_id: OrganizationId, secret: SecretKey) -> None:
         self.organization_id = organization_id
         self._term = _derived_hmac(organization_id, secret, _TERM_INFO)
         self._digest = _derived_hmac(organization_id, secret, _DIGEST_INFO)
         self._credential = _derived_hmac(organization_id, secret, _CREDENTIAL_INFO)
+        self._identifier = _derived_hmac(organization_id, secret, _IDENTIFIER_INFO)
 
     def term_hash(self, term: str) -> int:
         """Hash a term to a signed 64-bit integer: the head of HMAC-SHA256, big endian."""
@@ -71,9 +73,11 @@ class IndexKeys:
 
     def credential_mac(self, credential: str) -> bytes:
         """Authenticate a credential to 32 bytes, which is all that is stored of it."""
-        mac = self._credential.copy()
-        mac.update(credential.encode("utf-8", "surrogatepass"))
-        return mac.finalize()
+        return _whole(self._credential, credential)
+
+    def identifier_mac(self, identifier: str) -> bytes:
+        """Authenticate what somebody is known by, such as an e-mail address, to 32 bytes by which it is found."""
+        return _whole(self._identifier, identifier)
 
     def __repr__(self) -> str:
         return f"IndexKeys(organization_id={self.organization_id}, keys=***)"
@@ -87,6 +91,12 @@ def _derived_hmac(organization_id: OrganizationId, secret: SecretKey, info: byte
     mac = HMAC(derived.reveal(), SHA256())
     derived.wipe()
     return mac
+
+
+def _whole(keyed: HMAC, text: str) -> bytes:
+    mac = keyed.copy()
+    mac.update(text.encode("utf-8", "surrogatepass"))
+    return mac.finalize()
 
 
 def _framed(text: str) -> bytes:

@@ -9,10 +9,11 @@ from uuid import UUID
 from agentmem.errors import Conflict
 from agentmem.features.memories.upkeep import MemoryUpkeep
 from agentmem.features.organizations.members import MemberService
-from agentmem.features.organizations.model import founding_caller, limits_of, platform_id, stranger
+from agentmem.features.organizations.model import founding_caller, limits_of, stranger
 from agentmem.features.organizations.platform import PlatformService
 from agentmem.features.organizations.service import OrganizationService
 from agentmem.foundation.authorization.caller import Caller, Permission, service_caller
+from agentmem.foundation.authorization.platform import platform_id
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.inspect import Caretaker
 from agentmem.foundation.inference.loaded import Models

@@ -25,13 +25,14 @@ from agentmem.foundation.ledger.audit import Outcome, origin_of, write_audit_ent
 from agentmem.foundation.resilience.bulkhead import Bulkhead
 from agentmem.foundation.resilience.deadline import deadline
 from agentmem.foundation.state import port
+from agentmem.foundation.state.charging import require_allowed, tightest
 from agentmem.foundation.state.port import PUBLIC, Level, Quota, State
 from agentmem.kit.cache import Cache
 from agentmem.kit.clock import Clock, utc_now
 from agentmem.kit.ids import OrganizationId
-from agentmem.kit.networks import Address
+from agentmem.kit.networks import Address, network_of
 from agentmem.pipelines.admission.metering import Meter
-from agentmem.pipelines.admission.quotas import RateLimits, again, beyond, network_of, require_allowed, tightest
+from agentmem.pipelines.admission.quotas import RateLimits, again, beyond
 from agentmem.pipelines.admission.standing import Holder, holder_of, members_of
 from agentmem.schemas.access import Role
 

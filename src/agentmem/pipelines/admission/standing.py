@@ -16,8 +16,9 @@ from agentmem.features.identity.model import (
     permissions_of,
     principal_of,
 )
-from agentmem.features.organizations.model import Standing, platform_id
+from agentmem.features.organizations.model import Standing
 from agentmem.foundation.authorization.caller import Caller, Permission
+from agentmem.foundation.authorization.platform import platform_id
 from agentmem.foundation.authorization.roles import ORIGIN_OF_ROLE
 from agentmem.foundation.encryption.index import IndexKeys
 from agentmem.kit.networks import Address

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from agentmem.foundation.database.connect import DATABASE
 from agentmem.foundation.database.replica import REPLICA
 from agentmem.foundation.inference.endpoint import EMBEDDER, RERANKER
+from agentmem.foundation.mail.smtp import SMTP
 from agentmem.foundation.resilience.breaker import BreakerState
 from agentmem.foundation.resilience.guarded import Guarded, Observer
 from agentmem.foundation.state.fallback import REDIS
@@ -23,6 +24,7 @@ class Guards:
     redis: Guarded
     embedder: Guarded
     reranker: Guarded
+    mail: Guarded
 
     @classmethod
     def of(cls, settings: Settings, observer: Observer) -> Guards:
@@ -32,10 +34,11 @@ class Guards:
             replica=Guarded(REPLICA, observer),
             redis=Guarded(REDIS, observer),
             embedder=Guarded(EMBEDDER, observer),
+            mail=Guarded(SMTP, observer),
             reranker=Guarded(replace(RERANKER, seconds=settings.reranker_deadline), observer),
         )
 
     def states(self) -> Mapping[str, BreakerState]:
         """Say of each dependency whether it is asked."""
-        every = (self.database, self.replica, self.redis, self.embedder, self.reranker)
+        every = (self.database, self.replica, self.redis, self.embedder, self.reranker, self.mail)
         return {guarded.name: guarded.state for guarded in every}

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from fastapi import APIRouter
 
+from agentmem.entrypoints.api.routes.account import account_routes
+from agentmem.entrypoints.api.routes.accounts import accounts_routes, invitation_routes
 from agentmem.entrypoints.api.routes.audit import audit
 from agentmem.entrypoints.api.routes.entities import entities
 from agentmem.entrypoints.api.routes.events import events_routes
@@ -19,6 +21,8 @@ from agentmem.entrypoints.api.routes.memory_actions import memory_actions
 from agentmem.entrypoints.api.routes.moving import moving
 from agentmem.entrypoints.api.routes.organizations import member_routes, organization_routes
 from agentmem.entrypoints.api.routes.platform import platform
+from agentmem.entrypoints.api.routes.policies import policy_routes
+from agentmem.entrypoints.api.routes.registration import registration_routes
 from agentmem.entrypoints.api.routes.searching import searching
 from agentmem.entrypoints.api.routes.usage import usages
 from agentmem.entrypoints.api.routes.webhooks import webhook_routes
@@ -35,7 +39,12 @@ def routers() -> Sequence[APIRouter]:
         usages,
         myself,
         organization_routes,
+        policy_routes,
         member_routes,
+        registration_routes,
+        account_routes,
+        invitation_routes,
+        accounts_routes,
         keys,
         leaks,
         audit,

@@ -1,0 +1,163 @@
+"""Policies: what an organization asks of those who sign in to it, one body for each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import Field, StrictBool, model_validator
+
+from agentmem.schemas.base import Schema
+
+DAY: Final = 24 * 3600
+
+
+class PolicyKind(StrEnum):
+    """What a policy is about."""
+
+    PASSWORD = "password"  # noqa: S105  # the name of a kind
+    SESSIONS = "sessions"
+    LOCKOUT = "lockout"
+
+
+class PasswordPreset(StrEnum):
+    """A set of rules with a name: NIST SP 800-63B-4, OWASP ASVS 5 level 2, or what auditors of old ask for."""
+
+    NIST = "nist"
+    ASVS_L2 = "asvs-l2"
+    LEGACY = "legacy"
+
+
+class PasswordRules(Schema):
+    """What a new password must be.
+
+    ``min_length`` counts characters; ``min_score`` is what zxcvbn gives, from 0 to 4; ``min_classes`` is of how many of
+    lower case, upper case, digits and others it has characters. The last ``history`` passwords cannot come again. One
+    is changed after ``max_age_days`` days at the latest, and not within ``min_age_hours`` hours.
+    """
+
+    min_length: int
+    min_score: int
+    min_classes: int
+    refuse_common: bool
+    refuse_context: bool
+    refuse_breached: bool
+    history: int
+    max_age_days: int | None
+    min_age_hours: int
+
+
+class PasswordPolicy(Schema):
+    """A preset of rules for passwords, and what is different from it; see :class:`PasswordRules`."""
+
+    kind: Literal[PolicyKind.PASSWORD] = PolicyKind.PASSWORD
+    preset: PasswordPreset = PasswordPreset.NIST
+    min_length: Annotated[int, Field(ge=8, le=128, strict=True)] | None = None
+    min_score: Annotated[int, Field(ge=0, le=4, strict=True)] | None = None
+    min_classes: Annotated[int, Field(ge=1, le=4, strict=True)] | None = None
+    refuse_common: StrictBool | None = None
+    refuse_context: StrictBool | None = None
+    refuse_breached: StrictBool | None = None
+    history: Annotated[int, Field(ge=0, le=24, strict=True)] | None = None
+    max_age_days: Annotated[int, Field(ge=1, le=3650, strict=True)] | None = None
+    min_age_hours: Annotated[int, Field(ge=0, le=720, strict=True)] | None = None
+
+    @property
+    def rules(self) -> PasswordRules:
+        """The rules that hold: those of the preset, and what is given besides."""
+        given = self.model_dump(exclude={"kind", "preset"}, exclude_none=True)
+        return PRESETS[self.preset].model_copy(update=given)
+
+
+_NIST: Final = PasswordRules(
+    min_length=15,
+    min_score=3,
+    min_classes=1,
+    refuse_common=True,
+    refuse_context=True,
+    refuse_breached=True,
+    history=0,
+    max_age_days=None,
+    min_age_hours=0,
+)
+PRESETS: Final[Mapping[PasswordPreset, PasswordRules]] = MappingProxyType(
+    {
+        PasswordPreset.NIST: _NIST,
+        PasswordPreset.ASVS_L2: _NIST.model_copy(update={"min_length": 8}),
+        PasswordPreset.LEGACY: _NIST.model_copy(
+            update={"min_length": 12, "min_classes": 3, "history": 10, "max_age_days": 90, "min_age_hours": 24}
+        ),
+    }
+)
+
+
+class AtCap(StrEnum):
+    """What becomes of a sign-in beyond the sessions that an account may have."""
+
+    EVICT_OLDEST = "evict_oldest"
+    DENY_NEW = "deny_new"
+    UNLIMITED = "unlimited"
+
+
+class SessionPolicy(Schema):
+    """How long a session lasts, in seconds without use and in all, and how many an account may have at once."""
+
+    kind: Literal[PolicyKind.SESSIONS] = PolicyKind.SESSIONS
+    idle_seconds: Annotated[int, Field(ge=60, le=30 * DAY, strict=True)] = 3600
+    absolute_seconds: Annotated[int, Field(ge=60, le=90 * DAY, strict=True)] = DAY
+    max_sessions: Annotated[int, Field(ge=1, le=1000, strict=True)] = 10
+    at_cap: AtCap = AtCap.EVICT_OLDEST
+
+    @model_validator(mode="after")
+    def _idle_is_within_absolute(self) -> Self:
+        if self.idle_seconds > self.absolute_seconds:
+            raise ValueError("idle_seconds is more than absolute_seconds")
+        return self
+
+
+Delay = Annotated[int, Field(ge=1, le=DAY, strict=True)]
+
+
+class LockoutPolicy(Schema):
+    """How guesses at a password are slowed down and ended; only the platform's organization has this policy.
+
+    After ``failures`` of them from one device, or from all that are not known, each further one waits: as long as
+    ``delays`` say in seconds, the last for all that follow. ``reset_hours`` without a guess forgive. After
+    ``hard_cap`` in a row the password works no more from there, until it is reset or an operator unlocks it.
+    """
+
+    kind: Literal[PolicyKind.LOCKOUT] = PolicyKind.LOCKOUT
+    failures: Annotated[int, Field(ge=1, le=20, strict=True)] = 5
+    delays: Annotated[tuple[Delay, ...], Field(min_length=1, max_length=16)] = (60, 120, 240, 480, 900)
+    reset_hours: Annotated[int, Field(ge=1, le=720, strict=True)] = 12
+    hard_cap: Annotated[int, Field(ge=5, le=100, strict=True)] = 100
+
+    @model_validator(mode="after")
+    def _locks_before_it_ends(self) -> Self:
+        if self.failures > self.hard_cap:
+            raise ValueError("failures is more than hard_cap")
+        return self
+
+
+Policy = Annotated[PasswordPolicy | SessionPolicy | LockoutPolicy, Field(discriminator="kind")]
+DEFAULTS: Final[Mapping[PolicyKind, Policy]] = MappingProxyType(
+    {policy.kind: policy for policy in (PasswordPolicy(), SessionPolicy(), LockoutPolicy())}
+)
+"""What holds where an organization has not said anything else."""
+
+
+class NewPolicy(Schema):
+    """A policy to set; what is not given is as in the default."""
+
+    policy: Policy
+
+
+class PolicyInForce(Schema):
+    """A policy as it stands; ``updated_at`` is absent while it is the default."""
+
+    policy: Policy
+    updated_at: datetime | None = None
+    version: int
