@@ -68,6 +68,7 @@ CALLS: dict[str, Call] = {
     "Usage.current": lambda s, c, f: s.current(c),
     "AuditService.page": lambda s, c, f: s.page(c, AuditQuery()),
     "AuditService.read": lambda s, c, f: s.read(c, None, 1000),
+    "AuditService.note_read": lambda s, c, f: s.note_read(c, [f.live]),
     "AuditService.seal": lambda s, c, f: s.seal(c),
     "AuditService.verify": lambda s, c, f: s.verify(c),
 }

@@ -143,7 +143,7 @@ async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: st
     await memory.delete(gone.id)
     stored = await app.transfer.stored.read(app.caller, Scope(), -1, 100)
     draft = Draft(new=NewMemory(content=content, user_id=user_id), thread=1, on_duplicate=OnDuplicate.RETURN)
-    (prepared,) = await app.ingestion.prepare_or_defer([draft])
+    (prepared,) = await app.ingestion.prepare_or_defer(app.caller, [draft])
     assert prepared.vector is not None
     versions = _versions_of(stored)
     member = await app.members.create(app.caller, NewMember(name=content))

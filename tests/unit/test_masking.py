@@ -84,9 +84,7 @@ def test_what_only_looks_like_it_is_left_alone(text: str) -> None:
 
 
 def test_partial_view_shows_what_tells_two_apart() -> None:
-    text = (
-        "alice@example.com by 4111 1111 1111 1111, id 11010519491231002X, AKIAIOSFODNN7EXAMPLE, +44 20 7946 0958"
-    )
+    text = "alice@example.com by 4111 1111 1111 1111, id 11010519491231002X, AKIAIOSFODNN7EXAMPLE, +44 20 7946 0958"
 
     assert MASKER.mask(text, partial_view) == "a***@e***.com by ***1111, id [NATIONAL_ID], [SECRET], ***0958"
 

@@ -35,6 +35,7 @@ metrics:read              p
 organization:delete  o
 organization:read    oamv p
 organization:write   oa   p
+pii:read             oa
 platform:manage           p
 usage:read           oamv p
 webhook:read         oa

@@ -29,6 +29,8 @@ from agentmem.features.memories.transfer import MemoryTransfer
 from agentmem.features.memories.upkeep import MemoryUpkeep
 from agentmem.features.organizations.members import MemberService
 from agentmem.features.organizations.platform import PlatformService
+from agentmem.features.organizations.policies import PolicyService
+from agentmem.features.organizations.rules import Rules
 from agentmem.features.organizations.service import OrganizationService
 from agentmem.foundation.authorization.caller import Caller, local_operator
 from agentmem.foundation.authorization.platform import organization_id_of
@@ -62,6 +64,7 @@ from agentmem.pipelines.admission.issuing import Issuing
 from agentmem.pipelines.admission.metering import Meter
 from agentmem.pipelines.admission.quotas import RateLimits
 from agentmem.pipelines.consolidation.duplicates import Duplicates
+from agentmem.pipelines.disclosure.disclosure import Disclosure
 from agentmem.pipelines.events.parts import Events
 from agentmem.pipelines.health.doctor import Doctor
 from agentmem.pipelines.health.guards import Guards
@@ -101,6 +104,8 @@ class App:
     admission: Admission
     requests: IdempotentRequests
     audit: AuditService
+    rules: Rules
+    disclosure: Disclosure
     usage: Usage
     entities: Entities
     memories: MemoryService
@@ -179,6 +184,7 @@ async def _open(stack: AsyncExitStack, settings: Settings, watchers: Watchers) -
         passwords=passwords,
         embeddings=embeddings,
         reranking=reranking,
+        rules=Rules(PolicyService(database=database)),
         sender=sender,
         mailer=open_mailer(settings, guards.mail),
         watchers=watchers,
@@ -223,6 +229,8 @@ def _assemble(opened: Opened) -> App:
         admission=issuing.admission,
         requests=requests,
         audit=audit,
+        rules=opened.rules,
+        disclosure=Disclosure(rules=opened.rules, audit=audit),
         usage=Usage(database=database),
         entities=Entities(database=database),
         memories=memories,
@@ -257,6 +265,7 @@ def _ingestion(opened: Opened, memories: MemoryService) -> Ingestion:
     return Ingestion(
         memories=memories,
         models=opened.models,
+        rules=opened.rules,
         clock=utc_now,
         content_limit=opened.settings.content_limit,
         embedded=partial(opened.watchers.embedded, "documents"),
@@ -267,6 +276,7 @@ def _retrieval(opened: Opened) -> Retrieval:
     return Retrieval(
         search_operation=MemorySearch(database=opened.searches),
         models=opened.models,
+        rules=opened.rules,
         clock=utc_now,
         embeddings=opened.embeddings,
         reranking=opened.reranking,

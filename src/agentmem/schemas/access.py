@@ -27,6 +27,7 @@ class Permission(StrEnum):
     ORGANIZATION_DELETE = "organization:delete"
     ORGANIZATION_READ = "organization:read"
     ORGANIZATION_WRITE = "organization:write"
+    PII_READ = "pii:read"
     PLATFORM_MANAGE = "platform:manage"
     USAGE_READ = "usage:read"
     WEBHOOK_READ = "webhook:read"

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from agentmem.schemas.base import Schema, Text, UtcTime
+from agentmem.schemas.policy_kinds import PolicyKind
+
+
+class AuditPolicy(Schema):
+    """What is written into the trail beside changes: with ``reads``, which memories each read has given to whom."""
+
+    kind: Literal[PolicyKind.AUDIT] = PolicyKind.AUDIT
+    reads: StrictBool = False
 
 
 class AuditQuery(Schema):

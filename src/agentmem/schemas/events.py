@@ -44,6 +44,7 @@ EVENT_TYPES: Final = (
     "memory.model_changed",
     "memory.model_dropped",
     "memory.purged",
+    "memory.read",
     "memory.repaired",
     "memory.restored",
     "memory.updated",

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, StrictBool
 
 from agentmem.kit.text.patterns import LONGEST_PATTERN, compile_pattern
 from agentmem.schemas.base import Schema, Text
+from agentmem.schemas.policy_kinds import PolicyKind
 
 
 class MaskedKind(StrEnum):
@@ -49,7 +50,7 @@ class MaskingPolicy(Schema):
     again. Of telephone numbers without a country code those of ``phone_regions`` are recognised.
     """
 
-    kind: Literal["masking"] = "masking"
+    kind: Literal[PolicyKind.MASKING] = PolicyKind.MASKING
     answers: StrictBool = False
     prompts: StrictBool = False
     stored: StrictBool = False

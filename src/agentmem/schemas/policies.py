@@ -1,4 +1,4 @@
-"""Policies: what an organization asks of those who sign in to it, one body for each kind."""
+"""Policies: what an organization asks of those who use it and of what it remembers, one body for each kind."""
 
 from __future__ import annotations
 
@@ -10,17 +10,32 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, StrictBool, model_validator
 
+from agentmem.schemas.audit import AuditPolicy
 from agentmem.schemas.base import Schema
+from agentmem.schemas.masking import MaskingPolicy
+from agentmem.schemas.policy_kinds import PolicyKind
+from agentmem.schemas.provenance import ProvenancePolicy
+
+__all__ = [
+    "DAY",
+    "DEFAULTS",
+    "PRESETS",
+    "AtCap",
+    "AuditPolicy",
+    "LockoutPolicy",
+    "MaskingPolicy",
+    "NewPolicy",
+    "PasswordPolicy",
+    "PasswordPreset",
+    "PasswordRules",
+    "Policy",
+    "PolicyInForce",
+    "PolicyKind",
+    "ProvenancePolicy",
+    "SessionPolicy",
+]
 
 DAY: Final = 24 * 3600
-
-
-class PolicyKind(StrEnum):
-    """What a policy is about."""
-
-    PASSWORD = "password"  # noqa: S105  # the name of a kind
-    SESSIONS = "sessions"
-    LOCKOUT = "lockout"
 
 
 class PasswordPreset(StrEnum):
@@ -142,9 +157,22 @@ class LockoutPolicy(Schema):
         return self
 
 
-Policy = Annotated[PasswordPolicy | SessionPolicy | LockoutPolicy, Field(discriminator="kind")]
+Policy = Annotated[
+    PasswordPolicy | SessionPolicy | LockoutPolicy | MaskingPolicy | AuditPolicy | ProvenancePolicy,
+    Field(discriminator="kind"),
+]
 DEFAULTS: Final[Mapping[PolicyKind, Policy]] = MappingProxyType(
-    {policy.kind: policy for policy in (PasswordPolicy(), SessionPolicy(), LockoutPolicy())}
+    {
+        policy.kind: policy
+        for policy in (
+            PasswordPolicy(),
+            SessionPolicy(),
+            LockoutPolicy(),
+            MaskingPolicy(),
+            AuditPolicy(),
+            ProvenancePolicy(),
+        )
+    }
 )
 """What holds where an organization has not said anything else."""
 

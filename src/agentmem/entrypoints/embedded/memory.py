@@ -44,6 +44,7 @@ from agentmem.schemas.requests import (
     SimilarityRequest,
     VersionRequest,
 )
+from agentmem.schemas.views import Items
 from agentmem.settings import Settings
 
 Progress = Callable[[int], None]
@@ -130,7 +131,8 @@ class AsyncMemory:
     ) -> MemoryRecord:
         """Read one memory; raises :class:`NotFound`."""
         request = parse(ReadRequest, {"as_of": as_of, "known_at": known_at})
-        return await self.app.memories.get(self.app.caller, _memory_id(memory_id), view_of(request))
+        record = await self.app.memories.get(self.app.caller, _memory_id(memory_id), view_of(request))
+        return await self.app.disclosure.tell(self.app.caller, record)
 
     async def list(
         self,
@@ -142,9 +144,10 @@ class AsyncMemory:
     ) -> Page[MemoryRecord]:
         """Read a page of memories in order; pass ``next_cursor`` on for the page after it."""
         request = parse(ListRequest, {**_view(view), "order": order, "limit": limit, "cursor": cursor})
-        return await self.app.memories.page(
+        page = await self.app.memories.page(
             self.app.caller, view_of(request), request.order, request.cursor, request.limit
         )
+        return await self.app.disclosure.tell(self.app.caller, page)
 
     async def search(
         self,
@@ -162,12 +165,15 @@ class AsyncMemory:
         """
         values = {"query": query, "limit": limit, "mode": mode, "explain": explain}
         request = parse(SearchRequest, {**_view(view), **values})
-        return await self.app.retrieval.search(self.app.caller, request)
+        return await self.app.disclosure.tell(
+            self.app.caller, await self.app.retrieval.search(self.app.caller, request)
+        )
 
     async def context(self, query: str, *, budget: int = 2000, **view: Unpack[ViewKeywords]) -> PackedContext:
         """Pack the memories that answer a query into a text of at most ``budget`` tokens, with citations."""
         request = parse(ContextRequest, {**_view(view), "query": query, "budget": budget})
-        return await self.app.retrieval.context(self.app.caller, request)
+        packed = await self.app.retrieval.context(self.app.caller, request)
+        return await self.app.disclosure.tell(self.app.caller, packed)
 
     async def update(
         self, memory_id: UUID | str, *, if_version: int | None = None, **changes: Unpack[PatchKeywords]
@@ -195,7 +201,8 @@ class AsyncMemory:
 
     async def history(self, memory_id: UUID | str) -> Sequence[Change]:
         """Read every version of a memory with what changed it, oldest first; deleted memories have one too."""
-        return await self.app.memories.history(self.app.caller, _memory_id(memory_id))
+        changes = await self.app.memories.history(self.app.caller, _memory_id(memory_id))
+        return (await self.app.disclosure.tell(self.app.caller, Items(items=list(changes)))).items
 
     async def stats(self, **scope: Unpack[ScopeKeywords]) -> Stats:
         """Count the memories of a scope, or of the whole store."""
@@ -203,7 +210,8 @@ class AsyncMemory:
 
     def export(self, **scope: Unpack[ScopeKeywords]) -> AsyncIterator[str]:
         """Write the memories of a scope with their histories, one JSON object a line, without loss."""
-        return self.app.transfer.export_lines(self.app.caller, parse(Scope, scope))
+        app = self.app
+        return app.disclosure.lines(app.caller, app.transfer.export(app.caller, parse(Scope, scope)))
 
     async def import_(
         self,
@@ -222,7 +230,8 @@ class AsyncMemory:
     async def duplicates(self, *, threshold: float = 0.95, **scope: Unpack[ScopeKeywords]) -> Sequence[NearDuplicate]:
         """Find pairs of memories in one scope whose vectors are at least this similar (cosine)."""
         request = parse(SimilarityRequest, {"threshold": threshold})
-        return await self.app.duplicates.find(self.app.caller, parse(Scope, scope), request.threshold)
+        pairs = await self.app.duplicates.find(self.app.caller, parse(Scope, scope), request.threshold)
+        return (await self.app.disclosure.tell(self.app.caller, Items(items=list(pairs)))).items
 
     async def doctor(self, *, repair: bool = False, progress: Progress | None = None) -> HealthReport:
         """Prove that every version opens and that the indexes say what the texts say; report what is wrong.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -47,6 +48,11 @@ class AuditService:
     async def read(self, tx: Transaction, after: UUID | None, limit: int) -> list[AuditEntry]:
         """Read up to ``limit`` entries after the one with this id, in the order of their making: an export's step."""
         return [entry.view() for entry in await repository.entries_after(tx, after, limit)]
+
+    @operation(Permission.MEMORY_READ, audit="memory.read")
+    async def note_read(self, tx: Transaction, memory_ids: Sequence[UUID]) -> None:
+        """Write down which memories the caller is given, before they are."""
+        tx.touch(memory_ids)
 
     @operation(Permission.MEMORY_MAINTAIN)
     async def seal(self, tx: Transaction) -> int:
