@@ -29,6 +29,7 @@ member:read          oa   p
 member:write         oa   p
 memory:delete        oam s
 memory:maintain      oa
+memory:promote       oa
 memory:read          oamvs
 memory:write         oam s
 metrics:read              p

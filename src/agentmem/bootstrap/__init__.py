@@ -23,9 +23,11 @@ from agentmem.features.memories.entities import Entities
 from agentmem.features.memories.graph import VectorGraph
 from agentmem.features.memories.near_duplicates import NearDuplicates
 from agentmem.features.memories.quota import Usage
+from agentmem.features.memories.rolling_back import MemoryRollback
 from agentmem.features.memories.searching import MemorySearch
 from agentmem.features.memories.service import MemoryService
 from agentmem.features.memories.transfer import MemoryTransfer
+from agentmem.features.memories.trust import MemoryTrust
 from agentmem.features.memories.upkeep import MemoryUpkeep
 from agentmem.features.organizations.members import MemberService
 from agentmem.features.organizations.platform import PlatformService
@@ -72,6 +74,7 @@ from agentmem.pipelines.health.info import Information
 from agentmem.pipelines.ingestion.batches import Batches
 from agentmem.pipelines.ingestion.pipeline import Ingestion
 from agentmem.pipelines.ingestion.transfer import Transfer
+from agentmem.pipelines.ingestion.trusting import Trusting
 from agentmem.pipelines.ingestion.upkeep import FIRST_LOOK, NEXT_LOOK, Upkeep
 from agentmem.pipelines.retrieval.embeddings import QueryEmbeddings
 from agentmem.pipelines.retrieval.pipeline import Retrieval
@@ -113,6 +116,7 @@ class App:
     duplicates: Duplicates
     ingestion: Ingestion
     transfer: Transfer
+    trusting: Trusting
     retrieval: Retrieval
     upkeep: Upkeep
     doctor: Doctor
@@ -238,6 +242,7 @@ def _assemble(opened: Opened) -> App:
         duplicates=Duplicates(stored=NearDuplicates(database=database)),
         ingestion=ingestion,
         transfer=Transfer(stored=MemoryTransfer(database=database), ingestion=ingestion),
+        trusting=_trusting(database, ingestion),
         retrieval=_retrieval(opened),
         upkeep=upkeep,
         doctor=open_doctor(opened, upkeep),
@@ -270,6 +275,11 @@ def _ingestion(opened: Opened, memories: MemoryService) -> Ingestion:
         content_limit=opened.settings.content_limit,
         embedded=partial(opened.watchers.embedded, "documents"),
     )
+
+
+def _trusting(database: Database, ingestion: Ingestion) -> Trusting:
+    trust, stored = MemoryTrust(database=database), MemoryRollback(database=database)
+    return Trusting(trust=trust, stored=stored, ingestion=ingestion)
 
 
 def _retrieval(opened: Opened) -> Retrieval:

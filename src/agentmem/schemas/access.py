@@ -21,6 +21,7 @@ class Permission(StrEnum):
     MEMBER_WRITE = "member:write"
     MEMORY_DELETE = "memory:delete"
     MEMORY_MAINTAIN = "memory:maintain"
+    MEMORY_PROMOTE = "memory:promote"
     MEMORY_READ = "memory:read"
     MEMORY_WRITE = "memory:write"
     METRICS_READ = "metrics:read"

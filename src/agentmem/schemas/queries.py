@@ -15,7 +15,7 @@ from agentmem.schemas.audit import AuditQuery
 from agentmem.schemas.base import Schema, Text, UtcTime, check_json, check_written, parse
 from agentmem.schemas.events import LARGEST_SEQUENCE, EventPattern
 from agentmem.schemas.jobs import JobQuery, JobState
-from agentmem.schemas.memories import Kind, Order, Scope
+from agentmem.schemas.memories import Kind, Order, Origin, Scope
 from agentmem.schemas.organizations import LONGEST_GRACE, Reason
 from agentmem.schemas.requests import ListRequest, ReadRequest
 
@@ -53,6 +53,7 @@ class ListQuery(ScopeQuery, MomentQuery):
     """A page of memories in order."""
 
     filters: JsonText | None = None
+    min_authority: Origin | None = None
     order: Order = Order.NEWEST
     limit: Limit = 100
     cursor: Cursor | None = None
@@ -60,7 +61,9 @@ class ListQuery(ScopeQuery, MomentQuery):
     @property
     def listed(self) -> ListRequest:
         """What is asked, as every entrypoint knows it."""
-        values = {name: getattr(self, name) for name in ("as_of", "known_at", "order", "limit", "cursor")}
+        values = {
+            name: getattr(self, name) for name in ("as_of", "known_at", "min_authority", "order", "limit", "cursor")
+        }
         return parse(ListRequest, {**values, "scope": self.scope, "filters": object_of("query.filters", self.filters)})
 
 

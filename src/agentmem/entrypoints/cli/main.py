@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 import typer
 
-from agentmem.entrypoints.cli import jobs, keeping, moving, reading, serving, writing
+from agentmem.entrypoints.cli import jobs, keeping, moving, reading, serving, trusting, writing
 from agentmem.entrypoints.cli.demo import demo
 from agentmem.entrypoints.cli.keys import keys
 from agentmem.entrypoints.cli.organizations import organizations
@@ -98,6 +98,10 @@ app.command(rich_help_panel=_KEEP)(writing.pin)
 app.command(rich_help_panel=_KEEP)(writing.delete)
 app.command(name="delete-all", rich_help_panel=_KEEP)(writing.delete_all)
 app.command(rich_help_panel=_KEEP)(writing.restore)
+app.command(rich_help_panel=_KEEP)(trusting.provenance)
+app.command(rich_help_panel=_KEEP)(trusting.promote)
+app.command(rich_help_panel=_KEEP)(trusting.taint)
+app.command(rich_help_panel=_KEEP)(trusting.rollback)
 app.command(name="import", rich_help_panel=_CARE)(moving.import_)
 app.command(rich_help_panel=_CARE)(moving.export)
 app.command(rich_help_panel=_CARE)(reading.stats)

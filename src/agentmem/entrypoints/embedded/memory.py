@@ -16,7 +16,7 @@ from agentmem.pipelines.ingestion.pipeline import Draft
 from agentmem.pipelines.retrieval.pipeline import view_of
 from agentmem.schemas.base import parse
 from agentmem.schemas.health import HealthReport, Reembedded, StoreInfo, Vacuumed
-from agentmem.schemas.keywords import Given, MemoryKeywords, PatchKeywords, ScopeKeywords, ViewKeywords
+from agentmem.schemas.keywords import Given, MemoryKeywords, PatchKeywords, ScopeKeywords, TaintKeywords, ViewKeywords
 from agentmem.schemas.maintenance import DoctorRequest, ReembedRequest, VacuumRequest
 from agentmem.schemas.memories import (
     Added,
@@ -29,13 +29,16 @@ from agentmem.schemas.memories import (
     NearDuplicate,
     OnDuplicate,
     Order,
+    Origin,
     PackedContext,
     Page,
+    Provenance,
     Scope,
     SearchMode,
     SearchResults,
     Stats,
 )
+from agentmem.schemas.provenance import Promotion, Rollback, Taint, Undone
 from agentmem.schemas.requests import (
     ContextRequest,
     ListRequest,
@@ -203,6 +206,24 @@ class AsyncMemory:
         """Read every version of a memory with what changed it, oldest first; deleted memories have one too."""
         changes = await self.app.memories.history(self.app.caller, _memory_id(memory_id))
         return (await self.app.disclosure.tell(self.app.caller, Items(items=list(changes)))).items
+
+    async def provenance(self, memory_id: UUID | str) -> Provenance:
+        """Read who wrote a memory, with what and from what; deleted memories have it too."""
+        return await self.app.trusting.trust.provenance(self.app.caller, _memory_id(memory_id))
+
+    async def promote(self, memory_id: UUID | str, authority: Origin | str) -> MemoryRecord:
+        """Trust a memory further than before; raises :class:`Conflict` where it is trusted so far already."""
+        promotion = parse(Promotion, {"authority": authority})
+        return await self.app.trusting.trust.promote(self.app.caller, _memory_id(memory_id), promotion)
+
+    async def taint(self, *, dry_run: bool = True, **named: Unpack[TaintKeywords]) -> Undone:
+        """Take what is no longer believed, and all that was derived from it, out of every read; or only count it."""
+        return await self.app.trusting.taint(self.app.caller, parse(Taint, {**named, "dry_run": dry_run}))
+
+    async def rollback(self, to: Moment, *, dry_run: bool = True, **scope: Unpack[ScopeKeywords]) -> Undone:
+        """Take the memories of a scope, or all, back to what they were at a moment; or only count them."""
+        asked = parse(Rollback, {"to": to, "scope": scope, "dry_run": dry_run})
+        return await self.app.trusting.roll_back(self.app.caller, asked)
 
     async def stats(self, **scope: Unpack[ScopeKeywords]) -> Stats:
         """Count the memories of a scope, or of the whole store."""

@@ -64,7 +64,7 @@ def _mapped(view: View, change: Callable[[BaseModel], BaseModel | None]) -> View
     changed = change(view)
     if changed is not None:
         return changed  # type: ignore[return-value]  # a change gives what it was given, with other texts
-    parts = {}
+    parts: dict[str, object] = {}
     for name in type(view).model_fields:
         value = getattr(view, name)
         if isinstance(value, BaseModel):

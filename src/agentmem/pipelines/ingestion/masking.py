@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from agentmem.foundation.masking.engine import named
 from agentmem.foundation.masking.rule import MaskingRule
 from agentmem.schemas.memories import MemoryPatch, MemoryRecord, NewMemory
 
-Texts = TypeVar("Texts", NewMemory, MemoryPatch, MemoryRecord)
+Texts = TypeVar("Texts", bound=NewMemory | MemoryPatch | MemoryRecord)
 
 
 def masked(texts: Texts, rule: MaskingRule) -> Texts:
@@ -20,4 +20,4 @@ def masked(texts: Texts, rule: MaskingRule) -> Texts:
         changed["metadata"] = rule.masker.mask_json(texts.metadata, named)
     if not isinstance(texts, MemoryPatch) and texts.actor is not None:
         changed["actor"] = rule.stored(texts.actor)
-    return texts.model_copy(update=changed)
+    return cast("Texts", texts.model_copy(update=changed))

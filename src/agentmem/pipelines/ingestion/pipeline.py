@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from time import perf_counter
@@ -31,6 +31,7 @@ from agentmem.schemas.memories import (
     Deleted,
     NewMemory,
     OnDuplicate,
+    Origin,
     Scope,
 )
 
@@ -85,7 +86,7 @@ class Ingestion:
             if idempotency_key is not None:
                 request = IdempotentRequest(key=idempotency_key, digest=_digest(drafts))
             with span("memory.add.store"):
-                return await self.memories.add(caller, prepared, request)
+                return await self.memories.add(caller, prepared, request, await self._caps(caller))
 
     async def add_many(
         self, caller: Caller, drafts: AsyncIterator[Draft], progress: Progress | None = None
@@ -101,12 +102,16 @@ class Ingestion:
                 prepared = await self.prepare_or_defer(caller, await self.admitted(caller, batch))
                 if writing is not None:
                     counts.count(await writing)
-                writing = asyncio.create_task(self.memories.add(caller, prepared))
+                caps = await self._caps(caller)
+                writing = asyncio.create_task(self.memories.add(caller, prepared, None, caps))
         finally:
             # A draft that cannot be read does not undo the batches before it.
             if writing is not None:
                 counts.count(await writing)
         return AddedMany(added=counts.added, duplicates=counts.duplicates)
+
+    async def _caps(self, caller: Caller) -> Mapping[Origin, int]:
+        return (await self.rules.provenance(caller.organization_id)).hourly_caps
 
     async def delete_all(self, caller: Caller, scope: Scope) -> Deleted:
         """Delete the memories of a scope, batch by batch; raises :class:`EmptyScope` when it names no id."""

@@ -130,7 +130,7 @@ def view_of(request: ReadRequest) -> View:
     """Read the view of a request: its scope, its filters as a tree, and its moments."""
     return View(
         scope=request.scope,
-        filters=filters.parse(request.filters) if request.filters else None,
+        filters=filters.narrowed(filters.parse(request.filters) if request.filters else None, request.min_authority),
         as_of=request.as_of,
         known_at=request.known_at,
     )

@@ -24,6 +24,7 @@ from agentmem.entrypoints.api.routes.platform import platform
 from agentmem.entrypoints.api.routes.policies import policy_routes
 from agentmem.entrypoints.api.routes.registration import registration_routes
 from agentmem.entrypoints.api.routes.searching import searching
+from agentmem.entrypoints.api.routes.trust import trust
 from agentmem.entrypoints.api.routes.usage import usages
 from agentmem.entrypoints.api.routes.webhooks import webhook_routes
 
@@ -34,6 +35,7 @@ def routers() -> Sequence[APIRouter]:
         searching,
         memories,
         memory_actions,
+        trust,
         moving,
         entities,
         usages,
