@@ -16,7 +16,7 @@ from agentmem.kit.ids import MemoryId
 from agentmem.schemas.memories import MemoryRecord, Provenance
 from agentmem.schemas.provenance import Promotion, Rollback, Taint, Undone
 
-trust = router("trust")
+trust = router("memories")
 
 
 @trust.get(
