@@ -95,6 +95,7 @@ bench: ## Run all benchmarks; each takes JSON= when called by its own name.
 	@$(MAKE) --no-print-directory bench-server JSON=
 	@$(MAKE) --no-print-directory bench-instances JSON=
 	@$(MAKE) --no-print-directory bench-key
+	@$(MAKE) --no-print-directory bench-enumeration
 
 .PHONY: bench-retrieval
 bench-retrieval: setup ## Measure the quality of retrieval; DATA=path of the questions, JSON=path for the figures.
@@ -115,6 +116,10 @@ bench-instances: setup ## Measure server processes beside each other: calls a se
 .PHONY: bench-key
 bench-key: setup ## Measure the processor time of checking an API key.
 	@$(BIN)/python -m benchmarks.key_check
+
+.PHONY: bench-enumeration
+bench-enumeration: setup ## Measure whether time tells who has an account, and what a sign-in costs beside its hash.
+	@$(BIN)/python -m benchmarks.enumeration
 
 ##@ Maintain
 

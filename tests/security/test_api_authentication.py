@@ -25,11 +25,18 @@ from agentmem.schemas.keys import IssuedKey, KeyEnvironment
 from agentmem.schemas.webhooks import NewWebhook
 from tests.support.api_document import document_of
 from tests.support.credentials import Desk, desk_of
+from tests.support.people import address, invitation_of
 from tests.support.served import client, served_by
 from tests.support.stores import Owner, Store
 from tests.support.tenants import operator_of
 
-PUBLIC: Final = frozenset({"health", "health_live", "health_ready", "report_leak"})
+PUBLIC: Final = frozenset(
+    {
+        "health", "health_live", "health_ready", "report_leak",
+        "register", "verify_email", "accept_invitation", "forgot_password", "reset_password", "password_rules",
+        "ask_to_unlock", "unlock",
+    }
+)  # fmt: skip
 """Operations that need no key."""
 ANY_KEY: Final = frozenset({"me", "roles"})
 """Operations that every key opens."""
@@ -37,6 +44,10 @@ PLATFORM: Final = frozenset(
     {
         "list_organizations", "create_organization", "get_organization", "limit_organization", "erase_organization",
         "suspend_organization", "resume_organization", "revive_organization", "metrics", "list_instances",
+        "list_accounts", "view_account", "disable_account", "enable_account", "unlock_account", "delete_account",
+        # Of people who have signed in: no key is one.
+        "get_account", "update_account", "delete_own_account", "own_password_rules", "change_password",
+        "accept_own_invitation",
     }
 )  # fmt: skip
 """Operations of the platform's operators alone: the owner of an organization is refused."""
@@ -47,7 +58,7 @@ BY_ID: Final = frozenset(
         "get_api_key", "update_api_key", "revoke_api_key", "rotate_api_key", "api_key_usage",
         "get_job", "retry_job", "discard_job",
         "get_webhook", "update_webhook", "delete_webhook", "rotate_webhook_key", "test_webhook", "list_deliveries",
-        "replay_delivery",
+        "replay_delivery", "revoke_invitation",
     }
 )  # fmt: skip
 """Operations that name a thing: one of another organization is not found."""
@@ -57,7 +68,7 @@ OWN: Final = frozenset(
         "entities", "usage", "organization", "update_organization", "delete_organization", "restore_organization",
         "list_members", "create_member", "list_api_keys", "create_api_key", "list_jobs",
         "audit_entries", "export_audit", "verify_audit", "doctor", "vacuum", "reembed", "info",
-        "events", "list_webhooks", "create_webhook",
+        "events", "list_webhooks", "create_webhook", "list_invitations", "invite", "get_policy", "set_policy",
     }
 )  # fmt: skip
 """Operations that name nothing: they work on what is the caller's own, whatever it knows of others."""
@@ -163,7 +174,10 @@ async def scene(memory: AsyncMemory, document: Document) -> AsyncIterator[Scene]
         "webhook_id": str(webhook.id),
         "delivery_id": str((await hooks.test(memory.app.caller, webhook.id)).id),
         "organization_id": str(memory.app.caller.organization_id),
+        "account_id": str(kept.id),
+        "invitation_id": str((await invitation_of(memory.app, memory.app.caller, address()))[0]),
         "kind": "users",
+        "policy_kind": "password",
     }
     served = replace(served_by(memory.app), admission=desk.admission)
     async with client(memory.app, None, served=served) as api:
@@ -304,7 +318,8 @@ async def test_key_with_every_permission_but_the_one_that_is_asked_for_is_refuse
                     wrong[role, one.name] = answer.text
 
     assert wrong == {}
-    assert tried == {one.name for one in scene.operations} - PUBLIC - ANY_KEY
+    people = {one.name for one in scene.operations if one.permission == Permission.ACCOUNT_USE}
+    assert tried == {one.name for one in scene.operations} - PUBLIC - ANY_KEY - people
 
 
 async def test_use_of_a_key_for_what_it_may_not_do_is_written_down_a_few_times_a_minute(scene: Scene) -> None:

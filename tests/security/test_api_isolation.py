@@ -42,7 +42,7 @@ LISTS: Final = (
 """Every list that an organization has, each of which gives cursors; those of one webhook are not found by others."""
 PASSING: Final = re.compile(r"req_[0-9a-f]{32}|\"timings\":{[^}]*}")
 """What a response says of the request alone: its id, and how long it took."""
-CREATED: Final = frozenset({"add", "create_member", "invite"})
+CREATED: Final = frozenset({"add", "create_member", "invite", "set_policy"})
 """What these answer is new, and so differs from one call to the next."""
 OWN: Final[Mapping[str, int]] = {
     # Ids of a scope are names that each organization gives as it likes: these are asked of the attacker's own.
@@ -79,7 +79,7 @@ async def attack(twins: Twins, operation: ApiOperation, ids: Mapping[str, str], 
     headers = {}
     if "Idempotency-Key" in operation.in_header:
         headers["Idempotency-Key"] = key
-    if "If-Match" in operation.in_header and operation.in_path:
+    if "If-Match" in operation.in_header and operation.in_path and operation.operation_id != "set_policy":
         headers["If-Match"] = '"1"'
     content = twins.lines(ids["memory_id"]) if operation.operation_id == "import_" else None
     return await operation.send(twins.mine, ids, headers=headers, content=content)

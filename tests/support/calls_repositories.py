@@ -16,6 +16,9 @@ import numpy as np
 from agentmem.features.audit import repository as audit
 from agentmem.features.audit.model import Seal
 from agentmem.features.identity import repository as keys
+from agentmem.features.identity.accounts import guesses, mail_rows
+from agentmem.features.identity.accounts import repository as people
+from agentmem.features.identity.accounts.model import STRANGER
 from agentmem.features.memories import (
     index_reading,
     packing,
@@ -28,7 +31,7 @@ from agentmem.features.memories import (
 )
 from agentmem.features.memories.index_writing import TermHashes, draw_lone_places, set_live, write_entries
 from agentmem.features.memories.visibility import View
-from agentmem.features.organizations import member_rows
+from agentmem.features.organizations import invitation_rows, member_rows, members
 from agentmem.features.organizations import repository as organizations
 from agentmem.foundation.authorization.caller import Limits
 from agentmem.foundation.database.transaction import Transaction
@@ -78,6 +81,15 @@ DIRECT_CALLS: dict[str, DirectCall] = {
     "identity.repository.change_key": lambda tx, f: keys.change_key(tx, f.key_id, {"name": "renamed"}),
     "identity.repository.descendants": lambda tx, f: keys.descendants(tx, f.key_id),
     "identity.repository.fetch_chain": lambda tx, f: keys.fetch_chain(tx, f.key_id),
+    "identity.accounts.guesses.forgive_guesses": lambda tx, _: guesses.forgive_guesses(tx, b"", STRANGER),
+    "identity.accounts.guesses.lift_delays": lambda tx, _: guesses.lift_delays(tx, b""),
+    "identity.accounts.mail_rows.drop_mails": lambda tx, f: mail_rows.drop_mails(tx, f.account_id),
+    "identity.accounts.repository.change_account": lambda tx, f: people.change_account(tx, f.account, {}),
+    "identity.accounts.repository.give_password": lambda tx, f: people.give_password(
+        tx, f.account, "another hash", kept=0, values={}
+    ),
+    "identity.accounts.repository.remove_account": lambda tx, f: people.remove_account(tx, f.account_id),
+    "identity.accounts.repository.replace_hash": lambda tx, f: people.replace_hash(tx, f.account_id, 1, "x"),
     "memories.index_reading.read_visible_places": _places,
     "memories.index_writing.set_live": lambda tx, f: set_live(tx, f.places, live=False),
     "memories.index_writing.write_entries": lambda tx, f: write_entries(tx, f.seen, TermHashes(tx)),
@@ -90,6 +102,13 @@ DIRECT_CALLS: dict[str, DirectCall] = {
     "memories.rewriting.remove_postings": lambda tx, f: rewriting.remove_postings(tx, f.places),
     "memories.service.end": lambda tx, f: service.end(tx, f.latest),
     "memories.upkeep.follow_memories": lambda tx, f: upkeep.follow_memories(tx, f.places),
+    "organizations.invitation_rows.keep_invitation_code": lambda tx, f: invitation_rows.keep_invitation_code(
+        tx, f.invitation_id, "x"
+    ),
+    "organizations.invitation_rows.remove_invitation": lambda tx, f: invitation_rows.remove_invitation(
+        tx, f.invitation_id
+    ),
+    "organizations.members.keep_one": lambda tx, f: members.keep_one(tx, f.member),
     "organizations.member_rows.change_member": lambda tx, f: member_rows.change_member(
         tx, f.member, {"name": "renamed"}, None
     ),

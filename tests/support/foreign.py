@@ -129,14 +129,8 @@ class Foreign:
 async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: str) -> Foreign:
     """Fill an organization with memories of every state, and gather what could be known of it."""
     app = memory.app
-    new = NewMemory(
-        content=content,
-        user_id=user_id,
-        agent_id="secret-agent",
-        run_id="secret-run",
-        app_id="secret-app",
-        metadata={"first": content},
-    )
+    places = {"agent_id": "secret-agent", "run_id": "secret-run", "app_id": "secret-app"}
+    new = NewMemory(content=content, user_id=user_id, metadata={"first": content}, **places)
     live = (await memory.add(new, idempotency_key=key)).memories[0]
     gone = (await memory.add([{"role": "user", "name": content, "content": content}], user_id=user_id)).memories[0]
     await memory.update(live.id, metadata={"changed": content})
@@ -156,9 +150,7 @@ async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: st
     invitation_id, invitation_secret = await invitation_of(app, app.caller, address())
     return Foreign(
         model=app.models.current.model,
-        agent_id="secret-agent",
-        run_id="secret-run",
-        app_id="secret-app",
+        **places,
         user_id=user_id,
         key=key,
         organization_id=app.caller.organization_id,

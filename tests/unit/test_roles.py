@@ -18,6 +18,8 @@ from agentmem.schemas.memories import Origin
 
 # One row for each permission: o(wner), a(dmin), m(ember), v(iewer), s(ervice), p(latform operator).
 TABLE = """
+account:manage            p
+account:use          -
 audit:read           oa   p
 audit:verify         oa   p
 event:read           oa

@@ -59,7 +59,7 @@ from agentmem.kit.clock import utc_now
 from agentmem.pipelines.accounts.parts import Accounts, open_passwords
 from agentmem.pipelines.administration.instances import Instances
 from agentmem.pipelines.administration.platform import Platform
-from agentmem.pipelines.administration.sweeper import Step, Sweeper
+from agentmem.pipelines.administration.sweeper import Sweeper
 from agentmem.pipelines.admission.acting import Acting
 from agentmem.pipelines.admission.admission import Admission
 from agentmem.pipelines.admission.issuing import Issuing
@@ -107,7 +107,6 @@ class App:
     admission: Admission
     requests: IdempotentRequests
     audit: AuditService
-    rules: Rules
     disclosure: Disclosure
     usage: Usage
     entities: Entities
@@ -116,7 +115,6 @@ class App:
     duplicates: Duplicates
     ingestion: Ingestion
     transfer: Transfer
-    trusting: Trusting
     retrieval: Retrieval
     upkeep: Upkeep
     doctor: Doctor
@@ -126,6 +124,17 @@ class App:
     jobs: JobService
     instances: Instances
     worker: Worker
+
+    @property
+    def rules(self) -> Rules:
+        """The policies of organizations about texts, reads and origins."""
+        return self.disclosure.rules
+
+    @property
+    def trusting(self) -> Trusting:
+        """Everything about how far memories are trusted."""
+        trust, stored = MemoryTrust(database=self.database), MemoryRollback(database=self.database)
+        return Trusting(trust=trust, stored=stored, ingestion=self.ingestion)
 
 
 @asynccontextmanager
@@ -199,19 +208,14 @@ async def _open(stack: AsyncExitStack, settings: Settings, watchers: Watchers) -
 def _assemble(opened: Opened) -> App:
     settings, database, models = opened.settings, opened.database, opened.models
     kept = timedelta(hours=settings.idempotency_hours)
-    memories, requests = MemoryService(database=database, kept=kept), IdempotentRequests(database=database, kept=kept)
-    ingestion = _ingestion(opened, memories)
-    upkeep = _upkeep(opened, ingestion)
+    requests, upkeep = IdempotentRequests(database=database, kept=kept), _upkeep(opened, kept)
     members, audit = MemberService(database=database), AuditService(database=database)
     platform, issuing = _platform(opened, members, upkeep), _issuing(opened, members)
     jobs = JobService(database=database, kept=timedelta(days=settings.job_days))
-    accounts = Accounts.over(database, opened.state, opened.passwords, opened.mailer, settings)
+    accounts = _accounts(opened)
     events = Events.over(database, opened.state, opened.sender, settings)
-    steps: list[Step] = [upkeep.look_after, audit.seal, issuing.expire_unused, requests.sweep, jobs.sweep]
-    sweeper = Sweeper(
-        steps=[*steps, events.sweep, accounts.keeping.forget_traces], platform=platform, seconds=settings.sweep_seconds
-    )
-    works = [*upkeep.works(), *events.works(), *accounts.works()]
+    steps = (upkeep.look_after, audit.seal, issuing.expire_unused, requests.sweep, jobs.sweep, events.sweep)
+    sweeper = Sweeper(steps=(*steps, accounts.keeping.forget_traces), platform=platform, seconds=settings.sweep_seconds)
     return App(
         settings=settings,
         caller=opened.caller,
@@ -233,34 +237,43 @@ def _assemble(opened: Opened) -> App:
         admission=issuing.admission,
         requests=requests,
         audit=audit,
-        rules=opened.rules,
         disclosure=Disclosure(rules=opened.rules, audit=audit),
         usage=Usage(database=database),
         entities=Entities(database=database),
-        memories=memories,
-        batches=Batches(stored=MemoryBatches(database=database), ingestion=ingestion),
+        memories=upkeep.ingestion.memories,
+        batches=Batches(stored=MemoryBatches(database=database), ingestion=upkeep.ingestion),
         duplicates=Duplicates(stored=NearDuplicates(database=database)),
-        ingestion=ingestion,
-        transfer=Transfer(stored=MemoryTransfer(database=database), ingestion=ingestion),
-        trusting=_trusting(database, ingestion),
+        ingestion=upkeep.ingestion,
+        transfer=Transfer(stored=MemoryTransfer(database=database), ingestion=upkeep.ingestion),
         retrieval=_retrieval(opened),
         upkeep=upkeep,
         doctor=open_doctor(opened, upkeep),
-        information=open_information(opened, memories),
+        information=open_information(opened, upkeep.ingestion.memories),
         events=events,
         sweeper=sweeper,
         jobs=jobs,
         instances=Instances.over(database),
-        worker=_worker(opened, members, works, sweeper.schedules()),
+        worker=_worker(opened, members, (*upkeep.works(), *events.works(), *accounts.works()), sweeper.schedules()),
     )
 
 
-def _upkeep(opened: Opened, ingestion: Ingestion) -> Upkeep:
+def _accounts(opened: Opened) -> Accounts:
+    return Accounts.over(
+        opened.database,
+        opened.state,
+        opened.passwords,
+        opened.mailer,
+        opened.settings,
+        tried=opened.watchers.password,
+    )
+
+
+def _upkeep(opened: Opened, kept: timedelta) -> Upkeep:
     return Upkeep(
-        memories=MemoryUpkeep(database=opened.database, kept=timedelta(hours=opened.settings.idempotency_hours)),
+        memories=MemoryUpkeep(database=opened.database, kept=kept),
         graph=VectorGraph(database=opened.database),
         models=opened.models,
-        ingestion=ingestion,
+        ingestion=_ingestion(opened, MemoryService(database=opened.database, kept=kept)),
         caretaker=opened.caretaker,
         database=opened.database,
     )
@@ -275,11 +288,6 @@ def _ingestion(opened: Opened, memories: MemoryService) -> Ingestion:
         content_limit=opened.settings.content_limit,
         embedded=partial(opened.watchers.embedded, "documents"),
     )
-
-
-def _trusting(database: Database, ingestion: Ingestion) -> Trusting:
-    trust, stored = MemoryTrust(database=database), MemoryRollback(database=database)
-    return Trusting(trust=trust, stored=stored, ingestion=ingestion)
 
 
 def _retrieval(opened: Opened) -> Retrieval:

@@ -7,10 +7,12 @@ from uuid import UUID
 
 from agentmem.client.answers import many, nothing, one
 from agentmem.client.calls import Call, Day, Values, change, get_from, post_to
-from agentmem.client.encoding import body_of, expecting, given, path_of, query_of
-from agentmem.schemas.audit import AuditEntry, AuditQuery, AuditVerification
+from agentmem.client.encoding import body_of, expecting, given, keyed, path_of, query_of
+from agentmem.schemas.accounts import Account
+from agentmem.schemas.audit import AuditEntry, AuditFormat, AuditQuery, AuditVerification, SealHead
 from agentmem.schemas.base import parse
 from agentmem.schemas.instances import Instance
+from agentmem.schemas.invitations import Invitation, NewInvitation
 from agentmem.schemas.jobs import JobQuery, JobRecord, OrderedJob
 from agentmem.schemas.keys import ApiKey, ApiKeyPatch, IssuedKey, NewApiKey, Revocation, Rotation
 from agentmem.schemas.maintenance import ReembedRequest
@@ -27,6 +29,7 @@ from agentmem.schemas.organizations import (
     RoleView,
     Suspension,
 )
+from agentmem.schemas.policies import NewPolicy, Policy, PolicyInForce, PolicyKind
 from agentmem.schemas.usage import UsageDay
 from agentmem.schemas.views import CreatedOrganization
 
@@ -100,6 +103,50 @@ def disable_member(member_id: Identifier, if_version: int | None) -> Call[Member
     return Call(method="DELETE", path=path, read=one(Member), headers=headers, repeatable=True)
 
 
+def list_invitations(limit: int, cursor: str | None) -> Call[Page[Invitation]]:
+    """Read a page of invitations."""
+    return get_from(path_of("invitations"), one(Page[Invitation]), query_of({"limit": limit, "cursor": cursor}))
+
+
+def invite(email: str, role: str) -> Call[Invitation]:
+    """Invite a person."""
+    return post_to(
+        path_of("invitations"), one(Invitation), body_of(parse(NewInvitation, {"email": email, "role": role}))
+    )
+
+
+def revoke_invitation(invitation_id: Identifier) -> Call[None]:
+    """Take an invitation back."""
+    return Call(method="DELETE", path=path_of("invitations", invitation_id), read=nothing, repeatable=True)
+
+
+def get_policy(kind: str) -> Call[PolicyInForce]:
+    """Read a policy of the organization."""
+    return get_from(path_of("organization", "policies", PolicyKind(kind).value), one(PolicyInForce))
+
+
+def set_policy(policy: Policy, if_version: int | None) -> Call[PolicyInForce]:
+    """Set a policy of the organization."""
+    path = path_of("organization", "policies", policy.kind.value)
+    return change("PUT", path, one(PolicyInForce), body_of(NewPolicy(policy=policy)), if_version)
+
+
+def list_accounts(limit: int, cursor: str | None) -> Call[Page[Account]]:
+    """Read a page of the accounts of people."""
+    return get_from(path_of("admin", "accounts"), one(Page[Account]), query_of({"limit": limit, "cursor": cursor}))
+
+
+def change_account(account_id: Identifier, what: str) -> Call[Account]:
+    """Disable, enable or unlock an account."""
+    return post_to(path_of("admin", "accounts", account_id, what), one(Account), None)
+
+
+def delete_account(account_id: Identifier, if_version: int | None) -> Call[None]:
+    """Delete an account."""
+    path, headers = path_of("admin", "accounts", account_id), expecting(if_version)
+    return Call(method="DELETE", path=path, read=nothing, headers=headers, repeatable=True)
+
+
 def roles() -> Call[list[RoleView]]:
     """Read the roles and what each may do."""
     return get_from(path_of("roles"), many(RoleView))
@@ -132,14 +179,23 @@ def list_audit(values: Values) -> Call[Page[AuditEntry]]:
     return get_from(path_of("audit"), one(Page[AuditEntry]), query)
 
 
-def export_audit() -> Call[None]:
+def export_audit(form: AuditFormat | str) -> Call[None]:
     """Read the whole audit trail as a stream of lines."""
-    return get_from(path_of("audit", "export"), nothing)
+    return get_from(path_of("audit", "export"), nothing, query_of({"format": str(form)}))
 
 
-def verify_audit() -> Call[AuditVerification]:
+def verify_audit(head: SealHead | None) -> Call[AuditVerification]:
     """Check the audit trail against its seals."""
-    return post_to(path_of("audit", "verify"), one(AuditVerification), None, patient=True)
+    query = () if head is None else query_of(head.model_dump())
+    return Call(
+        method="POST",
+        path=path_of("audit", "verify"),
+        read=one(AuditVerification),
+        query=query,
+        headers=keyed(),
+        repeatable=True,
+        patient=True,
+    )
 
 
 def list_organizations(limit: int, cursor: str | None) -> Call[Page[Organization]]:

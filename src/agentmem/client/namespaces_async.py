@@ -11,12 +11,15 @@ from agentmem.client.calls import Day
 from agentmem.client.connection import AsyncConnection
 from agentmem.client.options import AuditOptions, JobOptions, KeyChanges, KeyOptions, MemberChanges, OrganizationChanges
 from agentmem.schemas.access import Role
-from agentmem.schemas.audit import AuditEntry, AuditVerification
+from agentmem.schemas.accounts import Account
+from agentmem.schemas.audit import AuditEntry, AuditFormat, AuditVerification, SealHead
 from agentmem.schemas.instances import Instance
+from agentmem.schemas.invitations import Invitation
 from agentmem.schemas.jobs import JobRecord, OrderedJob
 from agentmem.schemas.keys import ApiKey, IssuedKey
 from agentmem.schemas.memories import Page
 from agentmem.schemas.organizations import Member, MemberKind, Organization, OrganizationLimits, RoleView
+from agentmem.schemas.policies import Policy, PolicyInForce, PolicyKind
 from agentmem.schemas.usage import UsageDay
 from agentmem.schemas.views import CreatedOrganization
 
@@ -99,6 +102,18 @@ class AsyncMembers:
         """Read the roles and what each may do."""
         return await self._connection.send(calls.roles())
 
+    async def invite(self, email: str, *, role: Role | str = Role.MEMBER) -> Invitation:
+        """Invite a person by a mail; who accepts becomes a member of this role."""
+        return await self._connection.send(calls.invite(email, role))
+
+    async def invitations(self, *, limit: int = 100, cursor: str | None = None) -> Page[Invitation]:
+        """Read a page of invitations that nobody has accepted yet."""
+        return await self._connection.send(calls.list_invitations(limit, cursor))
+
+    async def revoke_invitation(self, invitation_id: Identifier) -> None:
+        """Take an invitation back."""
+        await self._connection.send(calls.revoke_invitation(invitation_id))
+
 
 class AsyncOwnOrganization:
     """The organization of the key."""
@@ -122,6 +137,14 @@ class AsyncOwnOrganization:
         """Take a deletion back during its grace time."""
         return await self._connection.send(calls.restore_organization())
 
+    async def policy(self, kind: PolicyKind | str) -> PolicyInForce:
+        """Read what the organization asks of those who sign in: of their passwords, or of their sessions."""
+        return await self._connection.send(calls.get_policy(kind))
+
+    async def set_policy(self, policy: Policy, *, if_version: int | None = None) -> PolicyInForce:
+        """Set a policy; what is not given is as in the default."""
+        return await self._connection.send(calls.set_policy(policy, if_version))
+
 
 class AsyncAudit:
     """The audit trail of the organization; for owners and admins."""
@@ -133,13 +156,13 @@ class AsyncAudit:
         """Read a page of entries, oldest first, for which every condition holds."""
         return await self._connection.send(calls.list_audit(conditions))
 
-    def export(self) -> AsyncIterator[str]:
+    def export(self, form: AuditFormat | str = AuditFormat.JSONL) -> AsyncIterator[str]:
         """Read the whole trail, one JSON object a line, while it arrives."""
-        return self._connection.lines(calls.export_audit())
+        return self._connection.lines(calls.export_audit(form))
 
-    async def verify(self) -> AuditVerification:
+    async def verify(self, head: SealHead | None = None) -> AuditVerification:
         """Check the trail against its seals: what was changed, removed or inserted is named."""
-        return await self._connection.send(calls.verify_audit())
+        return await self._connection.send(calls.verify_audit(head))
 
 
 class AsyncPlatform:
@@ -193,6 +216,26 @@ class AsyncPlatform:
     async def instances(self) -> Sequence[Instance]:
         """Read the servers and workers of the installation, and which of them are alive."""
         return await self._connection.send(calls.list_instances())
+
+    async def accounts(self, *, limit: int = 100, cursor: str | None = None) -> Page[Account]:
+        """Read a page of the accounts of people."""
+        return await self._connection.send(calls.list_accounts(limit, cursor))
+
+    async def disable_account(self, account_id: Identifier) -> Account:
+        """Let an account sign in no more; its sessions end within a second."""
+        return await self._connection.send(calls.change_account(account_id, "disable"))
+
+    async def enable_account(self, account_id: Identifier) -> Account:
+        """Let a disabled account sign in again."""
+        return await self._connection.send(calls.change_account(account_id, "enable"))
+
+    async def unlock_account(self, account_id: Identifier) -> Account:
+        """Forgive all guesses at an account's password."""
+        return await self._connection.send(calls.change_account(account_id, "unlock"))
+
+    async def delete_account(self, account_id: Identifier, *, if_version: int | None = None) -> None:
+        """Delete an account; its memberships end with it."""
+        await self._connection.send(calls.delete_account(account_id, if_version))
 
 
 class AsyncJobs:

@@ -11,12 +11,15 @@ from agentmem.client.calls import Day
 from agentmem.client.connection import Connection
 from agentmem.client.options import AuditOptions, JobOptions, KeyChanges, KeyOptions, MemberChanges, OrganizationChanges
 from agentmem.schemas.access import Role
-from agentmem.schemas.audit import AuditEntry, AuditVerification
+from agentmem.schemas.accounts import Account
+from agentmem.schemas.audit import AuditEntry, AuditFormat, AuditVerification, SealHead
 from agentmem.schemas.instances import Instance
+from agentmem.schemas.invitations import Invitation
 from agentmem.schemas.jobs import JobRecord, OrderedJob
 from agentmem.schemas.keys import ApiKey, IssuedKey
 from agentmem.schemas.memories import Page
 from agentmem.schemas.organizations import Member, MemberKind, Organization, OrganizationLimits, RoleView
+from agentmem.schemas.policies import Policy, PolicyInForce, PolicyKind
 from agentmem.schemas.usage import UsageDay
 from agentmem.schemas.views import CreatedOrganization
 
@@ -99,6 +102,18 @@ class Members:
         """See :meth:`AsyncMembers.roles`."""
         return self._connection.send(calls.roles())
 
+    def invite(self, email: str, *, role: Role | str = Role.MEMBER) -> Invitation:
+        """See :meth:`AsyncMembers.invite`."""
+        return self._connection.send(calls.invite(email, role))
+
+    def invitations(self, *, limit: int = 100, cursor: str | None = None) -> Page[Invitation]:
+        """See :meth:`AsyncMembers.invitations`."""
+        return self._connection.send(calls.list_invitations(limit, cursor))
+
+    def revoke_invitation(self, invitation_id: Identifier) -> None:
+        """See :meth:`AsyncMembers.revoke_invitation`."""
+        self._connection.send(calls.revoke_invitation(invitation_id))
+
 
 class OwnOrganization:
     """The organization of the key."""
@@ -122,6 +137,14 @@ class OwnOrganization:
         """See :meth:`AsyncOwnOrganization.restore`."""
         return self._connection.send(calls.restore_organization())
 
+    def policy(self, kind: PolicyKind | str) -> PolicyInForce:
+        """See :meth:`AsyncOwnOrganization.policy`."""
+        return self._connection.send(calls.get_policy(kind))
+
+    def set_policy(self, policy: Policy, *, if_version: int | None = None) -> PolicyInForce:
+        """See :meth:`AsyncOwnOrganization.set_policy`."""
+        return self._connection.send(calls.set_policy(policy, if_version))
+
 
 class Audit:
     """The audit trail of the organization; for owners and admins."""
@@ -133,13 +156,13 @@ class Audit:
         """See :meth:`AsyncAudit.list`."""
         return self._connection.send(calls.list_audit(conditions))
 
-    def export(self) -> Iterator[str]:
+    def export(self, form: AuditFormat | str = AuditFormat.JSONL) -> Iterator[str]:
         """See :meth:`AsyncAudit.export`."""
-        return self._connection.lines(calls.export_audit())
+        return self._connection.lines(calls.export_audit(form))
 
-    def verify(self) -> AuditVerification:
+    def verify(self, head: SealHead | None = None) -> AuditVerification:
         """See :meth:`AsyncAudit.verify`."""
-        return self._connection.send(calls.verify_audit())
+        return self._connection.send(calls.verify_audit(head))
 
 
 class Platform:
@@ -193,6 +216,26 @@ class Platform:
     def instances(self) -> Sequence[Instance]:
         """See :meth:`AsyncPlatform.instances`."""
         return self._connection.send(calls.list_instances())
+
+    def accounts(self, *, limit: int = 100, cursor: str | None = None) -> Page[Account]:
+        """See :meth:`AsyncPlatform.accounts`."""
+        return self._connection.send(calls.list_accounts(limit, cursor))
+
+    def disable_account(self, account_id: Identifier) -> Account:
+        """See :meth:`AsyncPlatform.disable_account`."""
+        return self._connection.send(calls.change_account(account_id, "disable"))
+
+    def enable_account(self, account_id: Identifier) -> Account:
+        """See :meth:`AsyncPlatform.enable_account`."""
+        return self._connection.send(calls.change_account(account_id, "enable"))
+
+    def unlock_account(self, account_id: Identifier) -> Account:
+        """See :meth:`AsyncPlatform.unlock_account`."""
+        return self._connection.send(calls.change_account(account_id, "unlock"))
+
+    def delete_account(self, account_id: Identifier, *, if_version: int | None = None) -> None:
+        """See :meth:`AsyncPlatform.delete_account`."""
+        self._connection.send(calls.delete_account(account_id, if_version))
 
 
 class Jobs:

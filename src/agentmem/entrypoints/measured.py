@@ -14,6 +14,7 @@ def watching(metrics: Metrics) -> Watchers:
     return Watchers(
         failed=metrics.authentication_failed,
         rate_limited=metrics.rate_limited,
+        password=metrics.password_tried,
         embedded=metrics.embedded,
         fell_back=metrics.fell_back,
         dependencies=metrics,

@@ -106,3 +106,9 @@ class OwnAccountPatch(Schema):
     """Changes to one's own account."""
 
     name: Name = Field(repr=False)
+
+
+class FirstAccount(NewAccount):
+    """An account to create with a password, by whoever runs the installation."""
+
+    password: Password

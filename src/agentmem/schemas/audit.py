@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -17,6 +18,14 @@ class AuditPolicy(Schema):
 
     kind: Literal[PolicyKind.AUDIT] = PolicyKind.AUDIT
     reads: StrictBool = False
+
+
+class AuditFormat(StrEnum):
+    """How an export writes an entry: JSON as the API gives it, CEF 0, or OCSF 1.3 (API Activity, as JSON)."""
+
+    JSONL = "jsonl"
+    CEF = "cef"
+    OCSF = "ocsf"
 
 
 class AuditQuery(Schema):
@@ -52,11 +61,22 @@ class AuditProblem(Schema):
     problem: str
 
 
+class SealHead(Schema):
+    """The newest seal of a trail: kept elsewhere, it shows later that nothing up to it has been cut off."""
+
+    seal: Annotated[int, Field(ge=1)]
+    digest: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+
+
 class AuditVerification(Schema):
-    """Whether the trail is whole; ``unsealed`` entries are too new to be in a seal."""
+    """Whether the trail is whole; ``unsealed`` entries are too new to be in a seal.
+
+    ``head`` is the newest seal, absent while there is none: keep it, and give it to the next verification.
+    """
 
     whole: bool
     seals: int
     entries: int
     unsealed: int
     problems: list[AuditProblem]
+    head: SealHead | None = None

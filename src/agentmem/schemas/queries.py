@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, JsonValue
 
 from agentmem.errors import Fault, InvalidInput
 from agentmem.kit.clock import utc_now
-from agentmem.schemas.audit import AuditQuery
+from agentmem.schemas.audit import AuditFormat, AuditQuery, SealHead
 from agentmem.schemas.base import Schema, Text, UtcTime, check_json, check_written, parse
 from agentmem.schemas.events import LARGEST_SEQUENCE, EventPattern
 from agentmem.schemas.jobs import JobQuery, JobState
@@ -143,6 +143,26 @@ class EventsQuery(Schema):
     after: Annotated[int, Field(ge=0, le=LARGEST_SEQUENCE)] | None = None
     seconds: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] | None = None
     types: Annotated[list[EventPattern], Field(min_length=1, max_length=64)] = Field(default_factory=lambda: ["*"])
+
+
+class AuditExportQuery(Schema):
+    """In which format a trail is exported."""
+
+    format: AuditFormat = AuditFormat.JSONL
+
+
+class AuditHeadQuery(Schema):
+    """The newest seal of an earlier verification, its number and its digest; either both are given or none."""
+
+    seal: Annotated[int, Field(ge=1)] | None = None
+    digest: Annotated[str, Field(pattern="^[0-9a-f]{32}$")] | None = None
+
+    @property
+    def head(self) -> SealHead | None:
+        """What is given; raises :class:`InvalidInput` for a half of it."""
+        if self.seal is None and self.digest is None:
+            return None
+        return parse(SealHead, self.model_dump())
 
 
 class AuditListQuery(PageQuery):

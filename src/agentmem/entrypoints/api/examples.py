@@ -33,6 +33,7 @@ MEMORY: Final[dict[str, JsonValue]] = {
     "deleted_at": None,
     "version": 1,
 }
+SEAL_HEAD: Final[dict[str, JsonValue]] = {"seal": 3, "digest": "5f0b0c2d9be44a1f8b8b2f1a0c3d4e5f"}
 LIMITS: Final[dict[str, JsonValue]] = {"memories": 1_000_000, "storage_bytes": None, "requests_per_minute": 6000}
 ORGANIZATION: Final[dict[str, JsonValue]] = {
     "id": OTHER_ID,
@@ -168,7 +169,7 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
     "Added": {"memories": [MEMORY], "duplicates": [], "pending": False},
     "ApiKey": API_KEY,
     "ApiKeyPatch": {"name": "ada's old assistant", "scopes": ["memory:read"]},
-    "AuditVerification": {"whole": True, "seals": 3, "entries": 250, "unsealed": 2, "problems": []},
+    "AuditVerification": {"whole": True, "seals": 3, "entries": 250, "unsealed": 2, "problems": [], "head": SEAL_HEAD},
     "BatchDelete": {"memories": [{"id": ID, "if_version": 1}]},
     "BatchUpdate": {"changes": [{"id": ID, "importance": 0.9}]},
     "ContextRequest": {"query": "What does Ada drink?", "budget": 500, "scope": {"user_id": "ada"}},

@@ -10,8 +10,10 @@ from typing import Annotated, Final
 
 import typer
 
-from agentmem.entrypoints.cli import jobs, keeping, moving, reading, serving, trusting, writing
+from agentmem.entrypoints.cli import audit, jobs, keeping, moving, policies, reading, serving, trusting, writing
+from agentmem.entrypoints.cli.accounts import accounts
 from agentmem.entrypoints.cli.demo import demo
+from agentmem.entrypoints.cli.invitations import invitations
 from agentmem.entrypoints.cli.keys import keys
 from agentmem.entrypoints.cli.organizations import organizations
 from agentmem.entrypoints.cli.session import Invocation
@@ -112,6 +114,10 @@ app.command(rich_help_panel=_CARE)(keeping.vacuum)
 app.command(rich_help_panel=_CARE)(keeping.reembed)
 app.add_typer(keys, rich_help_panel=_PLATFORM)
 app.add_typer(organizations, rich_help_panel=_PLATFORM)
+app.add_typer(accounts, rich_help_panel=_PLATFORM)
+app.add_typer(invitations, rich_help_panel=_PLATFORM)
+app.add_typer(policies.commands, rich_help_panel=_PLATFORM)
+app.add_typer(audit.commands, rich_help_panel=_PLATFORM)
 app.add_typer(jobs.commands, rich_help_panel=_PLATFORM)
 app.command(rich_help_panel=_PLATFORM)(jobs.instances)
 app.add_typer(webhook_commands, rich_help_panel=_PLATFORM)

@@ -66,6 +66,7 @@ class Metrics:
         self._unauthenticated = self._counter(
             "authentication_failures", "Requests whose key was refused, and why.", "reason"
         )
+        self._passwords = self._counter("passwords", "Passwords that were tried, and what became of them.", "outcome")
         self._rate_limited = self._counter(
             "rate_limited", "Requests that a rate limit refused, and which.", "dimension"
         )
@@ -101,6 +102,10 @@ class Metrics:
     def authentication_failed(self, reason: str) -> None:
         """Count a request whose key was refused."""
         self._unauthenticated.labels(reason).inc()
+
+    def password_tried(self, outcome: str) -> None:
+        """Count a password that was tried."""
+        self._passwords.labels(outcome).inc()
 
     def rate_limited(self, dimension: str) -> None:
         """Count a request that a rate limit refused."""

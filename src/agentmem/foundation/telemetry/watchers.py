@@ -19,6 +19,7 @@ class Watchers:
     failed: Callable[[str], None] = unheard
     rate_limited: Callable[[str], None] = unheard
     embedded: Callable[[str, float], None] = unheard
+    password: Callable[[str], None] = unheard
     fell_back: Callable[[], None] = unheard
     dependencies: Observer = field(default_factory=Unobserved)
     job_ended: Callable[[str, str], None] = unheard

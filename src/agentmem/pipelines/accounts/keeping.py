@@ -21,7 +21,9 @@ from agentmem.kit.ids import AccountId
 from agentmem.kit.networks import Address
 from agentmem.kit.versions import require_version
 from agentmem.pipelines.accounts.choosing import Choosing, words_about
-from agentmem.schemas.accounts import Account
+from agentmem.schemas.access import Role
+from agentmem.schemas.accounts import Account, FirstAccount, NewAccount
+from agentmem.schemas.organizations import MemberKind, NewMember
 from agentmem.schemas.policies import PasswordRules
 
 log = structlog.get_logger(__name__)
@@ -83,6 +85,24 @@ class Keeping:
     async def unlock_by_mail(self, secret: str) -> None:
         """End the delays of the account of whoever has the secret of a mail."""
         await self.self_service.unlock(accounts_caller(), secret)
+
+    async def create(self, caller: Caller, new: FirstAccount, joining: Caller | None, role: Role) -> Account:
+        """Make an account whose address whoever runs the installation vouches for.
+
+        It becomes a member of the role in the organization of ``joining``, who may make one. Raises
+        :class:`WeakPassword`, and :class:`Conflict` if the address has an account.
+        """
+        organizations = [] if joining is None else [joining.organization_id]
+        rules = await self.choosing.rules(organizations)
+        words = words_about(new.email, new.name)
+        hashed = await self.choosing.choose(new.password.get_secret_value(), rules, words)
+        account = await self.accounts.create(
+            _managing(caller), NewAccount(email=new.email, name=new.name), hashed, verified=True
+        )
+        if joining is not None:
+            member = NewMember(name=new.name, role=role, kind=MemberKind.PERSON)
+            await self.memberships.join(joining, member, AccountId(account.id))
+        return account
 
     async def disable(self, caller: Caller, account_id: AccountId, if_version: int | None = None) -> Account:
         """Let an account sign in no more, and end its sessions everywhere within a second."""

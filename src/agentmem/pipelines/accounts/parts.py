@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from agentmem.features.identity.accounts.attempts import AttemptService
@@ -24,6 +24,7 @@ from agentmem.foundation.passwords.breached import BreachedPasswords
 from agentmem.foundation.passwords.hashing import Passwords
 from agentmem.foundation.passwords.strength import Strength
 from agentmem.foundation.state.port import State
+from agentmem.foundation.telemetry.watchers import unheard
 from agentmem.pipelines.accounts.asking import Asking
 from agentmem.pipelines.accounts.choosing import Choosing
 from agentmem.pipelines.accounts.keeping import Keeping
@@ -52,18 +53,20 @@ class Accounts:
 
     @classmethod
     def over(
-        cls, database: Database, state: State, passwords: Passwords, mailer: Mailer | None, settings: Settings
+        cls,
+        database: Database,
+        state: State,
+        passwords: Passwords,
+        mailer: Mailer | None,
+        settings: Settings,
+        *,
+        tried: Callable[[str], None] = unheard,
     ) -> Accounts:
         """Put them together over a database."""
         accounts, own = AccountService(database=database), SelfService(database=database)
         policies, memberships = PolicyService(database=database), MembershipService(database=database)
         invitations, throttles = InvitationService(database=database), _throttles(state, settings)
-        check = PasswordCheck(
-            attempts=AttemptService(database=database),
-            passwords=passwords,
-            lockout=lambda: _lockout(policies),
-            throttles=throttles,
-        )
+        check = _check(database, passwords, policies, throttles, tried)
         choosing = Choosing(
             passwords=passwords, strength=_strength(settings), policies=policies, memberships=memberships
         )
@@ -106,6 +109,22 @@ class Accounts:
         """Make the platform's organization, which accounts belong to, unless it is there."""
         organizations = OrganizationService(database=self.service.database)
         await organizations.register(local_operator(platform_id()), PLATFORM_NAME)
+
+
+def _check(
+    database: Database,
+    passwords: Passwords,
+    policies: PolicyService,
+    throttles: Throttles,
+    tried: Callable[[str], None],
+) -> PasswordCheck:
+    return PasswordCheck(
+        attempts=AttemptService(database=database),
+        passwords=passwords,
+        lockout=lambda: _lockout(policies),
+        throttles=throttles,
+        tried=tried,
+    )
 
 
 def _throttles(state: State, settings: Settings) -> Throttles:

@@ -16,12 +16,11 @@ from agentmem.schemas.accounts import Accepted, Account, AddressRequest, Passwor
 from agentmem.schemas.policies import PasswordRules
 
 registration_routes = router("registration")
-_ASKING = access(PUBLIC, cost=5)
-_DOING = access(PUBLIC, cost=10)
+_MAILING = access(PUBLIC, cost=2)
 
 
 @registration_routes.post(
-    "/auth/register", response_model=Accepted, status_code=HTTPStatus.ACCEPTED, openapi_extra=_ASKING
+    "/auth/register", response_model=Accepted, status_code=HTTPStatus.ACCEPTED, openapi_extra=_MAILING
 )
 async def register(request: Request, asked: AddressRequest) -> Response:
     """Have a mail sent with which an account is registered; where registration is open."""
@@ -30,7 +29,7 @@ async def register(request: Request, asked: AddressRequest) -> Response:
 
 
 @registration_routes.post(
-    "/auth/verify-email", response_model=Account, status_code=HTTPStatus.CREATED, openapi_extra=_DOING
+    "/auth/verify-email", response_model=Account, status_code=HTTPStatus.CREATED, openapi_extra=_MAILING
 )
 async def verify_email(request: Request, registration: Registration) -> Response:
     """Make the account of whoever has the secret of the mail, which proves that the address is theirs."""
@@ -41,7 +40,7 @@ async def verify_email(request: Request, registration: Registration) -> Response
 
 
 @registration_routes.post(
-    "/auth/accept-invitation", response_model=Account, status_code=HTTPStatus.CREATED, openapi_extra=_DOING
+    "/auth/accept-invitation", response_model=Account, status_code=HTTPStatus.CREATED, openapi_extra=_MAILING
 )
 async def accept_invitation(request: Request, registration: Registration) -> Response:
     """Make the account of somebody who was invited, and a member of it."""
@@ -52,7 +51,7 @@ async def accept_invitation(request: Request, registration: Registration) -> Res
 
 
 @registration_routes.post(
-    "/auth/password/forgot", response_model=Accepted, status_code=HTTPStatus.ACCEPTED, openapi_extra=_ASKING
+    "/auth/password/forgot", response_model=Accepted, status_code=HTTPStatus.ACCEPTED, openapi_extra=_MAILING
 )
 async def forgot_password(request: Request, asked: AddressRequest) -> Response:
     """Have a mail sent with which a password is reset."""
@@ -60,7 +59,7 @@ async def forgot_password(request: Request, asked: AddressRequest) -> Response:
     return answer(Accepted(), HTTPStatus.ACCEPTED)
 
 
-@registration_routes.post("/auth/password/reset", status_code=HTTPStatus.NO_CONTENT, openapi_extra=_DOING)
+@registration_routes.post("/auth/password/reset", status_code=HTTPStatus.NO_CONTENT, openapi_extra=_MAILING)
 async def reset_password(request: Request, reset: PasswordReset) -> Response:
     """Choose another password with the secret of the mail; all sessions of the account end."""
     await app_of(request).accounts.keeping.reset(reset.secret.get_secret_value(), reset.password.get_secret_value())
@@ -74,7 +73,7 @@ async def password_rules(request: Request) -> Response:
 
 
 @registration_routes.post(
-    "/auth/unlock/request", response_model=Accepted, status_code=HTTPStatus.ACCEPTED, openapi_extra=_ASKING
+    "/auth/unlock/request", response_model=Accepted, status_code=HTTPStatus.ACCEPTED, openapi_extra=_MAILING
 )
 async def ask_to_unlock(request: Request, asked: AddressRequest) -> Response:
     """Have a mail sent with which the delays after many guesses are ended."""
@@ -82,7 +81,7 @@ async def ask_to_unlock(request: Request, asked: AddressRequest) -> Response:
     return answer(Accepted(), HTTPStatus.ACCEPTED)
 
 
-@registration_routes.post("/auth/unlock", status_code=HTTPStatus.NO_CONTENT, openapi_extra=_DOING)
+@registration_routes.post("/auth/unlock", status_code=HTTPStatus.NO_CONTENT, openapi_extra=_MAILING)
 async def unlock(request: Request, unlocking: Unlocking) -> Response:
     """End the delays of an account with the secret of the mail."""
     await app_of(request).accounts.keeping.unlock_by_mail(unlocking.secret.get_secret_value())

@@ -20,8 +20,11 @@ async def count_guess(tx: Transaction, subject: bytes, device: UUID, policy: Loc
     of_device = tx.own(failures), failures.c.subject == subject, failures.c.device == device
     key = {"organization_id": tx.organization_id, "subject": subject, "device": device}
     none = {"failures": 0, "consecutive": 0, "tried_at": tx.now}
-    await tx.execute(upsert(failures).on_conflict_do_nothing(), {**key, **none})
-    row = (await tx.execute(select(failures).where(*of_device).with_for_update())).one()
+    # The row that is there is written as it is: that locks it, and gives it in the same statement.
+    held = upsert(failures).on_conflict_do_update(
+        index_elements=["organization_id", "subject", "device"], set_={"device": device}
+    )
+    row = (await tx.execute(held.returning(failures), {**key, **none})).one()
     before = Guesses(
         failures=row.failures, consecutive=row.consecutive, tried_at=row.tried_at, locked_until=row.locked_until
     )

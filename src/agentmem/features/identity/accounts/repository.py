@@ -108,10 +108,11 @@ async def give_password(
 ) -> Account:
     """Give an account, which is held, another password: all that came before it ends, guesses and mails included."""
     account_id = AccountId(account.id)
+    changed = await change_account(tx, account, {**values, "valid_after": tx.now})
     await add_password(tx, account_id, hashed, kept=kept)
     await guesses.forgive_guesses(tx, tx.keys.index.identifier_mac(account.email))
     await mail_rows.drop_mails(tx, account_id)
-    return await change_account(tx, account, {**values, "valid_after": tx.now})
+    return changed
 
 
 async def replace_hash(tx: Transaction, account_id: AccountId, number: int, hashed: str) -> None:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from agentmem.errors import NotFound, Unauthenticated
 from agentmem.features.identity.accounts.attempts import AttemptService
-from agentmem.features.identity.accounts.model import SignedIn
+from agentmem.features.identity.accounts.model import Attempt, SignedIn
 from agentmem.features.identity.accounts.throttles import Throttles
 from agentmem.foundation.authorization.caller import accounts_caller
 from agentmem.foundation.passwords.hashing import Passwords
+from agentmem.foundation.telemetry.watchers import unheard
 from agentmem.kit.networks import Address
 from agentmem.schemas.policies import LockoutPolicy
 
@@ -23,6 +24,8 @@ class PasswordCheck:
     passwords: Passwords
     lockout: Callable[[], Awaitable[LockoutPolicy]]
     throttles: Throttles
+    tried: Callable[[str], None] = unheard
+    """Is told what became of each password."""
 
     async def verify(
         self,
@@ -43,7 +46,9 @@ class PasswordCheck:
         caller = accounts_caller(request_id)
         attempt = await self.attempts.begin(caller, email, device, await self.lockout())
         hashed = self.passwords.nobodys if attempt.password is None else attempt.password.hashed
-        if not (await self.passwords.matches(hashed, password) and attempt.admitted):
+        matches = await self.passwords.matches(hashed, password)
+        if not (matches and attempt.admitted):
+            self.tried(_outcome(attempt))
             raise _refused()
         rehashed = await self.passwords.hash(password) if self.passwords.is_weaker(hashed) else None
         try:
@@ -51,8 +56,16 @@ class PasswordCheck:
         except NotFound:  # deleted meanwhile
             signed_in = None
         if signed_in is None:
+            self.tried("refused")
             raise _refused()
+        self.tried("accepted")
         return signed_in
+
+
+def _outcome(attempt: Attempt) -> str:
+    if attempt.account_id is None:
+        return "unknown"
+    return "wrong" if attempt.admitted else "refused"
 
 
 def _refused() -> Unauthenticated:
