@@ -55,7 +55,7 @@ def export(
     async def work(app: App) -> None:
         caller, after = acting_for(app, organization), None
         while entries := await app.audit.read(caller, after, _AT_ONCE):
-            emit_text("".join(f"{line_of(entry, caller.organization_id, form)}\n" for entry in entries))
+            emit_text("\n".join(line_of(entry, caller.organization_id, form) for entry in entries))
             after = entries[-1].id
 
     administer(context, work)
