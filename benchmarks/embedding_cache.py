@@ -38,6 +38,11 @@ class CachedDocuments:
         """The length of a token vector."""
         return self._embedder.token_dimensions
 
+    @property
+    def sends_texts(self) -> bool:
+        """Whether texts leave this machine."""
+        return self._embedder.sends_texts
+
     async def embed_documents(self, texts: Sequence[str]) -> list[Embedding]:
         """Read what is kept, embed the rest, and keep it."""
         digests = [hashlib.sha256(f"{self.model}\0{text}".encode()).digest() for text in texts]

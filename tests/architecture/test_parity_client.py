@@ -20,7 +20,7 @@ from agentmem.client import (
 from tests.architecture.test_parity import SHARED, described, public, synchronous
 
 # What the client adds to a method of the embedded library: the version that a change expects.
-ADDED = {"delete": ["if_version"], "pin": ["if_version"], "restore": ["if_version"]}
+ADDED = {name: ["if_version"] for name in ("delete", "pin", "promote", "restore")}
 # What only the client has: what a server knows, and what saves round trips.
 CLIENT_ALONE = frozenset({"delete_many", "entities", "events", "iterate", "me", "update_many", "usage"})
 NAMESPACES = (namespaces_async, namespaces_sync)

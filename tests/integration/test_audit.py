@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -17,6 +18,7 @@ from agentmem.foundation.authorization.caller import Permission
 from agentmem.foundation.database.database import Database
 from agentmem.kit.ids import uuid7
 from agentmem.schemas.audit import AuditEntry, AuditQuery
+from tests.support.served import api
 from tests.support.stores import Owner, Store
 
 LATER = timedelta(minutes=1)
@@ -178,6 +180,83 @@ async def test_seal_put_in_without_the_key_is_found(sealed: AsyncMemory, owner: 
     verified = await audit_of(sealed).verify(sealed.app.caller)
 
     assert {problem.seal for problem in verified.problems} >= {0, 3}
+
+
+async def test_entries_and_seals_in_another_order_are_found(sealed: AsyncMemory, owner: Owner) -> None:
+    organization = [sealed.app.caller.organization_id]
+    swapped = "UPDATE agentmem.audit_seals SET entries = entries[2:2] || entries[1:1] || entries[3:] "
+    owner.execute(swapped + "WHERE organization_id = %s AND seal_no = 1", organization)
+    within = await audit_of(sealed).verify(sealed.app.caller)
+    owner.execute(swapped + "WHERE organization_id = %s AND seal_no = 1", organization)
+    restored = await audit_of(sealed).verify(sealed.app.caller)
+    for old, new in ((1, 9), (2, 1), (9, 2)):
+        owner.execute(
+            "UPDATE agentmem.audit_seals SET seal_no = %s WHERE organization_id = %s AND seal_no = %s",
+            [new, *organization, old],
+        )
+    between = await audit_of(sealed).verify(sealed.app.caller)
+
+    assert [problem.seal for problem in within.problems] == [1]
+    assert restored.whole
+    assert {problem.seal for problem in between.problems} == {1, 2}
+
+
+async def test_trail_that_was_cut_off_is_found_by_whoever_kept_its_head(
+    sealed: AsyncMemory, later: Database, owner: Owner
+) -> None:
+    head = (await audit_of(sealed).verify(sealed.app.caller)).head
+    organization = [sealed.app.caller.organization_id]
+    cut = "agentmem.audit_seals WHERE organization_id = %s AND seal_no = 2"
+    owner.execute(
+        f"DELETE FROM agentmem.audit_entries WHERE entry_id IN (SELECT unnest(entries) FROM {cut})", organization
+    )
+    owner.execute(f"DELETE FROM {cut}", organization)
+    unknowing = await audit_of(sealed).verify(sealed.app.caller)
+    knowing = await audit_of(sealed).verify(sealed.app.caller, head)
+    await sealed.add("something else")
+    await audit_of(sealed, later).seal(sealed.app.caller)
+    sealed_anew = await audit_of(sealed).verify(sealed.app.caller, head)
+
+    assert head is not None
+    assert unknowing.whole
+    assert [problem.seal for problem in knowing.problems] == [2]
+    assert (sealed_anew.seals, [problem.seal for problem in sealed_anew.problems]) == (2, [2])
+
+
+async def test_head_of_a_trail_that_went_on_is_still_in_it(sealed: AsyncMemory, later: Database) -> None:
+    head = (await audit_of(sealed).verify(sealed.app.caller)).head
+    assert head is not None
+    await sealed.add("more")
+    await audit_of(sealed, later).seal(sealed.app.caller)
+    async with api(sealed) as owner:
+        kept = await owner.post("/v1/audit/verify", params=head.model_dump())
+        wrong = await owner.post("/v1/audit/verify", params={"seal": head.seal, "digest": "0" * 32})
+        half = await owner.post("/v1/audit/verify", params={"seal": head.seal})
+
+    assert (kept.json()["whole"], kept.json()["head"]["seal"]) == (True, head.seal + 1)
+    assert not wrong.json()["whole"]
+    assert half.status_code == 422
+
+
+async def test_export_has_every_entry_in_each_format(sealed: AsyncMemory) -> None:
+    entries = (await audit_of(sealed).page(sealed.app.caller, AuditQuery(limit=1000))).items
+    async with api(sealed) as owner:
+        answers = {
+            form: await owner.get("/v1/audit/export", params={"format": form}) for form in ("jsonl", "cef", "ocsf")
+        }
+    cef = answers["cef"].text.splitlines()
+    ocsf = [json.loads(line) for line in answers["ocsf"].text.splitlines()]
+
+    assert answers["cef"].headers["content-type"].startswith("text/plain")
+    assert len(cef) == len(ocsf) == len(answers["jsonl"].text.splitlines()) >= len(entries)
+    for entry, line, event in zip(entries, cef, ocsf, strict=False):
+        assert line.startswith("CEF:0|AgentMem|AgentMem|")
+        assert f"|{entry.action}|{entry.action}|" in line
+        assert f"externalId={entry.id} " in line
+        assert event["metadata"]["uid"] == str(entry.id)
+        assert event["api"]["operation"] == entry.action
+        assert event["type_uid"] == event["class_uid"] * 100 + event["activity_id"]
+        assert [resource["uid"] for resource in event["resources"]] == [str(target) for target in entry.targets]
 
 
 async def test_entry_that_appears_late_is_sealed_all_the_same(

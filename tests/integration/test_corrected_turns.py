@@ -155,7 +155,7 @@ async def test_vectors_made_of_a_text_that_is_corrected_meanwhile_are_not_writte
     upkeep, other = memory.app.upkeep, HashEmbedder("other@1", 32)
     lacking = await upkeep.memories.lacking(memory.app.caller, other.model, after=-1, limit=100)  # type: ignore[arg-type]
     assert lacking is not None
-    made = await upkeep.prepare(lacking.versions, other)
+    made = await upkeep.prepare(memory.app.caller, lacking.versions, other)
     await memory.update(turns[2].id, content="A gallery in Bergen bought it")
 
     assert await upkeep.memories.complete(memory.app.caller, made) == 4
@@ -168,7 +168,7 @@ async def test_entries_repaired_of_a_text_that_is_corrected_meanwhile_are_not_wr
     stored = await memory.app.transfer.stored.read(memory.app.caller, Scope(), -1, 100)
     mending, embedder = memory.app.doctor.mending, memory.app.models.current
     texts = await mending.texts(memory.app.caller, [line.place for line in stored])
-    made = await memory.app.upkeep.prepare(texts, embedder)
+    made = await memory.app.upkeep.prepare(memory.app.caller, texts, embedder)
     await memory.update(turns[2].id, content="A gallery in Bergen bought it")
     await mending.rebuild_entries(memory.app.caller, embedder.model, made)
 

@@ -93,7 +93,7 @@ async def test_import_over_rest_is_told_that_its_key_is_no_longer_good(memory: A
 async def export(memory: AsyncMemory, caller: Caller, change: AsyncIterator[None]) -> int:
     """Read an export, with something done after its first line, and say how many lines came."""
     read = 0
-    async for _ in memory.app.transfer.export_lines(caller, Scope()):
+    async for _ in memory.app.transfer.export(caller, Scope()):
         read += 1
         if read == 1:
             await anext(change)

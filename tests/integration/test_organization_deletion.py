@@ -43,6 +43,7 @@ async def fill(store: Store, memory: AsyncMemory) -> Caller:
     """Give an organization a row in every table that it can have one in."""
     app, caller = memory.app, memory.app.caller
     foreign = await foreign_of(memory, user_id="u", content="all about herons", key="once")
+    await memory.add("made of another", user_id="u", source={"parents": [foreign.live]})
     await app.events.relay.relay()
     service, deliveries = service_caller(caller.organization_id), WebhookDeliveries(database=app.database)
     for sending in await deliveries.take(service, foreign.webhook_id, 1):

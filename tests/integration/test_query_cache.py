@@ -29,6 +29,7 @@ class CountingModel:
     model = "counting@1"
     dimensions = 32
     token_dimensions = 4
+    sends_texts = False
 
     def __init__(self) -> None:
         self.runs: list[str] = []

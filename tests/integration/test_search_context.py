@@ -45,7 +45,7 @@ async def test_every_marker_of_a_context_cites_its_memory(diary: AsyncMemory) ->
     assert len(lines) == len(packed.citations) > 1
     for line, citation in zip(lines, packed.citations, strict=True):
         memory = await diary.get(citation.memory_id)
-        assert line.startswith(f"[{citation.marker}] {memory.occurred_at:%Y-%m-%d %H:%M} Iris: ")
+        assert line.startswith(f"[{citation.marker}] {memory.occurred_at:%Y-%m-%d %H:%M} (operator) Iris: ")
         assert line.endswith(memory.content)
         assert (citation.occurred_at, 0 <= citation.score <= 1) == (memory.occurred_at, True)
     assert [citation.marker for citation in packed.citations] == list(range(1, len(lines) + 1))

@@ -47,7 +47,7 @@ CREATED: Final = frozenset({"add", "create_member", "invite", "set_policy"})
 OWN: Final[Mapping[str, int]] = {
     # Ids of a scope are names that each organization gives as it likes: these are asked of the attacker's own.
     **dict.fromkeys(("search", "context", "query", "list", "stats", "duplicates", "export", "entities"), 200),
-    "delete_all": 200,
+    **dict.fromkeys(("delete_all", "rollback"), 200),
     "add": 201,
     # One id may name a memory in each of two organizations: the import makes one of the attacker's.
     "import_": 200,

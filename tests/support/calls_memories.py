@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from uuid import UUID
 
 from agentmem.features.memories.examination import IndexedBy
+from agentmem.features.memories.rolling_back import Changed
 from agentmem.features.memories.service import IdempotentRequest
 from agentmem.features.memories.visibility import View
 from agentmem.kit.ids import Place
 from agentmem.schemas.audit import AuditQuery
 from agentmem.schemas.entities import EntityKind
-from agentmem.schemas.memories import Order, Scope
+from agentmem.schemas.memories import Order, Origin, Scope
+from agentmem.schemas.provenance import Promotion, Rollback, Taint
 from agentmem.schemas.requests import IdAtVersion, PatchOf
 from tests.support.foreign import Call, Foreign
+
+BEFORE = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 def _ids(foreign: Foreign) -> list[UUID]:
@@ -64,10 +69,17 @@ CALLS: dict[str, Call] = {
     "MemoryBatches.present": lambda s, c, f: s.present(c, [IdAtVersion(id=f.live)]),
     "MemoryBatches.update": lambda s, c, f: s.update(c, [PatchOf(id=f.live, content="x")], {f.live: f.prepared}),
     "MemoryBatches.delete": lambda s, c, f: s.delete(c, [IdAtVersion(id=f.live)]),
+    "MemoryTrust.provenance": lambda s, c, f: s.provenance(c, f.live),
+    "MemoryTrust.promote": lambda s, c, f: s.promote(c, f.live, Promotion(authority=Origin.OPERATOR)),
+    "MemoryTrust.believed": lambda s, c, f: s.believed(c, Taint(ids=_ids(f))),
+    "MemoryTrust.taint": lambda s, c, f: s.taint(c, Taint(ids=_ids(f), dry_run=False)),
+    "MemoryRollback.changed": lambda s, c, f: s.changed(c, Rollback(to=BEFORE), None, 100),
+    "MemoryRollback.roll_back": lambda s, c, f: s.roll_back(c, [Changed(current=f.latest[0], then=None)], {}),
     "Entities.page": lambda s, c, f: s.page(c, EntityKind.USERS, Scope(), None, 100),
     "Usage.current": lambda s, c, f: s.current(c),
     "AuditService.page": lambda s, c, f: s.page(c, AuditQuery()),
     "AuditService.read": lambda s, c, f: s.read(c, None, 1000),
+    "AuditService.note_read": lambda s, c, f: s.note_read(c, [f.live]),
     "AuditService.seal": lambda s, c, f: s.seal(c),
     "AuditService.verify": lambda s, c, f: s.verify(c),
 }
@@ -82,6 +94,9 @@ NOT_FOUND = frozenset(
         "MemoryBatches.present",
         "MemoryBatches.update",
         "MemoryBatches.delete",
+        "MemoryTrust.provenance",
+        "MemoryTrust.promote",
+        "MemoryRollback.roll_back",
     }
 )
 """What answers that there is no such memory."""

@@ -23,7 +23,16 @@ from agentmem.features.identity.accounts.model import STRANGER
 from agentmem.features.identity.sessions import repository as sign_ins
 from agentmem.features.identity.sessions.model import Family
 from agentmem.features.identity.sessions.service import end_all
-from agentmem.features.memories import index_reading, packing, repository, revising, rewriting, service, upkeep
+from agentmem.features.memories import (
+    index_reading,
+    packing,
+    provenance,
+    repository,
+    revising,
+    rewriting,
+    service,
+    upkeep,
+)
 from agentmem.features.memories.index_writing import TermHashes, draw_lone_places, set_live, write_entries
 from agentmem.features.memories.visibility import View
 from agentmem.features.organizations import invitation_rows, member_rows, members
@@ -97,6 +106,8 @@ DIRECT_CALLS: dict[str, DirectCall] = {
     "memories.index_writing.set_live": lambda tx, f: set_live(tx, f.places, live=False),
     "memories.index_writing.write_entries": lambda tx, f: write_entries(tx, f.seen, TermHashes(tx)),
     "memories.packing.strip": _strip,
+    "memories.provenance.fetch_provenance": lambda tx, f: provenance.fetch_provenance(tx, f.latest[0]),
+    "memories.provenance.forget_provenance": lambda tx, f: provenance.forget_provenance(tx, [f.live, f.deleted]),
     "memories.repository.close_versions": lambda tx, f: repository.close_versions(tx, [f.live, f.deleted]),
     "memories.revising.succeed_with": _revise,
     "memories.rewriting.move_texts": _move,

@@ -15,6 +15,7 @@ class HashEmbedder:
     """A model without weights: a text's vector is the sum of its words' pseudo-random ones, so it finds equal words."""
 
     def __init__(self, model: str = "hash@1", dimensions: int = 48) -> None:
+        self.sends_texts = False
         self.model = model
         self.dimensions = dimensions
         self.token_dimensions = 0
@@ -78,6 +79,10 @@ class FlakyEmbedder:
     @property
     def token_dimensions(self) -> int:
         return self._embedder.token_dimensions
+
+    @property
+    def sends_texts(self) -> bool:
+        return self._embedder.sends_texts
 
     async def embed_documents(self, texts: Sequence[str]) -> list[Embedding]:
         self._fail_if_down()

@@ -145,7 +145,7 @@ async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: st
     live, gone = await _changed_and_deleted(memory, user_id, content, key)
     stored = await app.transfer.stored.read(app.caller, Scope(), -1, 100)
     draft = Draft(new=NewMemory(content=content, user_id=user_id), thread=1, on_duplicate=OnDuplicate.RETURN)
-    (prepared,) = await app.ingestion.prepare_or_defer([draft])
+    (prepared,) = await app.ingestion.prepare_or_defer(app.caller, [draft])
     assert prepared.vector is not None
     versions = _versions_of(stored)
     member = await app.members.create(app.caller, NewMember(name=content))

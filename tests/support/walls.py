@@ -13,6 +13,8 @@ from sqlalchemy.sql import ColumnElement
 
 from agentmem.bootstrap import App, _assemble
 from agentmem.bootstrap.opened import Opened
+from agentmem.features.organizations.policies import PolicyService
+from agentmem.features.organizations.rules import Rules
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.tables import SCHEMA
 from agentmem.foundation.inference.shared import SharedQueries
@@ -91,6 +93,7 @@ async def app_over(app: App, database: Database, state: State | None = None) -> 
         embeddings=embeddings,
         reranking=None,
         fetcher=None,
+        rules=Rules(PolicyService(database=database)),
         sender=None,
         mailer=None,
         watchers=Watchers(),

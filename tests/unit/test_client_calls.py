@@ -25,7 +25,7 @@ CHANGING: list[Call[Any]] = [
     administration.rotate_key("0123456789ab", 60),
     administration.create_member({"name": "one"}),
     administration.restore_organization(),
-    administration.verify_audit(),
+    administration.verify_audit(None),
     administration.create_organization("one", None),
     administration.suspend_organization(ID, "why"),
     administration.resume_organization(ID),

@@ -24,6 +24,7 @@ class CountingModel:
     model = "counting@1"
     dimensions = 2
     token_dimensions = 0
+    sends_texts = False
 
     def __init__(self) -> None:
         self.runs: list[str] = []

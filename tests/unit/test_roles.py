@@ -31,12 +31,14 @@ member:read          oa   p
 member:write         oa   p
 memory:delete        oam s
 memory:maintain      oa
+memory:promote       oa
 memory:read          oamvs
 memory:write         oam s
 metrics:read              p
 organization:delete  o
 organization:read    oamv p
 organization:write   oa   p
+pii:read             oa
 platform:manage           p
 usage:read           oamv p
 webhook:read         oa

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
+from agentmem.bootstrap.app import App
 from agentmem.bootstrap.care import open_doctor, open_information
 from agentmem.bootstrap.models import first_model, open_reranking
 from agentmem.bootstrap.opened import Opened
@@ -24,7 +25,6 @@ from agentmem.features.memories.batches import MemoryBatches
 from agentmem.features.memories.entities import Entities
 from agentmem.features.memories.graph import VectorGraph
 from agentmem.features.memories.near_duplicates import NearDuplicates
-from agentmem.features.memories.quota import Usage
 from agentmem.features.memories.searching import MemorySearch
 from agentmem.features.memories.service import MemoryService
 from agentmem.features.memories.transfer import MemoryTransfer
@@ -32,12 +32,12 @@ from agentmem.features.memories.upkeep import MemoryUpkeep
 from agentmem.features.organizations.members import MemberService
 from agentmem.features.organizations.networks import NetworkService
 from agentmem.features.organizations.platform import PlatformService
+from agentmem.features.organizations.policies import PolicyService
+from agentmem.features.organizations.rules import Rules
 from agentmem.features.organizations.service import OrganizationService
-from agentmem.foundation.authorization.caller import Caller, local_operator
+from agentmem.foundation.authorization.caller import local_operator
 from agentmem.foundation.authorization.platform import organization_id_of
-from agentmem.foundation.database.connect import Server
 from agentmem.foundation.database.database import Database
-from agentmem.foundation.database.inspect import Caretaker
 from agentmem.foundation.database.probe import DatabaseProbe
 from agentmem.foundation.encryption.providers.file import FileKeyProvider
 from agentmem.foundation.inference.loaded import Models
@@ -50,9 +50,7 @@ from agentmem.foundation.jobs.worker import Worker
 from agentmem.foundation.ledger.requests import IdempotentRequests
 from agentmem.foundation.mail.open import open_mailer
 from agentmem.foundation.outbound.open import open_fetcher, open_sender
-from agentmem.foundation.state.lock import Locks
 from agentmem.foundation.state.open import open_state
-from agentmem.foundation.state.port import State
 from agentmem.foundation.telemetry.watchers import Watchers
 from agentmem.kit.clock import utc_now
 from agentmem.pipelines.accounts.parts import Accounts, open_passwords
@@ -67,101 +65,20 @@ from agentmem.pipelines.admission.metering import Meter
 from agentmem.pipelines.admission.quotas import RateLimits
 from agentmem.pipelines.admission.signatures import Signatures
 from agentmem.pipelines.consolidation.duplicates import Duplicates
+from agentmem.pipelines.disclosure.disclosure import Disclosure
 from agentmem.pipelines.events.parts import Events
-from agentmem.pipelines.health.doctor import Doctor
 from agentmem.pipelines.health.guards import Guards
-from agentmem.pipelines.health.info import Information
 from agentmem.pipelines.ingestion.batches import Batches
 from agentmem.pipelines.ingestion.pipeline import Ingestion
 from agentmem.pipelines.ingestion.transfer import Transfer
 from agentmem.pipelines.ingestion.upkeep import FIRST_LOOK, NEXT_LOOK, Upkeep
 from agentmem.pipelines.retrieval.embeddings import QueryEmbeddings
 from agentmem.pipelines.retrieval.pipeline import Retrieval
-from agentmem.pipelines.signing_in.by_factor import FactorFlows
-from agentmem.pipelines.signing_in.pipeline import SigningIn
-from agentmem.pipelines.signing_in.single import SingleSignOn
 from agentmem.settings import Settings
 
+__all__ = ["App", "open_app"]
+
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, kw_only=True)
-class App:
-    """A running AgentMem: what an entrypoint calls."""
-
-    settings: Settings
-    caller: Caller
-    database: Database
-    server: Server
-    probe: DatabaseProbe
-    models: Models
-    state: State
-    guards: Guards
-    members: MemberService
-    accounts: Accounts
-    single: SingleSignOn
-    factors: FactorFlows
-    platform: Platform
-    issuing: Issuing
-    admission: Admission
-    signatures: Signatures
-    requests: IdempotentRequests
-    audit: AuditService
-    entities: Entities
-    memories: MemoryService
-    batches: Batches
-    duplicates: Duplicates
-    ingestion: Ingestion
-    transfer: Transfer
-    retrieval: Retrieval
-    upkeep: Upkeep
-    doctor: Doctor
-    information: Information
-    events: Events
-    sweeper: Sweeper
-    jobs: JobService
-    instances: Instances
-    worker: Worker
-
-    @property
-    def signing_in(self) -> SigningIn:
-        """What opens sessions, refreshes and ends them."""
-        return self.factors.signing_in
-
-    @property
-    def keys(self) -> ApiKeyService:
-        """Operations on API keys."""
-        return self.issuing.keys
-
-    @property
-    def caretaker(self) -> Caretaker:
-        """What looks after the database itself."""
-        return Caretaker(server=self.server)
-
-    @property
-    def key_usage(self) -> KeyUsage:
-        """Operations on what API keys were used for."""
-        return KeyUsage(database=self.database)
-
-    @property
-    def usage(self) -> Usage:
-        """Operations on what organizations have stored."""
-        return Usage(database=self.database)
-
-    @property
-    def networks(self) -> NetworkService:
-        """Operations on the networks that requests may come from."""
-        return NetworkService(database=self.database)
-
-    @property
-    def locks(self) -> Locks:
-        """Locks over the shared state."""
-        return Locks(state=self.state, database=self.database)
-
-    @property
-    def organizations(self) -> OrganizationService:
-        """Operations on the caller's organization."""
-        return self.platform.organizations
 
 
 @asynccontextmanager
@@ -226,6 +143,7 @@ async def _open(stack: AsyncExitStack, settings: Settings, watchers: Watchers) -
         passwords=passwords,
         embeddings=embeddings,
         reranking=reranking,
+        rules=Rules(PolicyService(database=database)),
         sender=sender,
         fetcher=fetcher,
         mailer=open_mailer(settings, guards.mail),
@@ -237,8 +155,7 @@ async def _open(stack: AsyncExitStack, settings: Settings, watchers: Watchers) -
 def _assemble(opened: Opened) -> App:
     settings, database, models = opened.settings, opened.database, opened.models
     kept = timedelta(hours=settings.idempotency_hours)
-    memories, requests = MemoryService(database=database, kept=kept), IdempotentRequests(database=database, kept=kept)
-    upkeep = _upkeep(opened, memories)
+    requests, upkeep = IdempotentRequests(database=database, kept=kept), _upkeep(opened, kept)
     members, audit = MemberService(database=database), AuditService(database=database)
     platform, issuing = _platform(opened, members, upkeep), _issuing(opened, members)
     accounts = _accounts(opened)
@@ -267,8 +184,9 @@ def _assemble(opened: Opened) -> App:
         signatures=Signatures(state=opened.state),
         requests=requests,
         audit=audit,
+        disclosure=Disclosure(rules=opened.rules, audit=audit),
         entities=Entities(database=database),
-        memories=memories,
+        memories=upkeep.ingestion.memories,
         batches=Batches(stored=MemoryBatches(database=database), ingestion=upkeep.ingestion),
         duplicates=Duplicates(stored=NearDuplicates(database=database)),
         ingestion=upkeep.ingestion,
@@ -276,7 +194,7 @@ def _assemble(opened: Opened) -> App:
         retrieval=_retrieval(opened),
         upkeep=upkeep,
         doctor=open_doctor(opened, upkeep),
-        information=open_information(opened, memories),
+        information=open_information(opened, upkeep.ingestion.memories),
         events=events,
         sweeper=sweeper,
         jobs=jobs,
@@ -296,12 +214,12 @@ def _accounts(opened: Opened) -> Accounts:
     )
 
 
-def _upkeep(opened: Opened, memories: MemoryService) -> Upkeep:
+def _upkeep(opened: Opened, kept: timedelta) -> Upkeep:
     return Upkeep(
-        memories=MemoryUpkeep(database=opened.database, kept=timedelta(hours=opened.settings.idempotency_hours)),
+        memories=MemoryUpkeep(database=opened.database, kept=kept),
         graph=VectorGraph(database=opened.database),
         models=opened.models,
-        ingestion=_ingestion(opened, memories),
+        ingestion=_ingestion(opened, MemoryService(database=opened.database, kept=kept)),
         caretaker=opened.caretaker,
         database=opened.database,
     )
@@ -311,6 +229,7 @@ def _ingestion(opened: Opened, memories: MemoryService) -> Ingestion:
     return Ingestion(
         memories=memories,
         models=opened.models,
+        rules=opened.rules,
         clock=utc_now,
         content_limit=opened.settings.content_limit,
         embedded=partial(opened.watchers.embedded, "documents"),
@@ -321,6 +240,7 @@ def _retrieval(opened: Opened) -> Retrieval:
     return Retrieval(
         search_operation=MemorySearch(database=opened.searches),
         models=opened.models,
+        rules=opened.rules,
         clock=utc_now,
         embeddings=opened.embeddings,
         reranking=opened.reranking,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agentmem.features.organizations.rules import Rules
 from agentmem.foundation.authorization.caller import Caller
 from agentmem.foundation.database.connect import Server
 from agentmem.foundation.database.database import Database
@@ -36,6 +37,7 @@ class Opened:
     passwords: Passwords
     embeddings: QueryEmbeddings
     reranking: Reranking | None
+    rules: Rules
     sender: Sender | None
     fetcher: Fetcher | None
     mailer: Mailer | None

@@ -7,9 +7,9 @@ from uuid import UUID
 
 from agentmem.client.answers import many, nothing, one
 from agentmem.client.calls import Call, Day, Values, change, get_from, post_to
-from agentmem.client.encoding import body_of, expecting, given, path_of, query_of
+from agentmem.client.encoding import body_of, expecting, given, keyed, path_of, query_of
 from agentmem.schemas.accounts import Account
-from agentmem.schemas.audit import AuditEntry, AuditQuery, AuditVerification
+from agentmem.schemas.audit import AuditEntry, AuditFormat, AuditQuery, AuditVerification, SealHead
 from agentmem.schemas.base import parse
 from agentmem.schemas.instances import Instance
 from agentmem.schemas.invitations import Invitation, NewInvitation
@@ -197,14 +197,23 @@ def list_audit(values: Values) -> Call[Page[AuditEntry]]:
     return get_from(path_of("audit"), one(Page[AuditEntry]), query)
 
 
-def export_audit() -> Call[None]:
+def export_audit(form: AuditFormat | str) -> Call[None]:
     """Read the whole audit trail as a stream of lines."""
-    return get_from(path_of("audit", "export"), nothing)
+    return get_from(path_of("audit", "export"), nothing, query_of({"format": str(form)}))
 
 
-def verify_audit() -> Call[AuditVerification]:
+def verify_audit(head: SealHead | None) -> Call[AuditVerification]:
     """Check the audit trail against its seals."""
-    return post_to(path_of("audit", "verify"), one(AuditVerification), None, patient=True)
+    query = () if head is None else query_of(head.model_dump())
+    return Call(
+        method="POST",
+        path=path_of("audit", "verify"),
+        read=one(AuditVerification),
+        query=query,
+        headers=keyed(),
+        repeatable=True,
+        patient=True,
+    )
 
 
 def list_organizations(limit: int, cursor: str | None) -> Call[Page[Organization]]:

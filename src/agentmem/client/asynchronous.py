@@ -29,7 +29,7 @@ from agentmem.client.webhooks_async import AsyncWebhooks
 from agentmem.schemas.entities import EntityKind, EntitySeen
 from agentmem.schemas.events import Event
 from agentmem.schemas.health import HealthReport, Reembedded, StoreInfo, Vacuumed
-from agentmem.schemas.keywords import Given, MemoryKeywords, PatchKeywords, ScopeKeywords, ViewKeywords
+from agentmem.schemas.keywords import Given, MemoryKeywords, PatchKeywords, ScopeKeywords, TaintKeywords, ViewKeywords
 from agentmem.schemas.memories import (
     Added,
     AddedMany,
@@ -41,13 +41,16 @@ from agentmem.schemas.memories import (
     NewMemory,
     OnDuplicate,
     Order,
+    Origin,
     PackedContext,
     Page,
+    Provenance,
     SearchMode,
     SearchResults,
     Stats,
 )
 from agentmem.schemas.organizations import Me
+from agentmem.schemas.provenance import Undone
 from agentmem.schemas.requests import IdAtVersion, PatchOf
 from agentmem.schemas.usage import UsageReport
 
@@ -234,6 +237,24 @@ class AsyncClient:
     async def history(self, memory_id: UUID | str) -> Sequence[Change]:
         """Read every version of a memory with what changed it, oldest first; deleted memories have one too."""
         return await self._connection.send(calls.history(memory_id))
+
+    async def provenance(self, memory_id: UUID | str) -> Provenance:
+        """Read who wrote a memory, with which key and from what; deleted memories have it too."""
+        return await self._connection.send(calls.provenance(memory_id))
+
+    async def promote(
+        self, memory_id: UUID | str, authority: Origin | str, *, if_version: int | None = None
+    ) -> MemoryRecord:
+        """Trust a memory further than before; raises :class:`Conflict` where it is trusted so far already."""
+        return await self._connection.send(calls.promote(memory_id, authority, if_version))
+
+    async def taint(self, *, dry_run: bool = True, **named: Unpack[TaintKeywords]) -> Undone:
+        """Take what is no longer believed, and all that was derived from it, out of every read; or only count it."""
+        return await self._connection.send(calls.taint(named, dry_run=dry_run))
+
+    async def rollback(self, to: Moment, *, dry_run: bool = True, **scope: Unpack[ScopeKeywords]) -> Undone:
+        """Take the memories of a scope, or all, back to what they were at a moment; or only count them."""
+        return await self._connection.send(calls.rollback(to, scope, dry_run=dry_run))
 
     async def stats(self, **scope: Unpack[ScopeKeywords]) -> Stats:
         """Count the memories of a scope, or of the whole organization."""

@@ -38,12 +38,15 @@ from agentmem.schemas.memories import (
     NearDuplicate,
     NewMemory,
     OnDuplicate,
+    Origin,
     PackedContext,
     Page,
+    Provenance,
     SearchResults,
     Stats,
 )
 from agentmem.schemas.organizations import Me
+from agentmem.schemas.provenance import Promotion, Rollback, Taint, Undone
 from agentmem.schemas.requests import (
     BatchDelete,
     BatchUpdate,
@@ -174,6 +177,31 @@ def restore(memory_id: UUID | str, if_version: int | None) -> Call[MemoryRecord]
 def history(memory_id: UUID | str) -> Call[list[Change]]:
     """Read every version of a memory."""
     return get_from(path_of("memories", memory_id_of(memory_id), "history"), many(Change))
+
+
+def provenance(memory_id: UUID | str) -> Call[Provenance]:
+    """Read where a memory comes from."""
+    return get_from(path_of("memories", memory_id_of(memory_id), "provenance"), one(Provenance))
+
+
+def promote(memory_id: UUID | str, authority: Origin | str, if_version: int | None) -> Call[MemoryRecord]:
+    """Trust a memory further."""
+    path = path_of("memories", memory_id_of(memory_id), "promote")
+    body = body_of(parse(Promotion, {"authority": authority}))
+    headers = {**keyed(), **expecting(if_version)}
+    return Call(method="POST", path=path, read=one(MemoryRecord), body=body, headers=headers, repeatable=True)
+
+
+def taint(named: Values, *, dry_run: bool) -> Call[Undone]:
+    """Take out of every read what is no longer believed."""
+    body = body_of(parse(Taint, {**named, "dry_run": dry_run}))
+    return post_to(path_of("memories", "taint"), one(Undone), body, patient=True)
+
+
+def rollback(to: Moment, scope: Values, *, dry_run: bool) -> Call[Undone]:
+    """Take the memories of a scope back to a moment."""
+    body = body_of(parse(Rollback, {"to": to, "scope": scope, "dry_run": dry_run}))
+    return post_to(path_of("memories", "rollback"), one(Undone), body, patient=True)
 
 
 def stats(scope: Values) -> Call[Stats]:

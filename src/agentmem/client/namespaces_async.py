@@ -14,7 +14,7 @@ from agentmem.client.networks_async import AsyncNetworks
 from agentmem.client.options import AuditOptions, JobOptions, KeyChanges, KeyOptions, MemberChanges, OrganizationChanges
 from agentmem.schemas.access import Role
 from agentmem.schemas.accounts import Account
-from agentmem.schemas.audit import AuditEntry, AuditVerification
+from agentmem.schemas.audit import AuditEntry, AuditFormat, AuditVerification, SealHead
 from agentmem.schemas.instances import Instance
 from agentmem.schemas.invitations import Invitation
 from agentmem.schemas.jobs import JobRecord, OrderedJob
@@ -179,13 +179,13 @@ class AsyncAudit:
         """Read a page of entries, oldest first, for which every condition holds."""
         return await self._connection.send(calls.list_audit(conditions))
 
-    def export(self) -> AsyncIterator[str]:
+    def export(self, form: AuditFormat | str = AuditFormat.JSONL) -> AsyncIterator[str]:
         """Read the whole trail, one JSON object a line, while it arrives."""
-        return self._connection.lines(calls.export_audit())
+        return self._connection.lines(calls.export_audit(form))
 
-    async def verify(self) -> AuditVerification:
+    async def verify(self, head: SealHead | None = None) -> AuditVerification:
         """Check the trail against its seals: what was changed, removed or inserted is named."""
-        return await self._connection.send(calls.verify_audit())
+        return await self._connection.send(calls.verify_audit(head))
 
 
 class AsyncPlatform:

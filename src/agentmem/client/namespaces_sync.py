@@ -14,7 +14,7 @@ from agentmem.client.networks_sync import Networks
 from agentmem.client.options import AuditOptions, JobOptions, KeyChanges, KeyOptions, MemberChanges, OrganizationChanges
 from agentmem.schemas.access import Role
 from agentmem.schemas.accounts import Account
-from agentmem.schemas.audit import AuditEntry, AuditVerification
+from agentmem.schemas.audit import AuditEntry, AuditFormat, AuditVerification, SealHead
 from agentmem.schemas.instances import Instance
 from agentmem.schemas.invitations import Invitation
 from agentmem.schemas.jobs import JobRecord, OrderedJob
@@ -179,13 +179,13 @@ class Audit:
         """See :meth:`AsyncAudit.list`."""
         return self._connection.send(calls.list_audit(conditions))
 
-    def export(self) -> Iterator[str]:
+    def export(self, form: AuditFormat | str = AuditFormat.JSONL) -> Iterator[str]:
         """See :meth:`AsyncAudit.export`."""
-        return self._connection.lines(calls.export_audit())
+        return self._connection.lines(calls.export_audit(form))
 
-    def verify(self) -> AuditVerification:
+    def verify(self, head: SealHead | None = None) -> AuditVerification:
         """See :meth:`AsyncAudit.verify`."""
-        return self._connection.send(calls.verify_audit())
+        return self._connection.send(calls.verify_audit(head))
 
 
 class Platform:

@@ -21,7 +21,7 @@ from agentmem.client.webhooks_sync import Webhooks
 from agentmem.schemas.entities import EntityKind, EntitySeen
 from agentmem.schemas.events import Event
 from agentmem.schemas.health import HealthReport, Reembedded, StoreInfo, Vacuumed
-from agentmem.schemas.keywords import Given, MemoryKeywords, PatchKeywords, ScopeKeywords, ViewKeywords
+from agentmem.schemas.keywords import Given, MemoryKeywords, PatchKeywords, ScopeKeywords, TaintKeywords, ViewKeywords
 from agentmem.schemas.memories import (
     Added,
     AddedMany,
@@ -33,13 +33,16 @@ from agentmem.schemas.memories import (
     NewMemory,
     OnDuplicate,
     Order,
+    Origin,
     PackedContext,
     Page,
+    Provenance,
     SearchMode,
     SearchResults,
     Stats,
 )
 from agentmem.schemas.organizations import Me
+from agentmem.schemas.provenance import Undone
 from agentmem.schemas.requests import IdAtVersion, PatchOf
 from agentmem.schemas.usage import UsageReport
 
@@ -204,6 +207,22 @@ class Client:
     def history(self, memory_id: UUID | str) -> Sequence[Change]:
         """See :meth:`AsyncClient.history`."""
         return self._connection.send(calls.history(memory_id))
+
+    def provenance(self, memory_id: UUID | str) -> Provenance:
+        """See :meth:`AsyncClient.provenance`."""
+        return self._connection.send(calls.provenance(memory_id))
+
+    def promote(self, memory_id: UUID | str, authority: Origin | str, *, if_version: int | None = None) -> MemoryRecord:
+        """See :meth:`AsyncClient.promote`."""
+        return self._connection.send(calls.promote(memory_id, authority, if_version))
+
+    def taint(self, *, dry_run: bool = True, **named: Unpack[TaintKeywords]) -> Undone:
+        """See :meth:`AsyncClient.taint`."""
+        return self._connection.send(calls.taint(named, dry_run=dry_run))
+
+    def rollback(self, to: Moment, *, dry_run: bool = True, **scope: Unpack[ScopeKeywords]) -> Undone:
+        """See :meth:`AsyncClient.rollback`."""
+        return self._connection.send(calls.rollback(to, scope, dry_run=dry_run))
 
     def stats(self, **scope: Unpack[ScopeKeywords]) -> Stats:
         """See :meth:`AsyncClient.stats`."""

@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from enum import StrEnum
+from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from agentmem.schemas.base import Schema, Text, UtcTime
+from agentmem.schemas.policy_kinds import PolicyKind
+
+
+class AuditPolicy(Schema):
+    """What is written into the trail beside changes: with ``reads``, which memories each read has given to whom."""
+
+    kind: Literal[PolicyKind.AUDIT] = PolicyKind.AUDIT
+    reads: StrictBool = False
+
+
+class AuditFormat(StrEnum):
+    """How an export writes an entry: JSON as the API gives it, CEF 0, or OCSF 1.3 (API Activity, as JSON)."""
+
+    JSONL = "jsonl"
+    CEF = "cef"
+    OCSF = "ocsf"
 
 
 class AuditQuery(Schema):
@@ -44,11 +61,22 @@ class AuditProblem(Schema):
     problem: str
 
 
+class SealHead(Schema):
+    """The newest seal of a trail: kept elsewhere, it shows later that nothing up to it has been cut off."""
+
+    seal: Annotated[int, Field(ge=1)]
+    digest: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+
+
 class AuditVerification(Schema):
-    """Whether the trail is whole; ``unsealed`` entries are too new to be in a seal."""
+    """Whether the trail is whole; ``unsealed`` entries are too new to be in a seal.
+
+    ``head`` is the newest seal, absent while there is none: keep it, and give it to the next verification.
+    """
 
     whole: bool
     seals: int
     entries: int
     unsealed: int
     problems: list[AuditProblem]
+    head: SealHead | None = None

@@ -175,6 +175,14 @@ _CHECKS: Final[Mapping[Shape, Callable[[object, str], Scalar]]] = MappingProxyTy
 )
 
 
+def narrowed(tree: Filter | None, min_authority: Origin | None) -> Filter | None:
+    """Let a filter pass only what is trusted so far at least."""
+    if min_authority is None:
+        return tree
+    trusted = Condition(field="authority", operator=Operator.GTE, value=min_authority.value)
+    return trusted if tree is None else And(parts=(tree, trusted))
+
+
 def parse(given: object) -> Filter:
     """Check a filter in its JSON form and give it as a tree; nothing or an empty object lets every memory pass.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TypedDict
+from uuid import UUID
 
 from pydantic import JsonValue
 
-from agentmem.schemas.memories import Kind, Message, NewMemory
+from agentmem.schemas.memories import Kind, Message, NewMemory, Origin, Source
 
 Given = str | Message | NewMemory | Mapping[str, object]
 """What can be given to be remembered."""
@@ -32,6 +33,7 @@ class MemoryKeywords(ScopeKeywords, total=False):
     importance: float
     expires_at: datetime | str
     pinned: bool
+    source: Source | Mapping[str, object]
 
 
 class ViewKeywords(ScopeKeywords, total=False):
@@ -40,6 +42,18 @@ class ViewKeywords(ScopeKeywords, total=False):
     filters: Mapping[str, object] | None
     as_of: datetime | str | None
     known_at: datetime | str | None
+    min_authority: Origin | str | None
+
+
+class TaintKeywords(TypedDict, total=False):
+    """Which memories are no longer believed; all given conditions must hold."""
+
+    origin: Origin | str
+    actor: str
+    api_key: str
+    since: datetime | str
+    until: datetime | str
+    ids: Sequence[UUID | str]
 
 
 class PatchKeywords(TypedDict, total=False):

@@ -99,6 +99,37 @@ class Message(Schema):
     metadata: Metadata | None = None
 
 
+class Source(Schema):
+    """What a writer says of where a new memory comes from; it can lower how far the memory is trusted, never raise it.
+
+    ``origin`` names less trusted hands than the writer's own (a web page is ``external``), ``uri`` and ``digest``
+    (SHA-256, in hex) what was read, and ``parents`` the memories that this one was made of.
+    """
+
+    origin: Origin | None = None
+    uri: Annotated[Text, Field(min_length=1, max_length=2048)] | None = None
+    digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    parents: Annotated[tuple[UUID, ...], Field(max_length=64)] = ()
+
+
+class Provenance(Schema):
+    """Who wrote a memory, and from what, as the server knows it; it never changes.
+
+    ``uri`` and ``digest`` are what the writer said. What was written before provenance was kept has the ``principal``
+    of its first version alone.
+    """
+
+    memory_id: UUID
+    principal: str
+    api_key: str | None = None
+    request_id: str | None = None
+    origin: Origin
+    uri: str | None = None
+    digest: str | None = None
+    parents: list[UUID] = Field(default_factory=list)
+    recorded_at: UtcTime
+
+
 class MemoryAttributes(Schema):
     """What can be said about a memory beside its content."""
 
@@ -108,6 +139,7 @@ class MemoryAttributes(Schema):
     pinned: StrictBool = False
     occurred_at: UtcTime | None = None
     expires_at: UtcTime | None = None
+    source: Source | None = None
 
 
 class NewMemory(MemoryAttributes, Scope):
@@ -293,6 +325,7 @@ class Citation(Schema):
     memory_id: UUID
     occurred_at: datetime
     score: float
+    authority: Origin
 
 
 class PackedContext(Schema):

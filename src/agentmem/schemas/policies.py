@@ -1,4 +1,4 @@
-"""Policies: what an organization asks of those who sign in to it, one body for each kind."""
+"""Policies: what an organization asks of those who use it and of what it remembers, one body for each kind."""
 
 from __future__ import annotations
 
@@ -12,21 +12,37 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, StrictBool, model_validator
 
 from agentmem.schemas.access import Role
+from agentmem.schemas.audit import AuditPolicy
 from agentmem.schemas.base import Schema, Text
 from agentmem.schemas.factors import FactorKind
+from agentmem.schemas.masking import MaskingPolicy
+from agentmem.schemas.policy_kinds import PolicyKind
+from agentmem.schemas.provenance import ProvenancePolicy
+
+__all__ = [
+    "DAY",
+    "DEFAULTS",
+    "PRESETS",
+    "AtCap",
+    "AuditPolicy",
+    "FactorPolicy",
+    "GivenRole",
+    "LockoutPolicy",
+    "MaskingPolicy",
+    "NewPolicy",
+    "PasswordPolicy",
+    "PasswordPreset",
+    "PasswordRules",
+    "Policy",
+    "PolicyInForce",
+    "PolicyKind",
+    "ProvenancePolicy",
+    "SessionPolicy",
+    "SigningPolicy",
+    "SsoPolicy",
+]
 
 DAY: Final = 24 * 3600
-
-
-class PolicyKind(StrEnum):
-    """What a policy is about."""
-
-    PASSWORD = "password"  # noqa: S105  # the name of a kind
-    SESSIONS = "sessions"
-    LOCKOUT = "lockout"
-    SIGNING = "signing"
-    SSO = "sso"
-    FACTORS = "factors"
 
 
 class PasswordPreset(StrEnum):
@@ -225,12 +241,20 @@ class FactorPolicy(Schema):
 
 
 Policy = Annotated[
-    PasswordPolicy | SessionPolicy | LockoutPolicy | FactorPolicy | SigningPolicy | SsoPolicy,
+    PasswordPolicy
+    | SessionPolicy
+    | LockoutPolicy
+    | FactorPolicy
+    | SigningPolicy
+    | SsoPolicy
+    | MaskingPolicy
+    | AuditPolicy
+    | ProvenancePolicy,
     Field(discriminator="kind"),
 ]
 _UNSET: Final[tuple[Policy, ...]] = (
-    *(PasswordPolicy(), SessionPolicy(), LockoutPolicy()),
-    *(FactorPolicy(), SigningPolicy(), SsoPolicy()),
+    *(PasswordPolicy(), SessionPolicy(), LockoutPolicy(), FactorPolicy(), SigningPolicy(), SsoPolicy()),
+    *(MaskingPolicy(), AuditPolicy(), ProvenancePolicy()),
 )
 DEFAULTS: Final[Mapping[PolicyKind, Policy]] = MappingProxyType({policy.kind: policy for policy in _UNSET})
 """What holds where an organization has not said anything else."""

@@ -11,11 +11,11 @@ from pydantic import BeforeValidator, Field, JsonValue
 
 from agentmem.errors import Fault, InvalidInput
 from agentmem.kit.clock import utc_now
-from agentmem.schemas.audit import AuditQuery
+from agentmem.schemas.audit import AuditFormat, AuditQuery, SealHead
 from agentmem.schemas.base import Schema, Text, UtcTime, check_json, check_written, parse
 from agentmem.schemas.events import LARGEST_SEQUENCE, EventPattern
 from agentmem.schemas.jobs import JobQuery, JobState
-from agentmem.schemas.memories import Kind, Order, Scope
+from agentmem.schemas.memories import Kind, Order, Origin, Scope
 from agentmem.schemas.organizations import LONGEST_GRACE, Reason
 from agentmem.schemas.requests import ListRequest, ReadRequest
 
@@ -53,6 +53,7 @@ class ListQuery(ScopeQuery, MomentQuery):
     """A page of memories in order."""
 
     filters: JsonText | None = None
+    min_authority: Origin | None = None
     order: Order = Order.NEWEST
     limit: Limit = 100
     cursor: Cursor | None = None
@@ -60,7 +61,9 @@ class ListQuery(ScopeQuery, MomentQuery):
     @property
     def listed(self) -> ListRequest:
         """What is asked, as every entrypoint knows it."""
-        values = {name: getattr(self, name) for name in ("as_of", "known_at", "order", "limit", "cursor")}
+        values = {
+            name: getattr(self, name) for name in ("as_of", "known_at", "min_authority", "order", "limit", "cursor")
+        }
         return parse(ListRequest, {**values, "scope": self.scope, "filters": object_of("query.filters", self.filters)})
 
 
@@ -146,6 +149,26 @@ class EventsQuery(Schema):
     after: Annotated[int, Field(ge=0, le=LARGEST_SEQUENCE)] | None = None
     seconds: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] | None = None
     types: Annotated[list[EventPattern], Field(min_length=1, max_length=64)] = Field(default_factory=lambda: ["*"])
+
+
+class AuditExportQuery(Schema):
+    """In which format a trail is exported."""
+
+    format: AuditFormat = AuditFormat.JSONL
+
+
+class AuditHeadQuery(Schema):
+    """The newest seal of an earlier verification, its number and its digest; either both are given or none."""
+
+    seal: Annotated[int, Field(ge=1)] | None = None
+    digest: Annotated[str, Field(pattern="^[0-9a-f]{32}$")] | None = None
+
+    @property
+    def head(self) -> SealHead | None:
+        """What is given; raises :class:`InvalidInput` for a half of it."""
+        if self.seal is None and self.digest is None:
+            return None
+        return parse(SealHead, self.model_dump())
 
 
 class AuditListQuery(PageQuery):

@@ -16,13 +16,14 @@ from agentmem.schemas.memories import (
     NewMemory,
     OnDuplicate,
     Order,
+    Origin,
     Scope,
     SearchMode,
 )
 
 
 class ReadRequest(Schema):
-    """What every read takes: whose memories, which, and at which moment.
+    """What every read takes: whose memories, which, how far they are trusted at least, and at which moment.
 
     ``as_of`` asks what was true then, ``known_at`` what the store knew then; both default to now.
     """
@@ -31,6 +32,7 @@ class ReadRequest(Schema):
     filters: dict[str, object] | None = None
     as_of: UtcTime | None = None
     known_at: UtcTime | None = None
+    min_authority: Origin | None = None
 
 
 class VersionRequest(Schema):

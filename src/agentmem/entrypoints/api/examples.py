@@ -35,6 +35,7 @@ MEMORY: Final[dict[str, JsonValue]] = {
     "deleted_at": None,
     "version": 1,
 }
+SEAL_HEAD: Final[dict[str, JsonValue]] = {"seal": 3, "digest": "5f0b0c2d9be44a1f8b8b2f1a0c3d4e5f"}
 LIMITS: Final[dict[str, JsonValue]] = {"memories": 1_000_000, "storage_bytes": None, "requests_per_minute": 6000}
 ORGANIZATION: Final[dict[str, JsonValue]] = {
     "id": OTHER_ID,
@@ -191,7 +192,7 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
     "Added": {"memories": [MEMORY], "duplicates": [], "pending": False},
     "ApiKey": API_KEY,
     "ApiKeyPatch": {"name": "ada's old assistant", "scopes": ["memory:read"]},
-    "AuditVerification": {"whole": True, "seals": 3, "entries": 250, "unsealed": 2, "problems": []},
+    "AuditVerification": {"whole": True, "seals": 3, "entries": 250, "unsealed": 2, "problems": [], "head": SEAL_HEAD},
     "BatchDelete": {"memories": [{"id": ID, "if_version": 1}]},
     "BatchUpdate": {"changes": [{"id": ID, "importance": 0.9}]},
     "ContextRequest": {"query": "What does Ada drink?", "budget": 500, "scope": {"user_id": "ada"}},
@@ -268,10 +269,10 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
     "OrganizationPatch": {"max_key_days": 180},
     "OrderedJob": {"job_id": ID},
     "PackedContext": {
-        "text": "[1] 2026-11-22 09:30 Ada likes green tea",
+        "text": "[1] 2026-11-22 09:30 (user) Ada likes green tea",
         "tokens": 14,
         "budget": 500,
-        "citations": [{"marker": 1, "memory_id": ID, "occurred_at": NOW, "score": 0.91}],
+        "citations": [{"marker": 1, "memory_id": ID, "occurred_at": NOW, "score": 0.91, "authority": "user"}],
         "left_out": 0,
         "degraded": None,
     },
@@ -287,6 +288,21 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
     "Page_Webhook_": page(WEBHOOK),
     "PinRequest": {"pinned": True},
     "Problem": PROBLEM,
+    "Promotion": {"authority": "user"},
+    "Provenance": {
+        "memory_id": ID,
+        "principal": f"member:{OTHER_ID}",
+        "api_key": KEY_ID,
+        "request_id": "0190f3a2c1",
+        "origin": "external",
+        "uri": "https://tea.example/green",
+        "digest": None,
+        "parents": [],
+        "recorded_at": NOW,
+    },
+    "Rollback": {"to": NOW, "scope": {"user_id": "ada"}, "dry_run": True},
+    "Taint": {"origin": "external", "since": NOW, "dry_run": True},
+    "Undone": {"memories": 1, "first": [ID], "dry_run": True},
     "ReembedRequest": {"model": "default"},
     "Reembedded": {"model": "all-minilm-l6-v2-int8@bca37a4a", "embedded": 1200},
     "RequestKey": REQUEST_KEY,

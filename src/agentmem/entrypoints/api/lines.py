@@ -43,14 +43,14 @@ async def lines_of(stream: AsyncIterator[bytes], longest: int) -> AsyncIterator[
         yield _decoded(number, b"".join(parts))
 
 
-async def streamed(lines: AsyncIterator[str]) -> Response:
+async def streamed(lines: AsyncIterator[str], media_type: str = MEDIA_TYPE) -> Response:
     """Answer with lines as they are made; the first of them are awaited, so that an error still has a status.
 
     What fails later cuts the connection: the end of a stream is never clean unless it is whole.
     """
     chunks = _joined(lines)
     first = await anext(chunks, b"")
-    return StreamingResponse(_after(first, chunks), media_type=MEDIA_TYPE)
+    return StreamingResponse(_after(first, chunks), media_type=media_type)
 
 
 async def _joined(lines: AsyncIterator[str]) -> AsyncGenerator[bytes, None]:

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 import typer
 
-from agentmem.entrypoints.cli import jobs, keeping, moving, policies, reading, serving, writing
+from agentmem.entrypoints.cli import audit, jobs, keeping, moving, policies, reading, serving, trusting, writing
 from agentmem.entrypoints.cli.accounts import accounts
 from agentmem.entrypoints.cli.demo import demo
 from agentmem.entrypoints.cli.factors import factor_commands
@@ -104,6 +104,10 @@ app.command(rich_help_panel=_KEEP)(writing.pin)
 app.command(rich_help_panel=_KEEP)(writing.delete)
 app.command(name="delete-all", rich_help_panel=_KEEP)(writing.delete_all)
 app.command(rich_help_panel=_KEEP)(writing.restore)
+app.command(rich_help_panel=_KEEP)(trusting.provenance)
+app.command(rich_help_panel=_KEEP)(trusting.promote)
+app.command(rich_help_panel=_KEEP)(trusting.taint)
+app.command(rich_help_panel=_KEEP)(trusting.rollback)
 app.command(name="import", rich_help_panel=_CARE)(moving.import_)
 app.command(rich_help_panel=_CARE)(moving.export)
 app.command(rich_help_panel=_CARE)(reading.stats)
@@ -121,6 +125,7 @@ app.add_typer(sessions, rich_help_panel=_PLATFORM)
 app.add_typer(signing_keys, rich_help_panel=_PLATFORM)
 app.add_typer(invitations, rich_help_panel=_PLATFORM)
 app.add_typer(policies.commands, rich_help_panel=_PLATFORM)
+app.add_typer(audit.commands, rich_help_panel=_PLATFORM)
 app.add_typer(jobs.commands, rich_help_panel=_PLATFORM)
 app.add_typer(factor_commands, rich_help_panel=_PLATFORM)
 app.command(rich_help_panel=_PLATFORM)(jobs.instances)

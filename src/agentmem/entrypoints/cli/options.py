@@ -9,7 +9,7 @@ from typing import Annotated, cast
 import typer
 
 from agentmem.schemas.keywords import MemoryKeywords, PatchKeywords, ScopeKeywords, ViewKeywords
-from agentmem.schemas.memories import Kind, OnDuplicate, Order, Role, SearchMode
+from agentmem.schemas.memories import Kind, OnDuplicate, Order, Origin, Role, SearchMode
 
 STANDARD_INPUT = "-"
 """Stands for standard input where a file or a text is asked for."""
@@ -52,6 +52,10 @@ Filters = Annotated[
         help='A filter as a JSON object, such as \'{"kind": "semantic"}\'.',
     ),
 ]  # fmt: skip
+MinAuthority = Annotated[
+    Origin | None,
+    typer.Option("--min-authority", rich_help_panel=_VIEW, help="Only what is trusted so far at least."),
+]
 AsOf = Annotated[
     datetime | None,
     typer.Option(
@@ -133,10 +137,14 @@ def scope(user: str | None, agent: str | None, run: str | None, app: str | None)
 
 
 def view(
-    whose: ScopeKeywords, filters: dict[str, object] | None, as_of: datetime | None, known_at: datetime | None
+    whose: ScopeKeywords,
+    filters: dict[str, object] | None,
+    as_of: datetime | None,
+    known_at: datetime | None,
+    min_authority: Origin | None,
 ) -> ViewKeywords:
     """Gather what a read looks at."""
-    return ViewKeywords(**whose, filters=filters, as_of=as_of, known_at=known_at)
+    return ViewKeywords(**whose, filters=filters, as_of=as_of, known_at=known_at, min_authority=min_authority)
 
 
 def attributes(whose: ScopeKeywords, **given: object) -> MemoryKeywords:

@@ -22,6 +22,7 @@ def search(
     run: options.Run = None,
     app: options.App = None,
     filters: options.Filters = None,
+    min_authority: options.MinAuthority = None,
     as_of: options.AsOf = None,
     known_at: options.KnownAt = None,
     limit: options.Limit = 10,
@@ -30,7 +31,7 @@ def search(
     as_json: options.AsJson = False,
 ) -> None:
     """Find the memories that answer a question, best first."""
-    view = options.view(options.scope(user, agent, run, app), filters, as_of, known_at)
+    view = options.view(options.scope(user, agent, run, app), filters, as_of, known_at, min_authority)
     with invocation(context).opened() as memory:
         results = memory.search(query, limit=limit, mode=mode, explain=explain, **view)
         give(results, views.hits(results.hits), as_json=as_json)
@@ -46,13 +47,14 @@ def context(
     run: options.Run = None,
     app: options.App = None,
     filters: options.Filters = None,
+    min_authority: options.MinAuthority = None,
     as_of: options.AsOf = None,
     known_at: options.KnownAt = None,
     budget: Annotated[int, typer.Option("--budget", metavar="TOKENS", help="How many tokens at most.")] = 2000,
     as_json: options.AsJson = False,
 ) -> None:
     """Pack what answers a question into a text for a prompt."""
-    view = options.view(options.scope(user, agent, run, app), filters, as_of, known_at)
+    view = options.view(options.scope(user, agent, run, app), filters, as_of, known_at, min_authority)
     with invocation(context).opened() as memory:
         packed = memory.context(query, budget=budget, **view)
         if as_json:
@@ -69,6 +71,7 @@ def list_(
     run: options.Run = None,
     app: options.App = None,
     filters: options.Filters = None,
+    min_authority: options.MinAuthority = None,
     as_of: options.AsOf = None,
     known_at: options.KnownAt = None,
     order: options.Sorting = Order.NEWEST,
@@ -77,7 +80,7 @@ def list_(
     as_json: options.AsJson = False,
 ) -> None:
     """List memories in order, a page at a time."""
-    view = options.view(options.scope(user, agent, run, app), filters, as_of, known_at)
+    view = options.view(options.scope(user, agent, run, app), filters, as_of, known_at, min_authority)
     with invocation(context).opened() as memory:
         page = memory.list(order=order, limit=limit, cursor=cursor, **view)
         give(page, views.memories(page.items), as_json=as_json)

@@ -16,7 +16,7 @@ from agentmem.pipelines.ingestion.pipeline import Draft
 from agentmem.pipelines.retrieval.pipeline import view_of
 from agentmem.schemas.base import parse
 from agentmem.schemas.health import HealthReport, Reembedded, StoreInfo, Vacuumed
-from agentmem.schemas.keywords import Given, MemoryKeywords, PatchKeywords, ScopeKeywords, ViewKeywords
+from agentmem.schemas.keywords import Given, MemoryKeywords, PatchKeywords, ScopeKeywords, TaintKeywords, ViewKeywords
 from agentmem.schemas.maintenance import DoctorRequest, ReembedRequest, VacuumRequest
 from agentmem.schemas.memories import (
     Added,
@@ -29,13 +29,16 @@ from agentmem.schemas.memories import (
     NearDuplicate,
     OnDuplicate,
     Order,
+    Origin,
     PackedContext,
     Page,
+    Provenance,
     Scope,
     SearchMode,
     SearchResults,
     Stats,
 )
+from agentmem.schemas.provenance import Promotion, Rollback, Taint, Undone
 from agentmem.schemas.requests import (
     ContextRequest,
     ListRequest,
@@ -44,6 +47,7 @@ from agentmem.schemas.requests import (
     SimilarityRequest,
     VersionRequest,
 )
+from agentmem.schemas.views import Items
 from agentmem.settings import Settings
 
 Progress = Callable[[int], None]
@@ -130,7 +134,8 @@ class AsyncMemory:
     ) -> MemoryRecord:
         """Read one memory; raises :class:`NotFound`."""
         request = parse(ReadRequest, {"as_of": as_of, "known_at": known_at})
-        return await self.app.memories.get(self.app.caller, _memory_id(memory_id), view_of(request))
+        record = await self.app.memories.get(self.app.caller, _memory_id(memory_id), view_of(request))
+        return await self.app.disclosure.tell(self.app.caller, record)
 
     async def list(
         self,
@@ -142,9 +147,10 @@ class AsyncMemory:
     ) -> Page[MemoryRecord]:
         """Read a page of memories in order; pass ``next_cursor`` on for the page after it."""
         request = parse(ListRequest, {**_view(view), "order": order, "limit": limit, "cursor": cursor})
-        return await self.app.memories.page(
+        page = await self.app.memories.page(
             self.app.caller, view_of(request), request.order, request.cursor, request.limit
         )
+        return await self.app.disclosure.tell(self.app.caller, page)
 
     async def search(
         self,
@@ -162,12 +168,15 @@ class AsyncMemory:
         """
         values = {"query": query, "limit": limit, "mode": mode, "explain": explain}
         request = parse(SearchRequest, {**_view(view), **values})
-        return await self.app.retrieval.search(self.app.caller, request)
+        return await self.app.disclosure.tell(
+            self.app.caller, await self.app.retrieval.search(self.app.caller, request)
+        )
 
     async def context(self, query: str, *, budget: int = 2000, **view: Unpack[ViewKeywords]) -> PackedContext:
         """Pack the memories that answer a query into a text of at most ``budget`` tokens, with citations."""
         request = parse(ContextRequest, {**_view(view), "query": query, "budget": budget})
-        return await self.app.retrieval.context(self.app.caller, request)
+        packed = await self.app.retrieval.context(self.app.caller, request)
+        return await self.app.disclosure.tell(self.app.caller, packed)
 
     async def update(
         self, memory_id: UUID | str, *, if_version: int | None = None, **changes: Unpack[PatchKeywords]
@@ -195,7 +204,26 @@ class AsyncMemory:
 
     async def history(self, memory_id: UUID | str) -> Sequence[Change]:
         """Read every version of a memory with what changed it, oldest first; deleted memories have one too."""
-        return await self.app.memories.history(self.app.caller, _memory_id(memory_id))
+        changes = await self.app.memories.history(self.app.caller, _memory_id(memory_id))
+        return (await self.app.disclosure.tell(self.app.caller, Items(items=list(changes)))).items
+
+    async def provenance(self, memory_id: UUID | str) -> Provenance:
+        """Read who wrote a memory, with what and from what; deleted memories have it too."""
+        return await self.app.trusting.trust.provenance(self.app.caller, _memory_id(memory_id))
+
+    async def promote(self, memory_id: UUID | str, authority: Origin | str) -> MemoryRecord:
+        """Trust a memory further than before; raises :class:`Conflict` where it is trusted so far already."""
+        promotion = parse(Promotion, {"authority": authority})
+        return await self.app.trusting.trust.promote(self.app.caller, _memory_id(memory_id), promotion)
+
+    async def taint(self, *, dry_run: bool = True, **named: Unpack[TaintKeywords]) -> Undone:
+        """Take what is no longer believed, and all that was derived from it, out of every read; or only count it."""
+        return await self.app.trusting.taint(self.app.caller, parse(Taint, {**named, "dry_run": dry_run}))
+
+    async def rollback(self, to: Moment, *, dry_run: bool = True, **scope: Unpack[ScopeKeywords]) -> Undone:
+        """Take the memories of a scope, or all, back to what they were at a moment; or only count them."""
+        asked = parse(Rollback, {"to": to, "scope": scope, "dry_run": dry_run})
+        return await self.app.trusting.roll_back(self.app.caller, asked)
 
     async def stats(self, **scope: Unpack[ScopeKeywords]) -> Stats:
         """Count the memories of a scope, or of the whole store."""
@@ -203,7 +231,8 @@ class AsyncMemory:
 
     def export(self, **scope: Unpack[ScopeKeywords]) -> AsyncIterator[str]:
         """Write the memories of a scope with their histories, one JSON object a line, without loss."""
-        return self.app.transfer.export_lines(self.app.caller, parse(Scope, scope))
+        app = self.app
+        return app.disclosure.lines(app.caller, app.transfer.export(app.caller, parse(Scope, scope)))
 
     async def import_(
         self,
@@ -222,7 +251,8 @@ class AsyncMemory:
     async def duplicates(self, *, threshold: float = 0.95, **scope: Unpack[ScopeKeywords]) -> Sequence[NearDuplicate]:
         """Find pairs of memories in one scope whose vectors are at least this similar (cosine)."""
         request = parse(SimilarityRequest, {"threshold": threshold})
-        return await self.app.duplicates.find(self.app.caller, parse(Scope, scope), request.threshold)
+        pairs = await self.app.duplicates.find(self.app.caller, parse(Scope, scope), request.threshold)
+        return (await self.app.disclosure.tell(self.app.caller, Items(items=list(pairs)))).items
 
     async def doctor(self, *, repair: bool = False, progress: Progress | None = None) -> HealthReport:
         """Prove that every version opens and that the indexes say what the texts say; report what is wrong.

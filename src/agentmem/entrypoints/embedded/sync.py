@@ -12,7 +12,7 @@ from uuid import UUID
 from agentmem.entrypoints.embedded.memory import AsyncMemory, Moment, Progress
 from agentmem.errors import Closed
 from agentmem.schemas.health import HealthReport, Reembedded, StoreInfo, Vacuumed
-from agentmem.schemas.keywords import Given, MemoryKeywords, PatchKeywords, ScopeKeywords, ViewKeywords
+from agentmem.schemas.keywords import Given, MemoryKeywords, PatchKeywords, ScopeKeywords, TaintKeywords, ViewKeywords
 from agentmem.schemas.memories import (
     Added,
     AddedMany,
@@ -23,12 +23,15 @@ from agentmem.schemas.memories import (
     NearDuplicate,
     OnDuplicate,
     Order,
+    Origin,
     PackedContext,
     Page,
+    Provenance,
     SearchMode,
     SearchResults,
     Stats,
 )
+from agentmem.schemas.provenance import Undone
 
 Result = TypeVar("Result")
 
@@ -174,6 +177,22 @@ class Memory:
     def history(self, memory_id: UUID | str) -> Sequence[Change]:
         """See :meth:`AsyncMemory.history`."""
         return self._run(self._memory.history(memory_id))
+
+    def provenance(self, memory_id: UUID | str) -> Provenance:
+        """See :meth:`AsyncMemory.provenance`."""
+        return self._run(self._memory.provenance(memory_id))
+
+    def promote(self, memory_id: UUID | str, authority: Origin | str) -> MemoryRecord:
+        """See :meth:`AsyncMemory.promote`."""
+        return self._run(self._memory.promote(memory_id, authority))
+
+    def taint(self, *, dry_run: bool = True, **named: Unpack[TaintKeywords]) -> Undone:
+        """See :meth:`AsyncMemory.taint`."""
+        return self._run(self._memory.taint(dry_run=dry_run, **named))
+
+    def rollback(self, to: Moment, *, dry_run: bool = True, **scope: Unpack[ScopeKeywords]) -> Undone:
+        """See :meth:`AsyncMemory.rollback`."""
+        return self._run(self._memory.rollback(to, dry_run=dry_run, **scope))
 
     def stats(self, **scope: Unpack[ScopeKeywords]) -> Stats:
         """See :meth:`AsyncMemory.stats`."""

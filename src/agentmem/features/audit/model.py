@@ -11,10 +11,11 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hmac import compare_digest
 from uuid import UUID
 
 from agentmem.foundation.encryption.index import IndexKeys
-from agentmem.schemas.audit import AuditEntry, AuditProblem
+from agentmem.schemas.audit import AuditEntry, AuditProblem, SealHead
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,3 +92,8 @@ def faults_of_seal(
         entries = [found[entry_id] for entry_id in seal.entries]
         if digest_of(keys, seal.seal_no, seal.previous, entries) != seal.digest:
             yield AuditProblem(seal=seal.seal_no, problem="An entry of this seal, or the seal, has been changed.")
+
+
+def meets(seal: Seal, head: SealHead | None) -> bool:
+    """Tell whether a seal is the one that was the newest once."""
+    return head is not None and seal.seal_no == head.seal and compare_digest(seal.digest.hex(), head.digest)

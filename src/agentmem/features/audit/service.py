@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -9,13 +10,13 @@ from uuid import UUID
 
 from agentmem.errors import InvalidCursor
 from agentmem.features.audit import repository
-from agentmem.features.audit.model import Seal, digest_of, faults_of_seal
+from agentmem.features.audit.model import Seal, digest_of, faults_of_seal, meets
 from agentmem.foundation.authorization.caller import Permission
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.transaction import Transaction
 from agentmem.kit.paging import decode_cursor, encode_cursor, query_fingerprint
 from agentmem.operations import operation
-from agentmem.schemas.audit import AuditEntry, AuditProblem, AuditQuery, AuditVerification
+from agentmem.schemas.audit import AuditEntry, AuditProblem, AuditQuery, AuditVerification, SealHead
 from agentmem.schemas.memories import Page
 
 MOST_SEALS: Final = 50
@@ -48,6 +49,11 @@ class AuditService:
         """Read up to ``limit`` entries after the one with this id, in the order of their making: an export's step."""
         return [entry.view() for entry in await repository.entries_after(tx, after, limit)]
 
+    @operation(Permission.MEMORY_READ, audit="memory.read")
+    async def note_read(self, tx: Transaction, memory_ids: Sequence[UUID]) -> None:
+        """Write down which memories the caller is given, before they are."""
+        tx.touch(memory_ids)
+
     @operation(Permission.MEMORY_MAINTAIN)
     async def seal(self, tx: Transaction) -> int:
         """Seal the settled entries that are in no seal, up to ``MOST_SEALS`` batches, and say how many there were."""
@@ -71,16 +77,23 @@ class AuditService:
         return sealed
 
     @operation(Permission.AUDIT_VERIFY, read_only=True)
-    async def verify(self, tx: Transaction) -> AuditVerification:
-        """Compare every entry with its seal, and tell of up to ``MOST_PROBLEMS`` places where they differ."""
+    async def verify(self, tx: Transaction, head: SealHead | None = None) -> AuditVerification:
+        """Compare every entry with its seal, and tell of up to ``MOST_PROBLEMS`` places where they differ.
+
+        ``head`` is the newest seal of an earlier verification: without it nobody can tell that the end was cut off.
+        """
         problems: list[AuditProblem] = []
         last: Seal | None = None
         seals = entries = 0
+        met = head is None
         while batch := await repository.seals_after(tx, last, _SEALS_READ):
             for seal in batch:
                 found = await repository.entries_by_id(tx, seal.entries)
                 problems += faults_of_seal(tx.keys.index, last, seal, found)
+                met = met or meets(seal, head)
                 seals, entries, last = seals + 1, entries + len(found), seal
+        if head is not None and not met:
+            problems.append(AuditProblem(seal=head.seal, problem="The seal that was seen earlier is not there."))
         problems += await _put_in(tx, last)
         return AuditVerification(
             whole=not problems,
@@ -88,6 +101,7 @@ class AuditService:
             entries=entries,
             unsealed=await repository.count_unsealed(tx),
             problems=problems[:MOST_PROBLEMS],
+            head=None if last is None else SealHead(seal=last.seal_no, digest=last.digest.hex()),
         )
 
 

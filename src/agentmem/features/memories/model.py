@@ -11,10 +11,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from agentmem.errors import InvalidInput
+from agentmem.errors import InvalidInput, PermissionDenied
 from agentmem.features.memories.index_entry import IndexEntry
+from agentmem.foundation.authorization.caller import Caller, Permission
 from agentmem.kit.ids import MemoryId, Place
-from agentmem.schemas.memories import MemoryRecord, NewMemory, OnDuplicate, Origin
+from agentmem.schemas.memories import Kind, MemoryRecord, NewMemory, OnDuplicate, Origin
 
 POSITION_BITS: Final = 20
 ALONE: Final = 0
@@ -96,6 +97,39 @@ def can_hold(places: NDArray[np.int64]) -> NDArray[np.bool_]:
         (position >= FIRST_POSITION) & (position <= LAST_POSITION - WINDOW)
     )
     return held
+
+
+INSTRUCTIONS: Final = frozenset({Kind.PROCEDURAL, Kind.CORE})
+"""Kinds of memories that an agent does as they say, or always has before it."""
+
+FOREIGN: Final = frozenset({Origin.TOOL, Origin.EXTERNAL})
+"""Origins of what nobody who is known has said."""
+
+
+def require_standing(caller: Caller, record: MemoryRecord) -> None:
+    """Raise :class:`PermissionDenied` where content of tools or strangers would become an instruction, or everybody's.
+
+    An instruction must be promoted first; so must what was imported, unless by somebody who may promote. What belongs
+    to no user and no run is shared: only who may promote stores such content there.
+    """
+    may = Permission.MEMORY_PROMOTE in caller.permissions
+    untrusted = record.authority in FOREIGN
+    if record.kind in INSTRUCTIONS and (untrusted or (record.authority is Origin.IMPORT and not may)):
+        raise PermissionDenied(
+            f"Content of the authority {record.authority.value} cannot be of the kind {record.kind.value}.",
+            hint="Store it as another kind; after a promotion by somebody with memory:promote it can be changed.",
+        )
+    if untrusted and record.user_id is None and record.run_id is None and not may:
+        raise PermissionDenied(
+            f"Content of the authority {record.authority.value} cannot be shared by all users.",
+            hint="Name the user_id or the run_id that it belongs to.",
+        )
+
+
+def is_higher(one: Origin, other: Origin) -> bool:
+    """Tell whether one authority is trusted further than another."""
+    ranks = list(Origin)
+    return ranks.index(one) < ranks.index(other)
 
 
 def lowest_authority(origins: Iterable[Origin]) -> Origin:

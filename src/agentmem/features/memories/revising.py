@@ -5,24 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from agentmem.errors import InvalidInput
 from agentmem.features.memories import repository
 from agentmem.features.memories.index_writing import draw_lone_places, set_live, write_index
-from agentmem.features.memories.model import PreparedMemory, StoredVersion, is_alone
+from agentmem.features.memories.model import PreparedMemory, StoredVersion, is_alone, lowest_authority, require_standing
 from agentmem.features.memories.rewriting import move_texts
 from agentmem.foundation.database.transaction import Transaction
 from agentmem.kit.ids import Place
 from agentmem.schemas.memories import MemoryPatch, MemoryRecord
 
+SAYING: Final = frozenset({"content", "kind", "metadata", "occurred_at"})
+"""What a memory says: whoever changes it is trusted for it no further than they are."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Revision:
-    """A change to a memory that is locked; ``prepared`` carries the index of new content."""
+    """A change to a memory that is locked; ``prepared`` carries the index of new content.
+
+    ``back_to`` is an earlier version that it becomes again, in place of a patch.
+    """
 
     current: StoredVersion
     patch: MemoryPatch
     prepared: PreparedMemory | None
+    back_to: MemoryRecord | None = None
 
 
 async def succeed_with(tx: Transaction, revisions: Sequence[Revision]) -> list[MemoryRecord]:
@@ -39,10 +47,17 @@ async def succeed_with(tx: Transaction, revisions: Sequence[Revision]) -> list[M
         versions.append(version)
         if prepared is not None:
             written.append((version, prepared))
+    revived = [
+        version.place
+        for revision, version in zip(revisions, versions, strict=True)
+        if revision.current.record.deleted_at is not None
+    ]
     if written:
-        await write_index(tx, written, await repository.version_rows(tx, versions, live=0))
+        await write_index(tx, written, await repository.version_rows(tx, versions, live=len(revived)))
     else:
-        await repository.insert_versions(tx, versions)
+        await repository.insert_versions(tx, versions, live=len(revived))
+    if revived:
+        await set_live(tx, revived, live=True)
     tx.touch(ids)
     return [version.record for version in versions]
 
@@ -65,8 +80,20 @@ async def _make_room(tx: Transaction, left: Sequence[StoredVersion]) -> dict[Pla
 
 def _revised(tx: Transaction, revision: Revision, place: Place, moment: datetime) -> StoredVersion:
     record = revision.current.record
+    if revision.back_to is not None:
+        then = {"version": record.version + 1, "updated_at": moment}
+        return StoredVersion(
+            record=revision.back_to.model_copy(update=then),
+            place=place,
+            change="rolled_back",
+            changed_by=tx.caller.principal_id,
+        )
     changes = revision.patch.model_dump(exclude_unset=True)
-    successor = record.model_copy(update={**changes, "version": record.version + 1, "updated_at": moment})
+    told: dict[str, object] = {"version": record.version + 1, "updated_at": moment}
+    if changes.keys() & SAYING:
+        told["authority"] = lowest_authority([record.authority, tx.caller.origin])
+    successor = record.model_copy(update={**changes, **told})
+    require_standing(tx.caller, successor)
     return StoredVersion(
         record=successor, place=place, change=_name_of(changes, record), changed_by=tx.caller.principal_id
     )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Final
+from uuid import UUID
 
 from agentmem.errors import Conflict, VersionConflict
 from agentmem.features.memories import repository
@@ -15,13 +18,15 @@ from agentmem.features.memories.model import (
     PreparedMemory,
     StoredVersion,
     lowest_authority,
+    require_standing,
 )
+from agentmem.features.memories.provenance import check_caps, provenance_rows
 from agentmem.features.memories.visibility import View
 from agentmem.foundation.authorization.caller import Permission
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.transaction import Transaction
 from agentmem.foundation.ledger.idempotency import KEPT, claim
-from agentmem.kit.ids import MemoryId, Place
+from agentmem.kit.ids import MemoryId
 from agentmem.kit.paging import decode_cursor, encode_cursor, query_fingerprint
 from agentmem.operations import operation
 from agentmem.schemas.memories import (
@@ -38,6 +43,7 @@ from agentmem.schemas.memories import (
 from agentmem.schemas.requests import IdAtVersion
 
 DELETE_BATCH: Final = 1000
+NO_CAPS: Final[Mapping[Origin, int]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,9 +63,16 @@ class MemoryService:
 
     @operation(Permission.MEMORY_WRITE, audit="memory.added")
     async def add(
-        self, tx: Transaction, prepared: Sequence[PreparedMemory], request: IdempotentRequest | None = None
+        self,
+        tx: Transaction,
+        prepared: Sequence[PreparedMemory],
+        request: IdempotentRequest | None = None,
+        caps: Mapping[Origin, int] = NO_CAPS,
     ) -> Added:
-        """Store memories, all or none; known duplicates and repeated requests give what is there already."""
+        """Store memories, all or none; known duplicates and repeated requests give what is there already.
+
+        ``caps`` is how many of an origin the caller may add in an hour.
+        """
         if not tx.caller.binding.is_empty:
             prepared = [replace(memory, new=admit_new(tx.caller, memory.new)) for memory in prepared]
         twins, repeats = await _find_twins(tx, prepared)
@@ -81,7 +94,7 @@ class MemoryService:
                 stored = await repository.fetch_current(tx, [MemoryId(item) for item in earlier])
                 require_reach(tx.caller, [version.record for version in stored])
                 return Added(memories=[version.record for version in stored], duplicates=list(earlier))
-        written = await self._write_new(tx, new)
+        written = await self._write_new(tx, new, caps)
         by_id = {version.record.id: version.record for version in (*twins.values(), *written)}
         tx.touch(version.record.id for version in written)
         return Added(
@@ -90,13 +103,24 @@ class MemoryService:
             pending=any(memory.vector is None for memory in new),
         )
 
-    async def _write_new(self, tx: Transaction, new: Sequence[PreparedMemory]) -> list[StoredVersion]:
+    async def _write_new(
+        self, tx: Transaction, new: Sequence[PreparedMemory], caps: Mapping[Origin, int]
+    ) -> list[StoredVersion]:
         if not new:
             return []
+        known = await _authorities(tx, new)
+        records = [_derived(_record(tx, memory), memory, known) for memory in new]
+        for record in records:
+            require_standing(tx.caller, record)
+        await check_caps(tx, Counter(record.origin for record in records), caps)
         places = await allocate_places(tx, new)
-        versions = [_first_version(tx, memory, place) for memory, place in zip(new, places, strict=True)]
+        versions = [
+            StoredVersion(record=record, place=place, change="added", changed_by=tx.caller.principal_id)
+            for record, place in zip(records, places, strict=True)
+        ]
+        written = list(zip(versions, new, strict=True))
         rows = await repository.version_rows(tx, versions, live=len(new))
-        await write_index(tx, list(zip(versions, new, strict=True)), rows)
+        await write_index(tx, written, [*rows, *provenance_rows(tx, written)])
         return versions
 
     @operation(Permission.MEMORY_READ, read_only=True)
@@ -167,7 +191,7 @@ class MemoryService:
         _require_version(current.record, if_version)
         if _is_live(current.record):
             raise Conflict(f"Memory {memory_id} is not deleted.")
-        (restored,) = await _succeed(tx, [current], "restored", {"deleted_at": None})
+        (restored,) = await succeed(tx, [current], "restored", {"deleted_at": None})
         await set_live(tx, [current.place], live=True)
         return restored
 
@@ -190,9 +214,10 @@ async def _find_twins(
 def _record(tx: Transaction, memory: PreparedMemory) -> MemoryRecord:
     new = memory.new
     said_by = Origin.AGENT if new.role == "assistant" else Origin.TOOL if new.role == "tool" else Origin.OPERATOR
-    origin = lowest_authority([said_by, tx.caller.origin])
+    named = None if new.source is None else new.source.origin
+    origin = lowest_authority([said_by, tx.caller.origin, named or said_by])
     return MemoryRecord.model_construct(
-        **new.model_dump(exclude={"occurred_at"}),
+        **new.model_dump(exclude={"occurred_at", "source"}),
         id=memory.memory_id,
         origin=origin,
         authority=origin,
@@ -206,8 +231,21 @@ def _record(tx: Transaction, memory: PreparedMemory) -> MemoryRecord:
     )
 
 
-def _first_version(tx: Transaction, memory: PreparedMemory, place: Place) -> StoredVersion:
-    return StoredVersion(record=_record(tx, memory), place=place, change="added", changed_by=tx.caller.principal_id)
+async def _authorities(tx: Transaction, new: Sequence[PreparedMemory]) -> Mapping[UUID, Origin]:
+    """Read how far the memories are trusted that others are made of; raises ``NotFound`` for one that is not there."""
+    parents = {parent for memory in new if memory.new.source is not None for parent in memory.new.source.parents}
+    found = await repository.fetch_current(tx, [MemoryId(parent) for parent in sorted(parents)]) if parents else []
+    require_reach(tx.caller, [version.record for version in found])
+    return {version.record.id: version.record.authority for version in found}
+
+
+def _derived(record: MemoryRecord, memory: PreparedMemory, known: Mapping[UUID, Origin]) -> MemoryRecord:
+    """Trust what is made of other memories no further than the least trusted of them."""
+    source = memory.new.source
+    if source is None or not source.parents:
+        return record
+    authority = lowest_authority([record.authority, *(known[parent] for parent in source.parents)])
+    return record.model_copy(update={"authority": authority})
 
 
 def _is_live(record: MemoryRecord) -> bool:
@@ -242,11 +280,11 @@ def _require_version(record: MemoryRecord, if_version: int | None) -> None:
 
 async def end(tx: Transaction, versions: Sequence[StoredVersion]) -> None:
     """Delete memories that are locked."""
-    await _succeed(tx, versions, "deleted", {"deleted_at": tx.now})
+    await succeed(tx, versions, "deleted", {"deleted_at": tx.now})
     await set_live(tx, [version.place for version in versions], live=False)
 
 
-async def _succeed(
+async def succeed(
     tx: Transaction, versions: Sequence[StoredVersion], change: str, values: dict[str, object]
 ) -> list[MemoryRecord]:
     """Add a version to each memory that differs from the present one by these values."""
@@ -264,6 +302,9 @@ async def _succeed(
                 changed_by=tx.caller.principal_id,
             )
         )
-    await repository.insert_versions(tx, successors, live=len(ids) if change == "restored" else -len(ids))
+    live = 0
+    if "deleted_at" in values:
+        live = len(ids) if values["deleted_at"] is None else -len(ids)
+    await repository.insert_versions(tx, successors, live=live)
     tx.touch(ids)
     return [version.record for version in successors]

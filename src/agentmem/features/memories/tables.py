@@ -82,6 +82,31 @@ memories = Table(
     Index("memories_by_digest", "organization_id", "content_digest", postgresql_where=CURRENT),
 )
 
+memory_provenance = Table(
+    "memory_provenance",
+    metadata,
+    Column("organization_id", Uuid, primary_key=True),
+    Column("memory_id", Uuid, primary_key=True),
+    Column("principal", Text, nullable=False),
+    Column("api_key", Text),
+    Column("request_id", Text),
+    Column("origin", Text, nullable=False),
+    Column("source", LargeBinary),
+    Column("recorded_at", DateTime(timezone=True), nullable=False),
+    Index("memory_provenance_by_writer", "organization_id", "principal", "origin", "recorded_at"),
+)
+"""Who wrote each memory, and from what; rows are never changed, and go with their memory."""
+
+memory_parents = Table(
+    "memory_parents",
+    metadata,
+    Column("organization_id", Uuid, primary_key=True),
+    Column("parent_id", Uuid, primary_key=True),
+    Column("memory_id", Uuid, primary_key=True),
+    Index("memory_parents_of_memory", "organization_id", "memory_id"),
+)
+"""Which memories each one was derived from."""
+
 session_numbers = Sequence("session_numbers", schema=SCHEMA, metadata=metadata)
 
 index_settings = Table(

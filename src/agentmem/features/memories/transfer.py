@@ -18,9 +18,11 @@ from agentmem.features.memories.model import (
     PreparedMemory,
     StoredVersion,
     lowest_authority,
+    require_standing,
     rising,
     texts_of,
 )
+from agentmem.features.memories.provenance import provenance_rows
 from agentmem.features.memories.tables import memories
 from agentmem.features.memories.visibility import in_scope, scope_values
 from agentmem.foundation.authorization.caller import Permission
@@ -97,8 +99,13 @@ class MemoryTransfer:
             last = {version.place: version for version in versions}
             indexed += [(last[at], text) for at, text in zip(own, texts, strict=True)]
             hidden += own[:-1] if versions[-1].record.deleted_at is None else own
+        latest = {version.record.id: version for version in every}
+        for version in latest.values():
+            require_standing(tx.caller, version.record)
         live = len(imported) - sum(exported.versions[-1].memory.deleted_at is not None for exported, _ in imported)
-        await write_index(tx, indexed, await repository.version_rows(tx, every, live=live))
+        last_texts = [(latest[exported.versions[-1].memory.id], texts[-1]) for exported, texts in imported]
+        rows = await repository.version_rows(tx, every, live=live)
+        await write_index(tx, indexed, [*rows, *provenance_rows(tx, last_texts)])
         await set_live(tx, hidden, live=False)
         tx.touch(exported.versions[-1].memory.id for exported, _ in imported)
         return len(imported)

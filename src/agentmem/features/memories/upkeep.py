@@ -17,6 +17,7 @@ from agentmem.features.memories.index_writing import PENDING, TermHashes, change
 from agentmem.features.memories.jobs import ALL, REEMBED
 from agentmem.features.memories.model import PreparedMemory, StoredVersion
 from agentmem.features.memories.packing import TermOfUser, hold_rewriting, is_any, pack_some, try_rewriting
+from agentmem.features.memories.provenance import forget_provenance
 from agentmem.features.memories.quota import Used, usage_rows
 from agentmem.features.memories.rewriting import remove_postings, texts_at
 from agentmem.features.memories.tables import index_entries, index_settings, memories, vectors
@@ -238,3 +239,4 @@ async def _remove_index(tx: Transaction, ids: Sequence[UUID], used: Used) -> Non
     await change_statistics(tx, changes, usage_rows(used))
     for table in (vectors, index_entries):
         await tx.execute(delete(table).where(tx.own(table), is_any(table.c.place, places)))
+    await forget_provenance(tx, ids)

@@ -30,6 +30,11 @@ class AbsentEmbedder:
         """The length of a token vector; 0: not known."""
         return 0
 
+    @property
+    def sends_texts(self) -> bool:
+        """Whether texts leave this machine."""
+        return False
+
     async def embed_documents(self, texts: Sequence[str]) -> list[Embedding]:  # noqa: ARG002  # named by the port
         """Raise :class:`EmbedderUnavailable`."""
         raise self._unavailable()

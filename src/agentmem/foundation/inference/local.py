@@ -67,6 +67,11 @@ class LocalEmbedder:
         """The length of a token vector."""
         return self._manifest.token_dimensions
 
+    @property
+    def sends_texts(self) -> bool:
+        """Whether texts leave this machine."""
+        return False
+
     async def embed_documents(self, texts: Sequence[str]) -> list[Embedding]:
         """Embed texts in their order, on every core if there is more than a run's worth of them."""
         return await self._embed(texts, prefix=self._manifest.document_prefix)

@@ -81,6 +81,11 @@ class MultilingualEmbedder:
         """The length of a token vector; 0: the engine gives none."""
         return 0
 
+    @property
+    def sends_texts(self) -> bool:
+        """Whether texts leave this machine."""
+        return False
+
     async def embed_documents(self, texts: Sequence[str]) -> list[Embedding]:
         """Embed texts in their order, as what the model calls passages."""
         embeddings: list[Embedding] = []

@@ -54,6 +54,11 @@ class Embedder(Protocol):
         """The length of a token vector; 0 if the model has none."""
         ...
 
+    @property
+    def sends_texts(self) -> bool:
+        """Whether texts leave this machine for the provider of the model."""
+        ...
+
     async def embed_documents(self, texts: Sequence[str]) -> list[Embedding]:
         """Embed texts that will be searched for, in order; raises :class:`EmbedderUnavailable` if the model fails."""
         ...

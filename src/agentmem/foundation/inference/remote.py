@@ -85,6 +85,11 @@ class OpenAICompatibleEmbedder:
         """The length of a token vector; 0: a remote model gives none."""
         return 0
 
+    @property
+    def sends_texts(self) -> bool:
+        """Whether texts leave this machine."""
+        return True
+
     async def embed_documents(self, texts: Sequence[str]) -> list[Embedding]:
         """Embed texts in their order, at most 128 in a request."""
         embeddings: list[Embedding] = []

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import logging
 import re
+import secrets
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
 from typing import Final
 
 import stamina.instrumentation
 import structlog
 
+from agentmem.foundation.masking.engine import Masker, Style, tagged
+from agentmem.schemas.masking import MaskingPolicy
+
 _LEVELS: Final = logging.getLevelNamesMapping()
-_KEY: Final = re.compile(r"amk_(?:live|test)_[0-9A-Za-z]{12}_[0-9A-Za-z]{49}")
-_SECRET_NAMES: Final = frozenset({"authorization", "api_key", "secret"})
+_SECRET_NAME: Final = re.compile(
+    r"(?i)(?:^|[_.-])(?:authorization|cookies?|passw(?:or)?d|passphrase|otp|totp|secrets?|tokens?|dsn|credentials?"
+    r"|(?:api|private|master|signing)[_-]?keys?|recovery[_-]?codes?)$"
+)
+"""Names of fields whose values are never written, whatever they look like."""
+
 HIDDEN: Final = "***"
 _TRUSTED: Final = "uvicorn."
 """Loggers whose arguments are addresses and numbers of our own."""
@@ -27,7 +36,7 @@ def set_up_logs(level: str) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            hide_secrets,
+            Hiding(masker=Masker.of(MaskingPolicy()), style=tagged(secrets.token_bytes(32))),
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level.upper()]),
@@ -45,14 +54,30 @@ def forward_library_logs(level: str) -> None:
     logging.basicConfig(level=max(logging.INFO, _LEVELS[level.upper()]), handlers=[_Forward()], force=True)
 
 
-def hide_secrets(_logger: object, _method: str, line: MutableMapping[str, object]) -> MutableMapping[str, object]:
-    """Star API keys in the values of a log line, wherever they came from."""
-    for name, value in line.items():
-        if name in _SECRET_NAMES:
-            line[name] = HIDDEN
-        elif isinstance(value, str) and "amk_" in value:
-            line[name] = _KEY.sub(HIDDEN, value)
-    return line
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hiding:
+    """The last thing that is done with a log line: secrets and personal data in its values are masked, at any depth.
+
+    What is shown instead is a hash under a key of this process, so that lines about the same thing can be told.
+    """
+
+    masker: Masker
+    style: Style
+
+    def __call__(self, _logger: object, _method: str, line: MutableMapping[str, object]) -> MutableMapping[str, object]:
+        """Mask a line."""
+        return {name: self._shown(name, value) for name, value in line.items()}
+
+    def _shown(self, name: str, value: object) -> object:
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        if _SECRET_NAME.search(name):
+            return HIDDEN
+        if isinstance(value, Mapping):
+            return {str(key): self._shown(str(key), item) for key, item in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self._shown(name, item) for item in value]
+        return self.masker.mask(str(value), self.style)
 
 
 class _Forward(logging.Handler):

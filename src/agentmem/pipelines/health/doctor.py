@@ -26,7 +26,7 @@ from agentmem.foundation.state.lock import Locks
 from agentmem.schemas.health import REPAIRABLE, Finding, FindingCode, HealthReport
 
 Progress = Callable[[int], None]
-Prepare = Callable[[Sequence[StoredVersion], Embedder], Awaitable[list[tuple[StoredVersion, PreparedMemory]]]]
+Prepare = Callable[[Caller, Sequence[StoredVersion], Embedder], Awaitable[list[tuple[StoredVersion, PreparedMemory]]]]
 Item = TypeVar("Item")
 REPAIRING: Final = "repairing the store"
 ENTRIES_AT_ONCE: Final = 128
@@ -125,7 +125,7 @@ class Doctor:
         chosen = await checking.some_embedded(caller, embedder.model, COMPARED)
         for some in _parts([place for place in chosen if place not in noted], COMPARED_AT_ONCE):
             stored = await checking.embedded(caller, embedder.model, some)
-            made = await self.prepare([text for text, _ in stored], embedder)
+            made = await self.prepare(caller, [text for text, _ in stored], embedder)
             for (text, there), (_, again) in zip(stored, made, strict=True):
                 examination.compared += 1
                 if again.vector is not None and not _are_alike(there, again.vector):
@@ -164,7 +164,7 @@ class Doctor:
         try:
             for some in _parts(places, ENTRIES_AT_ONCE):
                 texts = await self.mending.texts(caller, some)
-                await self.mending.rebuild_entries(caller, embedder.model, await self.prepare(texts, embedder))
+                await self.mending.rebuild_entries(caller, embedder.model, await self.prepare(caller, texts, embedder))
         except EmbedderUnavailable as error:
             # The rest of the repair goes on; what needs vectors stays among the findings.
             log.warning("embedder_failed", repairing=len(places), reason=error.code)

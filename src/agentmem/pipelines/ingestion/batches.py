@@ -12,6 +12,7 @@ from agentmem.features.memories.batches import MemoryBatches, target_of
 from agentmem.features.memories.model import PreparedMemory
 from agentmem.foundation.authorization.caller import Caller
 from agentmem.kit.ids import MemoryId
+from agentmem.pipelines.ingestion.masking import masked
 from agentmem.pipelines.ingestion.pipeline import Draft, Ingestion
 from agentmem.schemas.memories import MemoryPatch, MemoryRecord, NewMemory, OnDuplicate
 from agentmem.schemas.requests import IdAtVersion, PatchOf
@@ -30,10 +31,13 @@ class Batches:
         """Change memories, and give them as they are then, in the order of the changes."""
         for change in changes:
             self.ingestion.check_expiry(change.expires_at)
+        rule = await self.ingestion.rules.masking(caller.organization_id)
+        if rule.policy.stored:
+            changes = [masked(change, rule) for change in changes]
         indexed = {MemoryId(change.id) for change in changes if _changes_index(change)}
         for attempt in range(1, UPDATE_ATTEMPTS + 1):
             records = await self.stored.present(caller, [target_of(change) for change in changes]) if indexed else []
-            prepared = await self._prepare(changes, records, indexed)
+            prepared = await self._prepare(caller, changes, records, indexed)
             try:
                 return await self.stored.update(caller, _at_versions_read(changes, records), prepared)
             except VersionConflict:
@@ -54,7 +58,11 @@ class Batches:
         return await self.stored.delete(caller, wanted)
 
     async def _prepare(
-        self, changes: Sequence[PatchOf], records: Sequence[MemoryRecord], indexed: AbstractSet[MemoryId]
+        self,
+        caller: Caller,
+        changes: Sequence[PatchOf],
+        records: Sequence[MemoryRecord],
+        indexed: AbstractSet[MemoryId],
     ) -> dict[MemoryId, PreparedMemory]:
         if not indexed:
             return {}
@@ -63,7 +71,7 @@ class Batches:
             for change, record in zip(changes, records, strict=True)
             if record.id in indexed
         }
-        prepared = await self.ingestion.prepare_or_defer(list(drafts.values()))
+        prepared = await self.ingestion.prepare_or_defer(caller, list(drafts.values()))
         return dict(zip(drafts, prepared, strict=True))
 
 

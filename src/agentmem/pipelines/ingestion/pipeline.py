@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from time import perf_counter
 from typing import Final, Protocol, TypeVar
@@ -17,18 +17,21 @@ from agentmem.features.memories.index_entry import build, indexed_text
 from agentmem.features.memories.index_writing import PENDING
 from agentmem.features.memories.model import PreparedMemory
 from agentmem.features.memories.service import IdempotentRequest, MemoryService
+from agentmem.features.organizations.rules import Rules
 from agentmem.foundation.authorization.caller import Caller
 from agentmem.foundation.inference.loaded import Models
 from agentmem.foundation.inference.port import Embedder, Embedding
 from agentmem.foundation.telemetry.traces import span
 from agentmem.kit.clock import Clock
 from agentmem.kit.ids import MemoryId, uuid7
+from agentmem.pipelines.ingestion.masking import masked
 from agentmem.schemas.memories import (
     Added,
     AddedMany,
     Deleted,
     NewMemory,
     OnDuplicate,
+    Origin,
     Scope,
 )
 
@@ -67,6 +70,7 @@ class Ingestion:
 
     memories: MemoryService
     models: Models
+    rules: Rules
     clock: Clock
     content_limit: int
     embedded: Callable[[float], None]
@@ -75,13 +79,14 @@ class Ingestion:
     async def add(self, caller: Caller, drafts: Sequence[Draft], idempotency_key: str | None = None) -> Added:
         """Store drafts, all or none, in one transaction."""
         with span("memory.add", memories=len(drafts)):
+            drafts = await self.admitted(caller, drafts)
             with span("memory.add.embed"):
-                prepared = await self.prepare_or_defer(drafts)
+                prepared = await self.prepare_or_defer(caller, drafts)
             request = None
             if idempotency_key is not None:
                 request = IdempotentRequest(key=idempotency_key, digest=_digest(drafts))
             with span("memory.add.store"):
-                return await self.memories.add(caller, prepared, request)
+                return await self.memories.add(caller, prepared, request, await self._caps(caller))
 
     async def add_many(
         self, caller: Caller, drafts: AsyncIterator[Draft], progress: Progress | None = None
@@ -94,15 +99,19 @@ class Ingestion:
         writing: asyncio.Task[Added] | None = None
         try:
             async for batch in batches(drafts):
-                prepared = await self.prepare_or_defer(batch)
+                prepared = await self.prepare_or_defer(caller, await self.admitted(caller, batch))
                 if writing is not None:
                     counts.count(await writing)
-                writing = asyncio.create_task(self.memories.add(caller, prepared))
+                caps = await self._caps(caller)
+                writing = asyncio.create_task(self.memories.add(caller, prepared, None, caps))
         finally:
             # A draft that cannot be read does not undo the batches before it.
             if writing is not None:
                 counts.count(await writing)
         return AddedMany(added=counts.added, duplicates=counts.duplicates)
+
+    async def _caps(self, caller: Caller) -> Mapping[Origin, int]:
+        return (await self.rules.provenance(caller.organization_id)).hourly_caps
 
     async def delete_all(self, caller: Caller, scope: Scope) -> Deleted:
         """Delete the memories of a scope, batch by batch; raises :class:`EmptyScope` when it names no id."""
@@ -116,14 +125,19 @@ class Ingestion:
             deleted += step
         return Deleted(deleted=deleted)
 
-    async def prepare_or_defer(self, drafts: Sequence[Draft]) -> list[PreparedMemory]:
+    async def admitted(self, caller: Caller, drafts: Sequence[Draft]) -> list[Draft]:
+        """Give drafts as the caller's organization lets them be stored: masked, if that is its rule."""
+        rule = await self.rules.masking(caller.organization_id)
+        return [replace(draft, new=masked(draft.new, rule)) for draft in drafts] if rule.policy.stored else list(drafts)
+
+    async def prepare_or_defer(self, caller: Caller, drafts: Sequence[Draft]) -> list[PreparedMemory]:
         """Analyse and embed drafts; when the embedder fails they are prepared without vectors, which come later."""
         for draft in drafts:
             self.check_size(draft.new.content)
             self.check_expiry(draft.new.expires_at)
         embedder = self.models.current
         try:
-            return await self.prepare(drafts, embedder)
+            return await self.prepare(caller, drafts, embedder)
         except EmbedderUnavailable as error:
             log.warning("embedder_failed", memories=len(drafts), reason=error.code)
             return self._analysed(drafts, [None] * len(drafts), PENDING)
@@ -144,9 +158,15 @@ class Ingestion:
         if expires_at is not None and expires_at <= self.clock():
             raise InvalidInput(f"expires_at {expires_at.isoformat()} is in the past.")
 
-    async def prepare(self, drafts: Sequence[Draft], embedder: Embedder) -> list[PreparedMemory]:
-        """Analyse and embed drafts; raises :class:`EmbedderUnavailable`."""
+    async def prepare(self, caller: Caller, drafts: Sequence[Draft], embedder: Embedder) -> list[PreparedMemory]:
+        """Analyse and embed drafts; raises :class:`EmbedderUnavailable`.
+
+        What leaves the machine is masked where the caller's organization says so.
+        """
         texts = [indexed_text(draft.new.content, draft.new.actor)[:EMBEDDED_CHARACTERS] for draft in drafts]
+        if embedder.sends_texts:
+            rule = await self.rules.masking(caller.organization_id)
+            texts = [rule.sent(text) for text in texts]
         began = perf_counter()
         embeddings = await embedder.embed_documents(texts)
         self.embedded(perf_counter() - began)

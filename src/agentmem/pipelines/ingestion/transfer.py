@@ -13,8 +13,10 @@ from agentmem.errors import AgentMemError, ContentTooLarge, ImportFailed, Invali
 from agentmem.features.memories.model import texts_of
 from agentmem.features.memories.transfer import MemoryTransfer
 from agentmem.foundation.authorization.caller import Caller
+from agentmem.foundation.masking.rule import MaskingRule
 from agentmem.kit.sound_json import read_json
 from agentmem.pipelines.ingestion.drafts import DraftReader
+from agentmem.pipelines.ingestion.masking import masked
 from agentmem.pipelines.ingestion.pipeline import Draft, Ingestion, batches
 from agentmem.schemas.base import check_json, parse
 from agentmem.schemas.items import Attributes
@@ -43,12 +45,12 @@ class Transfer:
         """How many bytes a line from a client may have; one that this process reads itself may be of any length."""
         return _ROOM * self.ingestion.content_limit + _FRAME
 
-    async def export_lines(self, caller: Caller, scope: Scope) -> AsyncIterator[str]:
-        """Write the scope's memories in the order of their places, each read as it is when its batch is read."""
+    async def export(self, caller: Caller, scope: Scope) -> AsyncIterator[ExportedMemory]:
+        """Give the scope's memories in the order of their places, each read as it is when its batch is read."""
         after = -1
         while batch := await self.stored.read(caller, scope, after, EXPORTED_TOGETHER):
             for memory in batch:
-                yield memory.exported.model_dump_json(exclude_none=True)
+                yield memory.exported
             after = batch[-1].place
 
     async def import_lines(
@@ -81,9 +83,12 @@ class Transfer:
         by_id = {memory.versions[-1].memory.id: memory for memory in exported}
         unknown = await self.stored.unknown(caller, list(by_id))
         wanted = [memory for memory_id, memory in by_id.items() if memory_id in unknown]
+        rule = await self.ingestion.rules.masking(caller.organization_id)
+        if rule.policy.stored:
+            wanted = [_masked(memory, rule) for memory in wanted]
         texts = [_texts(memory) for memory in wanted]
         drafts = [draft for some in texts for draft in some]
-        prepared = iter(await self.ingestion.prepare_or_defer(drafts) if drafts else [])
+        prepared = iter(await self.ingestion.prepare_or_defer(caller, drafts) if drafts else [])
         return await self.stored.write(
             caller, [(memory, list(islice(prepared, len(some)))) for memory, some in zip(wanted, texts, strict=True)]
         )
@@ -116,6 +121,11 @@ class Transfer:
             for version in item.versions:
                 self.ingestion.check_size(version.memory.content)
         return item
+
+
+def _masked(exported: ExportedMemory, rule: MaskingRule) -> ExportedMemory:
+    versions = [version.model_copy(update={"memory": masked(version.memory, rule)}) for version in exported.versions]
+    return exported.model_copy(update={"versions": versions})
 
 
 def _texts(exported: ExportedMemory) -> list[Draft]:

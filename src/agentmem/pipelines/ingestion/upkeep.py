@@ -109,7 +109,7 @@ class Upkeep:
         """Go through the store once, in the order of places; what is added meanwhile may come before, or after."""
         filled, after = 0, Place(-1)
         while (found := await find(caller, embedder.model, after, BATCH)) is not None:
-            written = await self.memories.complete(caller, await self.prepare(found.versions, embedder))
+            written = await self.memories.complete(caller, await self.prepare(caller, found.versions, embedder))
             filled += written
             after = found.last
             if progress is not None and written:
@@ -117,10 +117,10 @@ class Upkeep:
         return filled
 
     async def prepare(
-        self, versions: Sequence[StoredVersion], embedder: Embedder
+        self, caller: Caller, versions: Sequence[StoredVersion], embedder: Embedder
     ) -> list[tuple[StoredVersion, PreparedMemory]]:
         """Analyse and embed stored texts again, as when they were added; raises :class:`EmbedderUnavailable`."""
-        prepared = await self.ingestion.prepare([_draft(version) for version in versions], embedder)
+        prepared = await self.ingestion.prepare(caller, [_draft(version) for version in versions], embedder)
         return list(zip(versions, prepared, strict=True))
 
     async def change_model(self, caller: Caller, name: str, progress: Progress | None = None) -> Reembedded:

@@ -11,6 +11,7 @@ from agentmem.errors import Conflict, DatabaseUnavailable, EmbedderUnavailable
 from agentmem.features.memories.index_reading import NEAREST_LIMIT
 from agentmem.features.memories.searching import Found, MemorySearch, Query
 from agentmem.features.memories.visibility import View
+from agentmem.features.organizations.rules import Rules
 from agentmem.foundation.authorization.caller import Caller
 from agentmem.foundation.inference.loaded import Models
 from agentmem.foundation.inference.port import Embedder, Embedding
@@ -47,6 +48,7 @@ class Retrieval:
 
     search_operation: MemorySearch
     models: Models
+    rules: Rules
     clock: Clock
     embeddings: QueryEmbeddings = field(default_factory=QueryEmbeddings)
     reranking: Reranking | None = None
@@ -63,7 +65,8 @@ class Retrieval:
             if reranking is None:
                 return await self._search(caller, request, request.limit)
             found = await self._search(caller, request, max(request.limit, reranking.depth))
-            results = await reranking.apply(request.query, found)
+            rule = await self.rules.masking(caller.organization_id)
+            results = await reranking.apply(request.query, found, rule.sent)
             return results.model_copy(update={"hits": results.hits[: request.limit]})
 
     async def _search(self, caller: Caller, request: SearchRequest, limit: int) -> SearchResults:
@@ -112,7 +115,10 @@ class Retrieval:
         if request.mode is not SearchMode.LEXICAL:
             try:
                 with span("memory.search.embed"):
-                    embedding = await self.embeddings.embed(caller, embedder, request.query)
+                    query = request.query
+                    if embedder.sends_texts:
+                        query = (await self.rules.masking(caller.organization_id)).sent(query)
+                    embedding = await self.embeddings.embed(caller, embedder, query)
             except EmbedderUnavailable as error:
                 if request.mode is SearchMode.SEMANTIC:
                     raise
@@ -124,7 +130,7 @@ def view_of(request: ReadRequest) -> View:
     """Read the view of a request: its scope, its filters as a tree, and its moments."""
     return View(
         scope=request.scope,
-        filters=filters.parse(request.filters) if request.filters else None,
+        filters=filters.narrowed(filters.parse(request.filters) if request.filters else None, request.min_authority),
         as_of=request.as_of,
         known_at=request.known_at,
     )

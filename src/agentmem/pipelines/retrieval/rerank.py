@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Final
@@ -28,13 +28,16 @@ class Reranking:
     reranker: Reranker
     depth: int
 
-    async def apply(self, query: str, results: SearchResults) -> SearchResults:
-        """Give the results in their new order; as they were, and ``degraded``, when the reranker fails or is late."""
+    async def apply(self, query: str, results: SearchResults, sent: Callable[[str], str]) -> SearchResults:
+        """Give the results in their new order, as the reranker reads what may be ``sent`` of them.
+
+        As they were, and ``degraded``, when it fails or is late.
+        """
         began = perf_counter()
         hits, missing = results.hits, [] if results.degraded is None else [results.degraded]
         try:
             with span("memory.search.rerank"):
-                hits = await self._reorder(query, hits)
+                hits = await self._reorder(query, hits, sent)
         except RerankerUnavailable as error:
             log.warning("reranker_failed", reason=error.message)
             missing.append("reranker")
@@ -46,10 +49,10 @@ class Reranking:
             degraded=" and ".join(missing) or None,
         )
 
-    async def _reorder(self, query: str, hits: Sequence[SearchHit]) -> list[SearchHit]:
+    async def _reorder(self, query: str, hits: Sequence[SearchHit], sent: Callable[[str], str]) -> list[SearchHit]:
         best, rest = hits[: self.depth], hits[self.depth :]
-        texts = [indexed_text(hit.memory.content, hit.memory.actor)[:RERANKED_CHARACTERS] for hit in best]
-        relevances = await self.reranker.rerank(query, texts)
+        texts = [sent(indexed_text(hit.memory.content, hit.memory.actor)[:RERANKED_CHARACTERS]) for hit in best]
+        relevances = await self.reranker.rerank(sent(query), texts)
         return [*reordered(best, relevances), *rest]
 
 

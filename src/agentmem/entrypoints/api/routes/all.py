@@ -31,6 +31,7 @@ from agentmem.entrypoints.api.routes.sessions import own_sessions
 from agentmem.entrypoints.api.routes.signing_in import signing_in
 from agentmem.entrypoints.api.routes.signing_keys import signing_keys, well_known
 from agentmem.entrypoints.api.routes.sso import sso_routes
+from agentmem.entrypoints.api.routes.trust import trust
 from agentmem.entrypoints.api.routes.usage import usages
 from agentmem.entrypoints.api.routes.webhooks import webhook_routes
 
@@ -41,6 +42,7 @@ def routers() -> Sequence[APIRouter]:
         searching,
         memories,
         memory_actions,
+        trust,
         moving,
         entities,
         usages,

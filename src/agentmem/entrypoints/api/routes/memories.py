@@ -17,7 +17,7 @@ from agentmem.entrypoints.api.charging import charge_items
 from agentmem.entrypoints.api.etags import not_modified
 from agentmem.entrypoints.api.gate import app_of, caller_of, if_version_of, router
 from agentmem.entrypoints.api.idempotency import key_of
-from agentmem.entrypoints.api.paging import page_answer
+from agentmem.entrypoints.api.telling import show, tell, tell_page
 from agentmem.foundation.authorization.caller import Permission
 from agentmem.kit.ids import MemoryId
 from agentmem.pipelines.ingestion.drafts import drafts_of_call
@@ -45,7 +45,8 @@ async def add(request: Request, new: AddRequest) -> Response:
     items = items_of(new)
     await charge_items(request, len(items) if isinstance(items, list) else 1)
     drafts = drafts_of_call(items, attributes_of(new), new.on_duplicate)
-    return answer(await app_of(request).ingestion.add(caller_of(request), drafts, key_of(request)), HTTPStatus.CREATED)
+    added = await app_of(request).ingestion.add(caller_of(request), drafts, key_of(request))
+    return await show(request, added, HTTPStatus.CREATED)
 
 
 @memories.get("/memories", name="list", response_model=Page[MemoryRecord], openapi_extra=access(Permission.MEMORY_READ))
@@ -58,7 +59,7 @@ async def list_memories(request: Request, query: Annotated[ListQuery, Query()]) 
     page = await app_of(request).memories.page(
         caller_of(request), view_of(listed), listed.order, listed.cursor, listed.limit
     )
-    return page_answer(request, page)
+    return await tell_page(request, page)
 
 
 @memories.delete(
@@ -73,7 +74,7 @@ async def delete_all(request: Request, query: Annotated[ScopeQuery, Query()]) ->
 async def get(request: Request, memory_id: UUID, query: Annotated[MomentQuery, Query()]) -> Response:
     """Read one memory, with its version as `ETag`."""
     record = await app_of(request).memories.get(caller_of(request), MemoryId(memory_id), view_of(query.request))
-    return not_modified(request, record.version) or answer(record, version=record.version)
+    return not_modified(request, record.version) or await tell(request, record, version=record.version)
 
 
 @memories.patch(
@@ -86,7 +87,7 @@ async def update(request: Request, memory_id: UUID, patch: MemoryPatch) -> Respo
     record = await app_of(request).batches.update_one(
         caller_of(request), MemoryId(memory_id), patch, if_version_of(request)
     )
-    return answer(record, version=record.version)
+    return await show(request, record, version=record.version)
 
 
 @memories.delete(

@@ -15,6 +15,7 @@ from agentmem.entrypoints.api.bodies import BodyLimit
 from agentmem.entrypoints.api.charging import charge_items
 from agentmem.entrypoints.api.etags import require_versions
 from agentmem.entrypoints.api.gate import app_of, caller_of, if_version_of, router
+from agentmem.entrypoints.api.telling import show, tell
 from agentmem.foundation.authorization.caller import Permission
 from agentmem.kit.ids import MemoryId
 from agentmem.schemas.memories import Change, Deleted, MemoryPatch, MemoryRecord, NearDuplicate, Stats
@@ -31,7 +32,7 @@ memory_actions = router("memories")
 async def history(request: Request, memory_id: UUID) -> Response:
     """Read every version of a memory with what changed it, oldest first; deleted memories have one too."""
     changes = await app_of(request).memories.history(caller_of(request), MemoryId(memory_id))
-    return answer(Items(items=list(changes)))
+    return await tell(request, Items(items=list(changes)))
 
 
 @memory_actions.post(
@@ -42,7 +43,7 @@ async def history(request: Request, memory_id: UUID) -> Response:
 async def restore(request: Request, memory_id: UUID) -> Response:
     """Bring a deleted memory back."""
     record = await app_of(request).memories.restore(caller_of(request), MemoryId(memory_id), if_version_of(request))
-    return answer(record, version=record.version)
+    return await show(request, record, version=record.version)
 
 
 @memory_actions.put(
@@ -56,7 +57,7 @@ async def pin(request: Request, memory_id: UUID, pin: PinRequest) -> Response:
     record = await app_of(request).batches.update_one(
         caller_of(request), MemoryId(memory_id), patch, if_version_of(request)
     )
-    return answer(record, version=record.version)
+    return await show(request, record, version=record.version)
 
 
 @memory_actions.post(
@@ -71,7 +72,7 @@ async def update_many(request: Request, batch: BatchUpdate) -> Response:
         require_versions("changes", [change.if_version for change in batch.changes])
     await charge_items(request, len(batch.changes))
     records = await app_of(request).batches.update(caller, batch.changes)
-    return answer(Items(items=list(records)))
+    return await show(request, Items(items=list(records)))
 
 
 @memory_actions.post(
@@ -96,7 +97,7 @@ async def delete_many(request: Request, batch: BatchDelete) -> Response:
 async def duplicates(request: Request, query: Annotated[DuplicatesQuery, Query()]) -> Response:
     """Find pairs of memories of one scope that say almost the same."""
     pairs = await app_of(request).duplicates.find(caller_of(request), query.scope, query.threshold)
-    return answer(Items(items=list(pairs)))
+    return await tell(request, Items(items=list(pairs)))
 
 
 @memory_actions.get("/stats", response_model=Stats, openapi_extra=access(Permission.MEMORY_READ))

@@ -42,4 +42,5 @@ async def import_memories(request: Request, query: Annotated[ImportQuery, Query(
 @moving.get("/memories/export", openapi_extra=access(Permission.MEMORY_READ, cost=20, untimed=True))
 async def export(request: Request, query: Annotated[ScopeQuery, Query()]) -> Response:
     """Write the memories of a scope with their histories, one JSON object a line, without loss."""
-    return await streamed(app_of(request).transfer.export_lines(caller_of(request), query.scope))
+    app, caller = app_of(request), caller_of(request)
+    return await streamed(app.disclosure.lines(caller, app.transfer.export(caller, query.scope)))

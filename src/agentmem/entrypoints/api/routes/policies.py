@@ -1,4 +1,4 @@
-"""What the caller's organization asks of those who sign in to it."""
+"""What the caller's organization asks of those who use it, and of what it remembers."""
 
 from __future__ import annotations
 
@@ -39,4 +39,5 @@ async def set_policy(request: Request, policy_kind: PolicyKind, new: NewPolicy) 
             faults=[Fault(field="body.policy.kind", message=message)],
         )
     changed = await app_of(request).accounts.policies.update(caller_of(request), policy, if_version_of(request))
+    app_of(request).rules.forget(caller_of(request).organization_id)
     return answer(changed, version=changed.version)
