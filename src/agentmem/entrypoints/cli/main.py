@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 import typer
 
-from agentmem.entrypoints.cli import jobs, keeping, moving, reading, serving, writing
+from agentmem.entrypoints.cli import deploying, jobs, keeping, moving, reading, serving, writing
 from agentmem.entrypoints.cli.demo import demo
 from agentmem.entrypoints.cli.keys import keys
 from agentmem.entrypoints.cli.organizations import organizations
@@ -106,6 +106,8 @@ app.command(rich_help_panel=_CARE)(keeping.info)
 app.command(rich_help_panel=_CARE)(keeping.doctor)
 app.command(rich_help_panel=_CARE)(keeping.vacuum)
 app.command(rich_help_panel=_CARE)(keeping.reembed)
+app.command(rich_help_panel=_PLATFORM)(deploying.migrate)
+app.command(rich_help_panel=_PLATFORM)(deploying.health)
 app.add_typer(keys, rich_help_panel=_PLATFORM)
 app.add_typer(organizations, rich_help_panel=_PLATFORM)
 app.add_typer(jobs.commands, rich_help_panel=_PLATFORM)
