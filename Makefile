@@ -55,6 +55,7 @@ lint: setup ## Check format, lint, types, imports and the generated pages.
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo --cache-dir .cache/imports
 	@$(BIN)/python scripts/generate_reference.py --check
+	@$(BIN)/python scripts/generate_chart.py --check
 
 .PHONY: check
 check: lint ## Lint, then the quick tests: unit, contract, architecture..
@@ -64,17 +65,27 @@ check: lint ## Lint, then the quick tests: unit, contract, architecture..
 services: ## Install the programs that tests start: Redis, HAProxy, nginx, faketime, Chromium; does nothing when they are there.
 	@$(PYTHON) scripts/install_services.py
 
+.PHONY: deploy-tools
+deploy-tools: ## Install what looks at the chart and the workflows; IMAGES=1 for what builds and runs images too.
+	@$(PYTHON) scripts/install_deploy_tools.py $(if $(IMAGES),--images)
+
 .PHONY: test
-test: lint services ## Lint, then every test, with coverage; slow suites run as bounded samples.
+test: lint services deploy-tools ## Lint, then every test, with coverage; slow suites run as bounded samples.
 	@$(PYTEST) $(PARALLEL) $(COVERAGE)
 
 .PHONY: test-full
-test-full: lint services ## As test, with the slow suites whole.
+test-full: lint services ## As test, with the slow suites whole, images built and run among them.
+	@$(MAKE) --no-print-directory deploy-tools IMAGES=1
 	@$(PYTEST) $(PARALLEL) $(COVERAGE) --full
 
 .PHONY: test-chaos
 test-chaos: setup services ## Kill, stop and cut off everything under load; FULL=1 for a hundred kills and whole minutes.
 	@$(PYTEST) $(PARALLEL) tests/chaos $(if $(FULL),--full)
+
+.PHONY: test-deploy
+test-deploy: setup services ## Build, run, scan and sign the image, compose, chart and workflows: everything of tests/deployment, whole.
+	@$(MAKE) --no-print-directory deploy-tools IMAGES=1
+	@timeout --signal=INT --kill-after=30 600 $(PYTEST) $(PARALLEL) tests/deployment --full
 
 .PHONY: coverage
 coverage: setup ## Run every test, show the lines that none runs, and raise the floor to what is covered now.
@@ -121,6 +132,7 @@ bench-key: setup ## Measure the processor time of checking an API key.
 .PHONY: docs
 docs: setup ## Write the generated pages of docs/reference anew.
 	@$(BIN)/python scripts/generate_reference.py
+	@$(BIN)/python scripts/generate_chart.py
 
 .PHONY: lock
 lock: ## Resolve the requirements anew, with hashes; UPGRADE=1 for the newest versions.

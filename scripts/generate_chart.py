@@ -198,7 +198,7 @@ def readme_page() -> str:
         "[run on Kubernetes](../../../docs/how-to/run-on-kubernetes.md). `values-dev.yaml`, `values-staging.yaml` and\n"
         "`values-prod.yaml` are to begin with.\n\n"
         "## Values\n\n| Value | Default | Meaning |\n| --- | --- | --- |\n" + "".join(rows) + "\n## Settings\n\n"
-        "`config` takes every [setting](../../../docs/reference/settings.md) by its name. Secret ones belong to `secrets`:\n"
+        "`config` takes every [setting](../../../docs/reference/settings.md) by its name. Secret ones: see `secrets`:\n"
         f"{', '.join(f'`{name}`' for name in secrets())}.\nThe chart sets these itself:\n\n"
         "| Setting | By |\n| --- | --- |\n" + owned
     )

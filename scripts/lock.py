@@ -36,6 +36,9 @@ def main(options: list[str]) -> None:
         ["pyproject.toml", *image, "--constraints", RUNTIME, "--output-file", IMAGE],
         ["pyproject.toml", *everything, "--constraints", RUNTIME, "--constraints", IMAGE, "--output-file", DEV],
         ["--group", "build", "--constraints", DEV, "--output-file", BUILD],
+        ["--group", "deploy", "--output-file", "requirements/deploy.txt"],
+        ["--group", "checkov", "--output-file", "requirements/checkov.txt"],
+        ["--group", "helm", "--no-deps", "--output-file", "requirements/helm.txt"],
     ):
         subprocess.run([program, *COMPILE[1:], *arguments, *options], check=True, cwd=ROOT)
 
