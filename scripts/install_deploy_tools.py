@@ -27,6 +27,8 @@ PACKAGES = {
     "docker-registry": "docker-registry",
     "netavark": "netavark",
     "aardvark-dns": "aardvark-dns",
+    "iptables": "iptables",
+    "catatonit": "catatonit",
     "shellcheck": "shellcheck",
 }
 """The package of each program; the names of a pod's network are answered by aardvark-dns."""
@@ -74,7 +76,7 @@ def found(program: str) -> str:
 
 def pip(python: Path, *arguments: str) -> None:
     """Run pip, which is heard only when it fails."""
-    command = [python, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
+    command = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         print(done.stderr, file=sys.stderr)

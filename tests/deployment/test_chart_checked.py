@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +28,12 @@ EXTERNAL = {
 
 
 @pytest.fixture(scope="module")
-def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The chart in every form, as one file."""
     path = tmp_path_factory.mktemp("chart") / "all.yaml"
     parts = [rendered(EVERYTHING).text, rendered(EXTERNAL).text, environment("dev").text, environment("prod").text]
     path.write_text("\n---\n".join(parts), encoding="utf-8")
-    yield path
+    return path
 
 
 def is_custom(resource: dict[str, Any]) -> bool:
