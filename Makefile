@@ -73,6 +73,10 @@ deploy-tools: ## Install what looks at the chart and the workflows; IMAGES=1 for
 test: lint services deploy-tools ## Lint, then every test, with coverage; slow suites run as bounded samples.
 	@$(PYTEST) $(PARALLEL) $(COVERAGE)
 
+.PHONY: test-some
+test-some: setup services deploy-tools ## Some suites alone, without coverage: SUITES="unit contract".
+	@$(PYTEST) $(PARALLEL) $(addprefix tests/,$(SUITES))
+
 .PHONY: test-full
 test-full: lint services ## As test, with the slow suites whole, images built and run among them.
 	@$(MAKE) --no-print-directory deploy-tools IMAGES=1

@@ -5,7 +5,7 @@
 # a release that fails its tests goes back to the revision before. NAMESPACE, RELEASE and SMOKE_URL may be set.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-export PATH="$PWD/.cache/deploy/helm/helm:$PATH"
+helm="${HELM:-$PWD/.cache/deploy/helm/helm/helm}"
 environment="${1:?usage: rollout.sh staging|production IMAGE@DIGEST}" image="${2:?usage: rollout.sh staging|production IMAGE@DIGEST}"
 case "$environment" in
     staging) values='values-staging.yaml' ;;
@@ -13,7 +13,7 @@ case "$environment" in
     *) echo "There is no environment $environment." >&2; exit 2 ;;
 esac
 namespace="${NAMESPACE:-agentmem}" release="${RELEASE:-agentmem}" chart=deploy/helm/agentmem
-here() { helm --namespace "$namespace" "$@"; }
+here() { "$helm" --namespace "$namespace" "$@"; }
 
 scripts/deploy/image_verify.sh "$image"
 before="$(here history "$release" --output json 2>/dev/null | python3 -c \
