@@ -1,8 +1,8 @@
-"""Set the version everywhere: ``python scripts/bump_version.py 0.2.0`` (package, chart, changelog); then commit and tag."""
+"""Set the version of package, chart and changelog: ``python scripts/bump_version.py 0.2.0``; then commit and tag."""
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import re
 import sys
 from pathlib import Path
@@ -16,7 +16,7 @@ def main(arguments: list[str], root: Path = ROOT) -> None:
     if len(arguments) != 1 or SEMANTIC.fullmatch(arguments[0]) is None:
         sys.exit("usage: bump_version.py MAJOR.MINOR.PATCH")
     version = arguments[0]
-    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    today = dt.datetime.now(dt.UTC).date().isoformat()
     for name, pattern, text in (
         ("pyproject.toml", r'^version = ".*"$', f'version = "{version}"'),
         ("deploy/helm/agentmem/Chart.yaml", r"^version: .*$", f"version: {version}"),

@@ -2,7 +2,7 @@
 # Look at the Dockerfiles, the chart and the tree: hadolint, trivy's rules, secrets. Needs no network.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-export PATH="$PWD/.cache/deploy/tools/bin:$PATH"
+export PATH="${TOOLS:-$PWD/.cache/deploy/tools/bin}:$PATH"
 hadolint --config deploy/hadolint.yaml Dockerfile Dockerfile.alpine
 for target in Dockerfile Dockerfile.alpine deploy/helm/agentmem; do
     trivy config --skip-check-update --quiet --exit-code 1 --ignorefile deploy/trivyignore.yaml \

@@ -3,7 +3,7 @@
 # Fails on a fault of the severity HIGH or above that has a fix, and when the list of faults cannot be had.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-export PATH="$PWD/.cache/deploy/tools/bin:$PATH"
+export PATH="${TOOLS:-$PWD/.cache/deploy/tools/bin}:$PATH"
 image="${1:?usage: image_scan.sh IMAGE|ARCHIVE.tar}"
 target=("$image")
 if [ -f "$image" ]; then target=(--input "$image"); fi
