@@ -138,6 +138,11 @@ docs: setup ## Write the generated pages of docs/reference anew.
 	@$(BIN)/python scripts/generate_reference.py
 	@$(BIN)/python scripts/generate_chart.py
 
+.PHONY: manifests
+manifests: deploy-tools ## Render the chart into deploy/kubernetes, for those without Helm.
+	@scripts/deploy/manifests.sh >.cache/manifests.yaml
+	@mv .cache/manifests.yaml deploy/kubernetes/agentmem.yaml
+
 .PHONY: lock
 lock: ## Resolve the requirements anew, with hashes; UPGRADE=1 for the newest versions.
 	@$(PYTHON) -m venv .cache/lock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import tomllib
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from agentmem.settings import Settings
 from scripts.generate_chart import OWNED, described, secrets
 from scripts.generate_reference import command_names
 from tests.architecture.source_tree import ROOT
-from tests.support.deployment import CHART, EVERYTHING, Rendered, environment, rendered
+from tests.support.deployment import CHART, EVERYTHING, Rendered, environment, rendered, run, tool
 from tests.support.redis_server import free_port
 from tests.support.servers import servers
 
@@ -106,6 +107,14 @@ def test_chart_has_the_version_of_the_package() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
     assert (chart["version"], chart["appVersion"]) == (version, version)
+
+
+def test_manifests_for_those_without_helm_are_what_the_chart_renders() -> None:
+    told = run(ROOT / "scripts" / "deploy" / "manifests.sh", env={**os.environ, "HELM": str(tool("helm"))}).stdout
+
+    assert (ROOT / "deploy" / "kubernetes" / "agentmem.yaml").read_text() == told, "run `make manifests`"
+    assert {one["kind"] for one in yaml.safe_load_all(told)} >= {"Deployment", "Job", "NetworkPolicy", "Service"}
+    assert "Secret" not in {one["kind"] for one in yaml.safe_load_all(told)}
 
 
 def queries() -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +99,8 @@ class Platform:
         }
 
     def compose(self, *arguments: str) -> None:
-        command = (tool("podman-compose"), "--file", self.file, "--project-name", PROJECT, *arguments)
-        run(*command, env=self.environment)
+        program = tool("podman-compose")
+        run(program, "--file", self.file, "--project-name", PROJECT, *arguments, env=self.environment)
 
     def start(self) -> None:
         self.compose("up", "--detach", "postgres", "redis")
@@ -108,7 +109,7 @@ class Platform:
         assert podman("wait", self.name("migrate")) == "0", logs(self.name("migrate"))
         self.compose("up", "--detach", "server-1", "server-2", "worker")
         for name in ("server-1", "server-2"):
-            wait_until(lambda name=name: self.is_ready(name))
+            wait_until(partial(self.is_ready, name))
         self.compose("up", "--detach", "nginx")
         ready(self.url)
 

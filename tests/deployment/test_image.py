@@ -87,7 +87,7 @@ def test_image_runs_as_nobody_in_particular_and_says_what_it_is(image: str) -> N
 
 
 def test_image_has_no_compiler_no_pip_of_its_own_and_no_cache(image: str) -> None:
-    look = "command -v gcc cc make; ls -d /root/.cache /build /opt/agentmem/bin/pip* 2>/dev/null; true"
+    look = "command -v gcc cc make; ls -d ~root/.cache /build /opt/agentmem/bin/pip* 2>/dev/null; true"
 
     assert podman("run", "--rm", "--network=none", *CLOSED, "--entrypoint=sh", image, "-c", look) == ""
 
@@ -183,7 +183,7 @@ def test_one_image_migrates_checks_and_serves_in_production_with_a_key_that_root
 
 def written(secret: dict[str, Any], place: Path) -> Path:
     """Mount a Secret as the kubelet does: as files of root's that the pod's group may read."""
-    folder = place / secret["metadata"]["name"]
+    folder = place / str(secret["metadata"]["name"])
     folder.mkdir()
     place.chmod(0o755)
     for name, value in secret["data"].items():

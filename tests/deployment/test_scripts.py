@@ -123,7 +123,7 @@ def registry(full: bool, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
         "http": {"addr": f"127.0.0.1:{port}"},
     }
     (folder / "config.yml").write_text(yaml.safe_dump(settings))
-    command = [tool("docker-registry"), "serve", folder / "config.yml"]
+    command = [str(tool("docker-registry")), "serve", str(folder / "config.yml")]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
         try:
 

@@ -1,4 +1,4 @@
-"""Running workflows on this machine by act: third-party actions and the programs they reach are stand-ins that take notes."""
+"""Running workflows on this machine by act; actions and the programs that they reach are stand-ins."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ PROGRAMS = {
     "make": "",
     "gh": "",
     "curl": """case "$*" in *audience*) echo '{"value": "a-token"}';; */ready) exit "$SMOKE";; *) echo '{}';; esac\n""",
-    "docker": f"""case "$*" in *inspect*) echo {DIGEST};; *metadata-file*) echo '{{"containerimage.digest": "{DIGEST}"}}' """
-    """> metadata.json;; esac\n""",
+    "docker": f"""case "$*" in *inspect*) echo {DIGEST};; *metadata-file*) """
+    f"""echo '{{"containerimage.digest": "{DIGEST}"}}' > metadata.json;; esac\n""",
     "cosign": "",
     "syft": "echo '{}' > sbom.json\n",
     "trivy": "",
@@ -61,7 +61,7 @@ def act(workflow: str, event: str, folder: Path, payload: Mapping[str, object], 
         program.write_text(f"#!/usr/bin/env bash\n{NOTE.format(name=name, notes=notes)}{does}")
         program.chmod(0o755)
     (folder / "event.json").write_text(json.dumps(payload))
-    command = [
+    command: list[str | Path] = [
         *(tool("act"), event, "--workflows", WORKFLOWS / workflow, "--eventpath", folder / "event.json"),
         *("--no-cache-server", "--action-offline-mode", "--rm", "--secret", "GITHUB_TOKEN=none"),
         *("--var", "KUBE_SERVER=https://cluster", "--var", "KUBE_CA=pem", "--var", "SMOKE_URL=https://agentmem"),

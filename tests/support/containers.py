@@ -42,7 +42,7 @@ def local(part: str) -> None:
 
 def podman(*arguments: str | Path, status: int = 0) -> str:
     """Run podman, and give what it says."""
-    return run(tool("podman"), *arguments, status=status, env={**os.environ, **CONTAINERS}).stdout.strip()
+    return str(run(tool("podman"), *arguments, status=status, env={**os.environ, **CONTAINERS}).stdout).strip()
 
 
 @contextmanager
@@ -60,7 +60,7 @@ def container(
 
 def logs(made: str) -> str:
     """Give all that a container has said."""
-    command = [tool("podman"), "logs", made]
+    command = [str(tool("podman")), "logs", made]
     done = subprocess.run(command, env={**os.environ, **CONTAINERS}, capture_output=True, text=True, check=True)
     return done.stdout + done.stderr
 
