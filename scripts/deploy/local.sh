@@ -52,6 +52,10 @@ stand_ins() {
 }
 
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then
+    # One at a time: who comes second finds everything built.
+    mkdir -p "$root/.cache"
+    exec 9>"$root/.cache/local-images.lock"
+    flock 9
     case "${1:-}" in
         base) base ;;
         build) build ;;

@@ -131,11 +131,12 @@ def test_container_without_any_setting_serves_offline_and_keeps_memories_over_a_
 def database(image: str) -> Iterator[str]:
     """A PostgreSQL in a container, on this machine's network."""
     local("stand-ins")
-    names = {"POSTGRES_USER": "agentmem", "POSTGRES_DB": "agentmem", "POSTGRES_PASSWORD": "a-password"}
+    port = str(free_port())
+    names = {"POSTGRES_USER": "agentmem", "POSTGRES_DB": "agentmem", "POSTGRES_PASSWORD": "a-password", "PGPORT": port}
     given = [f"--env={name}={value}" for name, value in names.items()]
     with container(*given, image="localhost/postgres:test") as made:
         wait_until(lambda: "ready to accept connections" in logs(made))
-        yield "postgresql://agentmem:a-password@127.0.0.1:5432/agentmem"
+        yield f"postgresql://agentmem:a-password@127.0.0.1:{port}/agentmem"
 
 
 def test_one_image_migrates_checks_and_serves_in_production_with_a_key_that_root_has_mounted(

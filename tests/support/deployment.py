@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -134,6 +135,11 @@ def helm_template(values: Mapping[str, Any], *files: Path, status: int = 0) -> s
 def rendered(values: Mapping[str, Any], *files: Path) -> Rendered:
     """Render the chart."""
     return Rendered(text=helm_template(values, *files).stdout)
+
+
+def with_values(**values: Any) -> dict[str, Any]:
+    """Give the least values and some more."""
+    return {**copy.deepcopy(MINIMAL), **values}
 
 
 def environment(name: str) -> Rendered:
