@@ -57,6 +57,7 @@ lint: setup ## Check format, lint, types, imports and the generated pages.
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo --cache-dir .cache/imports
 	@$(BIN)/python scripts/generate_reference.py --check
+	@$(BIN)/python scripts/generate_chart.py --check
 
 .PHONY: check
 check: lint ## Lint, then the quick tests: unit, contract, architecture..
@@ -72,17 +73,31 @@ foreign: ## Install the programs of others that tests speak to (npm): a signer o
 	  test tests/npm/node_modules/.package-lock.json -nt tests/npm/package-lock.json || npm ci --prefix tests/npm --ignore-scripts --no-audit --no-fund --loglevel=error; \
 	else echo "Please install npm. Tests that need it are skipped until then." >&2; fi
 
+.PHONY: deploy-tools
+deploy-tools: ## Install what looks at the chart and the workflows; IMAGES=1 for what builds and runs images too.
+	@$(PYTHON) scripts/install_deploy_tools.py $(if $(IMAGES),--images)
+
 .PHONY: test
-test: lint services foreign ## Lint, then every test, with coverage; slow suites run as bounded samples.
+test: lint services foreign deploy-tools ## Lint, then every test, with coverage; slow suites run as bounded samples.
 	@$(PYTEST) $(PARALLEL) $(COVERAGE)
 
+.PHONY: test-some
+test-some: setup services deploy-tools ## Some suites alone, without coverage: SUITES="unit contract".
+	@$(PYTEST) $(PARALLEL) $(addprefix tests/,$(SUITES))
+
 .PHONY: test-full
-test-full: lint services foreign ## As test, with the slow suites whole.
+test-full: lint services foreign ## As test, with the slow suites whole, images built and run among them.
+	@$(MAKE) --no-print-directory deploy-tools IMAGES=1
 	@$(PYTEST) $(PARALLEL) $(COVERAGE) $(WHOLE)
 
 .PHONY: test-chaos
 test-chaos: setup services ## Kill, stop and cut off everything under load; FULL=1 for a hundred kills and whole minutes.
 	@$(PYTEST) $(PARALLEL) tests/chaos $(if $(FULL),$(WHOLE))
+
+.PHONY: test-deploy
+test-deploy: setup services ## Build, run, scan and sign the image, compose, chart and workflows: everything of tests/deployment, whole.
+	@$(MAKE) --no-print-directory deploy-tools IMAGES=1
+	@timeout --signal=INT --kill-after=30 600 $(PYTEST) $(PARALLEL) tests/deployment --full
 
 .PHONY: coverage
 coverage: setup ## Run every test, show the lines that none runs, and raise the floor to what is covered now.
@@ -134,6 +149,12 @@ bench-enumeration: setup ## Measure whether time tells who has an account, and w
 .PHONY: docs
 docs: setup ## Write the generated pages of docs/reference anew.
 	@$(BIN)/python scripts/generate_reference.py
+	@$(BIN)/python scripts/generate_chart.py
+
+.PHONY: manifests
+manifests: deploy-tools ## Render the chart into deploy/kubernetes, for those without Helm.
+	@scripts/deploy/manifests.sh >.cache/manifests.yaml
+	@mv .cache/manifests.yaml deploy/kubernetes/agentmem.yaml
 
 .PHONY: lock
 lock: ## Resolve the requirements anew, with hashes; UPGRADE=1 for the newest versions.

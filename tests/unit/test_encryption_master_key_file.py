@@ -92,6 +92,27 @@ async def test_a_file_open_to_others_is_refused_with_the_command_that_mends_it(t
     await provider.describe()
 
 
+@pytest.mark.parametrize(
+    "owner, mode, refused",
+    [(0, 0o440, False), (0, 0o640, False), (0, 0o444, True), (0, 0o460, True), (10001, 0o440, True)],
+)
+async def test_only_a_file_that_root_has_mounted_may_be_read_by_a_group(
+    tmp_path: Path, owner: int, mode: int, refused: bool
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root, whose file another account reads")
+    path = tmp_path / "master.keys"
+    await FileKeyProvider.open(path)
+    path.chmod(mode)
+    os.chown(path, owner, 10001)
+    found = path.stat()
+    os.seteuid(10001)
+    try:
+        assert masterfile.is_open_to_others(found) is refused
+    finally:
+        os.seteuid(0)
+
+
 async def test_a_file_that_only_its_owner_may_read_is_accepted(tmp_path: Path) -> None:
     path = tmp_path / "master.keys"
     await FileKeyProvider.open(path)

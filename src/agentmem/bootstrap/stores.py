@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from agentmem.foundation.database.connect import ExternalServer, Server, connect_as_owner
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.embedded.server import EmbeddedServer
 from agentmem.foundation.database.failures import translated
-from agentmem.foundation.database.migrate import bring_up_to_date
+from agentmem.foundation.database.migrate import bring_up_to_date, current_revision
 from agentmem.foundation.database.replica import Replica
 from agentmem.foundation.resilience.guarded import Guarded
 from agentmem.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SchemaChange:
+    """The revisions of a database's schema before a migration (none when it was empty) and after."""
+
+    before: str | None
+    after: str | None
 
 
 def attach(settings: Settings) -> Server:
@@ -31,3 +41,19 @@ def bring_schema(server: Server, *, migrate: bool) -> None:
     """Bring the schema up to date, or refuse an old one; blocks."""
     with translated(), connect_as_owner(server) as connection:
         bring_up_to_date(connection, migrate=migrate)
+
+
+def migrate_schema(settings: Settings, *, check: bool) -> SchemaChange:
+    """Bring the schema of the settings' database up to date and do nothing else; with ``check``, change nothing.
+
+    Blocks. Raises :class:`IncompatibleStore` when a check finds the schema old, or this version may not use it.
+    """
+    server = attach(settings)
+    try:
+        with translated(), connect_as_owner(server) as connection:
+            before = current_revision(connection)
+            bring_up_to_date(connection, migrate=not check)
+        with translated(), connect_as_owner(server) as connection:
+            return SchemaChange(before=before, after=current_revision(connection))
+    finally:
+        server.detach()

@@ -111,8 +111,10 @@ async def serve(settings: Settings, announce: Callable[[Announcement], None]) ->
         served = serving(app, metrics, draining)
 
         async def listening() -> None:
-            # Made last, and shown at once: what fails after it would lose it, for it is made once.
-            issued = await first_key(app.issuing, app.caller)
+            # Made last, and shown at once: what fails after it would lose it, for it is made once. Elsewhere than
+            # in development what is printed is collected and kept, which is no place for a key.
+            printed = settings.environment == "development"
+            issued = await first_key(app.issuing, app.caller) if printed else None
             announce(Announcement(url=_url(listener), key=None if issued is None else issued.key))
 
         server = DrainingServer(

@@ -10,7 +10,18 @@ from typing import Annotated, Final
 
 import typer
 
-from agentmem.entrypoints.cli import audit, jobs, keeping, moving, policies, reading, serving, trusting, writing
+from agentmem.entrypoints.cli import (
+    audit,
+    deploying,
+    jobs,
+    keeping,
+    moving,
+    policies,
+    reading,
+    serving,
+    trusting,
+    writing,
+)
 from agentmem.entrypoints.cli.accounts import accounts
 from agentmem.entrypoints.cli.demo import demo
 from agentmem.entrypoints.cli.factors import factor_commands
@@ -116,6 +127,8 @@ app.command(rich_help_panel=_CARE)(keeping.info)
 app.command(rich_help_panel=_CARE)(keeping.doctor)
 app.command(rich_help_panel=_CARE)(keeping.vacuum)
 app.command(rich_help_panel=_CARE)(keeping.reembed)
+app.command(rich_help_panel=_PLATFORM)(deploying.migrate)
+app.command(rich_help_panel=_PLATFORM)(deploying.health)
 app.add_typer(keys, rich_help_panel=_PLATFORM)
 app.add_typer(networks, rich_help_panel=_PLATFORM)
 app.add_typer(sso, rich_help_panel=_PLATFORM)

@@ -30,7 +30,7 @@ def serve_(
     host: Annotated[str | None, typer.Option("--host", metavar="ADDRESS", help="Where to listen.")] = None,
     port: Annotated[int | None, typer.Option("--port", metavar="N", help="Port; 0 for any free one.")] = None,
 ) -> None:
-    """Serve the REST API; the first start prints the owner's key, once."""
+    """Serve the REST API; the first start prints the owner's key, once, in development."""
     given = {"host": host, "port": port}
     run = invocation(context)
     with run.guarded():
@@ -73,7 +73,8 @@ def _announce(settings: Settings, announcement: Announcement) -> None:
     if settings.docs:
         lines.append(f"  the API is described at {url}/docs")
     if announcement.key is None:
-        lines.append("  the owner's key was shown at the first start; `agentmem keys create NAME` makes another")
+        shown = "it was shown at the first start" if settings.environment == "development" else "it is not printed here"
+        lines.append(f"  the owner's key: {shown}; `agentmem keys create NAME` makes one")
     else:
         lines += _first_steps(settings, url, announcement.key)
     sys.stdout.write("\n".join([*lines, ""]))

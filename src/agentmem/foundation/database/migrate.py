@@ -37,7 +37,7 @@ def bring_up_to_date(connection: Connection[tuple[object, ...]], *, migrate: boo
             f"PostgreSQL {connection.info.server_version // 10000} is too old.", hint="Use version 16 or newer."
         )
     script = ScriptDirectory.from_config(_config())
-    head, current = script.get_current_head(), _current_revision(connection)
+    head, current = script.get_current_head(), current_revision(connection)
     if current == head:
         return
     if current is not None and current not in {revision.revision for revision in script.walk_revisions()}:
@@ -51,7 +51,7 @@ def bring_up_to_date(connection: Connection[tuple[object, ...]], *, migrate: boo
     if not migrate:
         raise IncompatibleStore(
             f"The database has schema revision {current or 'none'}, this version needs {head}.",
-            hint="Set AGENTMEM_MIGRATE=true, or open it once with a version that may migrate.",
+            hint="Run `agentmem migrate`, or set AGENTMEM_MIGRATE=true.",
         )
     _upgrade(connection, to)
 
@@ -68,7 +68,8 @@ def _config() -> Config:
     return config
 
 
-def _current_revision(connection: Connection[tuple[object, ...]]) -> str | None:
+def current_revision(connection: Connection[tuple[object, ...]]) -> str | None:
+    """Read the schema's revision; an empty database has none."""
     try:
         row = connection.execute(f"SELECT version_num FROM {SCHEMA}.alembic_version").fetchone()
     except (errors.UndefinedTable, errors.InvalidSchemaName):

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from pydantic import SecretStr
 
 from agentmem.errors import ConfigurationError
-from agentmem.foundation.inference.local import LocalEmbedder
 from agentmem.foundation.inference.multilingual import MULTILINGUAL_MODEL, MultilingualEmbedder
 from agentmem.foundation.inference.port import Embedder
 from agentmem.foundation.inference.remote import OPENAI_URL, OpenAICompatibleEmbedder, RemoteModel
 from agentmem.foundation.resilience.guarded import Guarded
 from agentmem.settings import Settings
+
+if TYPE_CHECKING:
+    from agentmem.foundation.inference.local import LocalEmbedder
 
 DEFAULT_MODEL: Final = "all-minilm-l6-v2-int8"
 _SHIPPED: Final = {DEFAULT_MODEL: "bca37a4afb9471b0bbdfafb5093e03b5c721e8d1c02521e25b400e23705935a8"}
@@ -52,9 +55,9 @@ async def open_embedder(
         return await MultilingualEmbedder.open(threads=threads)
     if model in _SHIPPED:
         folder = Path(__file__).parent / "models" / model
-        return await LocalEmbedder.open(folder, threads=threads, digest=_SHIPPED[model])
+        return await _local().open(folder, threads=threads, digest=_SHIPPED[model])
     if await asyncio.to_thread(Path(model).is_dir):
-        return await LocalEmbedder.open(Path(model), threads=threads)
+        return await _local().open(Path(model), threads=threads)
     raise ConfigurationError(
         f"There is no embedding model {model!r}.",
         hint=f"Use {', '.join(_SHIPPED)}, {MULTILINGUAL_MODEL}, {_REMOTE_PREFIX}<name>, or the path of a model folder.",
@@ -92,3 +95,15 @@ async def _open_named(settings: Settings, guarded: Guarded, model: str) -> Embed
         dimensions=settings.embedding_dimensions,
         guarded=guarded,
     )
+
+
+def _local() -> type[LocalEmbedder]:
+    """Load what runs models on this machine only where one is asked for: some systems have no onnxruntime."""
+    try:
+        local: type[LocalEmbedder] = import_module("agentmem.foundation.inference.local").LocalEmbedder
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"Models that run on this machine need {error.name}, which is not installed here.",
+            hint=f"Set AGENTMEM_EMBEDDING_MODEL to {_REMOTE_PREFIX}<name> and AGENTMEM_EMBEDDING_URL to its endpoint.",
+        ) from None
+    return local

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import stat
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from agentmem.features.memories.model import PreparedMemory, StoredVersion
 from agentmem.features.memories.upkeep import MemoryUpkeep
 from agentmem.foundation.authorization.caller import Caller
 from agentmem.foundation.database.inspect import Caretaker, ServerFacts
+from agentmem.foundation.encryption.providers.masterfile import is_open_to_others
 from agentmem.foundation.inference.loaded import Models
 from agentmem.foundation.inference.port import Embedder
 from agentmem.foundation.state.lock import Locks
@@ -175,15 +178,19 @@ class Doctor:
 
     def _check_files(self) -> list[Finding]:
         found = []
-        for paths, forbidden in ((self.closed, 0o077), (self.guarded, 0o022)):
+        for paths, is_open in ((self.closed, is_open_to_others), (self.guarded, _is_writable_by_others)):
             for path in paths:
                 if not path.exists():
                     found.append(_finding(FindingCode.PERMISSIONS_OPEN, f"{path} is not there."))
-                elif path.stat().st_mode & forbidden:
+                elif is_open(path.stat()):
                     mode = f"{path.stat().st_mode & 0o777:o}"
                     what = f"{path} is open to other users (mode {mode}). Run: chmod go-rwx {path}"
                     found.append(_finding(FindingCode.PERMISSIONS_OPEN, what))
         return found
+
+
+def _is_writable_by_others(found: os.stat_result) -> bool:
+    return bool(found.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
 
 
 def _are_alike(one: NDArray[np.float16], other: NDArray[np.float32]) -> bool:

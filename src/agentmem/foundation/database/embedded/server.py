@@ -116,6 +116,12 @@ class EmbeddedServer:
         with holding(self.layout.start_lock, deadline=time.monotonic() + self.patience):
             self._supervise()
 
+    def wait_until_stopped(self) -> None:
+        """Return when the server has stopped, as the first process of a container must: its end kills all others."""
+        deadline = time.monotonic() + self.linger + self.patience
+        while is_held(self.layout.server_lock) and time.monotonic() < deadline:
+            time.sleep(_PAUSE)
+
     def _supervise(self) -> bool:
         """Start a supervisor, which starts the server unless that runs; say no if another process was quicker."""
         if not sys.executable:
@@ -222,3 +228,5 @@ class Attachment:
                 self._server.keep_supervised()
         finally:
             os.close(users)
+        if os.getpid() == 1:
+            self._server.wait_until_stopped()

@@ -28,6 +28,7 @@ _NOTICE: Final = (
     "# Keep a copy apart from the copies of the database. Do not edit.\n"
 )
 _OPEN_TO_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+_MOUNTED_OPEN: Final = _OPEN_TO_OTHERS & ~stat.S_IRGRP
 _LARGEST_BYTES: Final = 65_536
 _STATES: Final = ("active", "retired")
 
@@ -98,6 +99,15 @@ def read(path: Path) -> MasterKeys:
     return parsed
 
 
+def is_open_to_others(found: os.stat_result) -> bool:
+    """Tell whether others than its user may read or change a file with a secret.
+
+    Orchestrators mount a secret as root's, readable by a group that the program alone is in (ADR 0060).
+    """
+    mounted = found.st_uid == 0 and os.geteuid() != 0 and stat.S_ISREG(found.st_mode)
+    return bool(found.st_mode & (_MOUNTED_OPEN if mounted else _OPEN_TO_OTHERS))
+
+
 def remove_key(path: Path, key_id: str) -> None:
     """Replace the file by one without this retired key."""
     with _refusals(path, "written"), _directory(path.parent) as descriptor:
@@ -134,12 +144,12 @@ def _read_private(path: Path) -> str:
         # Without O_NONBLOCK a named pipe in the file's place would hang the start.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if not stat.S_ISREG(mode):
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
                 raise KeyUnavailable(f"The master key file {path} is not a regular file.")
-            if mode & _OPEN_TO_OTHERS:
+            if is_open_to_others(found):
                 raise KeyUnavailable(
-                    f"The master key file {path} is open to other users (mode {stat.S_IMODE(mode):04o}).",
+                    f"The master key file {path} is open to other users (mode {stat.S_IMODE(found.st_mode):04o}).",
                     hint=f"Run: chmod 600 {shlex.quote(str(path))}",
                 )
             return file.read(_LARGEST_BYTES).decode("ascii", "replace")
