@@ -124,8 +124,7 @@ async def _open(stack: AsyncExitStack, settings: Settings, watchers: Watchers) -
     stack.push_async_callback(state.aclose)
     passwords = open_passwords(settings)
     stack.push_async_callback(passwords.aclose)
-    sender = open_sender(settings)
-    fetcher = open_fetcher(settings)
+    sender, fetcher = open_sender(settings), open_fetcher(settings)
     for outbound in (sender, fetcher):
         if outbound is not None:
             stack.push_async_callback(outbound.aclose)
