@@ -143,11 +143,11 @@ async def test_context_packs_what_the_reranker_puts_first_and_says_when_it_faile
 ) -> None:
     last = texts(await without(memory, vendor, "the ferry", DEPTH))[-1]
     vendor.prefers = last
-    packed = await memory.context("the ferry", budget=24)
+    packed = await memory.context("the ferry", budget=28)
 
     assert (last in packed.text, len(packed.citations), packed.degraded) == (True, 1, None)
     vendor.status = 500
-    packed = await memory.context("the ferry", budget=24)
+    packed = await memory.context("the ferry", budget=28)
     assert (last in packed.text, len(packed.citations), packed.degraded) == (False, 1, "reranker")
 
 

@@ -11,7 +11,7 @@ from agentmem.foundation.masking.port import Found
 _KIND: Final = "secret"
 _SHAPES: Final = re.compile(
     r"(?<![0-9A-Za-z])(?:"
-    r"am[a-z]_[0-9A-Za-z_]{20,512}+"  # our own keys, tokens and signing keys
+    r"am[a-z]_[0-9A-Za-z_-]{20,512}+"  # our own keys, tokens and signing keys
     r"|whsec_[0-9A-Za-z+/=]{16,256}+"
     r"|eyJ[0-9A-Za-z_-]{8,4096}+\.[0-9A-Za-z_-]{8,8192}+(?:\.[0-9A-Za-z_-]{0,4096}+){0,3}+"  # JWT and JWE
     r"|(?:AKIA|ASIA|ABIA|ACCA)[0-9A-Z]{16}(?![0-9A-Za-z])"  # AWS
