@@ -13,10 +13,11 @@ import pytest
 import yaml
 
 from tests.architecture.source_tree import ROOT
-from tests.support.deployment import CHART, EVERYTHING, PLACE, Rendered, environment, rendered, run, tool, values_file
+from tests.support.deployment import CHART, EVERYTHING, PLACE, Rendered, rendered, run, tool, values_file
 
 OLDEST, NEWEST = "1.29", "1.37"
 EXTERNAL = {
+    "image": EVERYTHING["image"],
     "secrets": {
         "externalSecret": {
             "enabled": True,
@@ -31,9 +32,14 @@ EXTERNAL = {
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The chart in every form, as one file."""
     path = tmp_path_factory.mktemp("chart") / "all.yaml"
-    parts = [rendered(EVERYTHING).text, rendered(EXTERNAL).text, environment("dev").text, environment("prod").text]
+    parts = [rendered(EVERYTHING).text, rendered(EXTERNAL).text, *(digested(name) for name in ("dev", "prod"))]
     path.write_text("\n---\n".join(parts), encoding="utf-8")
     return path
+
+
+def digested(name: str) -> str:
+    """Render an environment with the image by its digest, as a deployment names it."""
+    return rendered({"image": EVERYTHING["image"]}, CHART / f"values-{name}.yaml").text
 
 
 def is_custom(resource: dict[str, Any]) -> bool:

@@ -56,7 +56,13 @@ EVERYTHING: dict[str, Any] = {
     "extraEnv": [{"name": "AGENTMEM_OTLP_ENDPOINT", "value": "http://otel:4318"}],
     "extraVolumes": [{"name": "ca", "configMap": {"name": "ca"}}],
     "extraVolumeMounts": [{"name": "ca", "mountPath": "/etc/ca", "readOnly": True}],
-    "extraObjects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-more"}}],
+    "extraObjects": [
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "{{ .Release.Name }}-more", "namespace": NAMESPACE},
+        }
+    ],
 }
 """Every switch that production may turn on."""
 
