@@ -100,6 +100,27 @@ def test_key_is_read_from_what_it_was_written_as() -> None:
     assert set(KEY.public.jwk) == {"kty", "crv", "x", "kid", "alg", "use"}
 
 
+def test_new_key_is_told_to_others_by_its_public_half_alone() -> None:
+    key = new_private_key()
+    token = sign_token(CLAIMS, ISSUER, key)
+    told = read_public_key(key.public.jwk)
+
+    assert key.kid == told.kid == told.key.thumbprint()
+    assert key.public.jwk == told.jwk
+    assert {name: told.jwk[name] for name in ("kty", "crv", "kid", "alg", "use")} == {
+        "kty": "OKP",
+        "crv": "Ed25519",
+        "kid": key.kid,
+        "alg": "EdDSA",
+        "use": "sig",
+    }
+    raw = key.key.raw_value
+    assert isinstance(raw, Ed25519PrivateKey)
+    assert decode(told.jwk["x"]) == raw.public_key().public_bytes_raw()
+    assert check_token(token, told, ISSUER, NOW) == check_token(token, key.public, ISSUER, NOW) == CLAIMS
+    assert new_private_key().kid != key.kid
+
+
 def test_key_shows_no_secret() -> None:
     secret = json.loads(KEY.text())["d"]
 

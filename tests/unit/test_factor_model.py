@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -91,8 +92,17 @@ def test_recovery_codes_alone_are_no_factor() -> None:
 
 
 def test_a_caller_that_is_no_person_has_no_factors() -> None:
-    with pytest.raises(PermissionDenied):
+    with pytest.raises(PermissionDenied) as refused:
         account_of(accounts_caller())
+
+    assert refused.value.message == "Only a person who has signed in has factors."
+    assert refused.value.hint == "Sign in, and try again."
+
+
+def test_a_person_has_factors() -> None:
+    account_id = AccountId(uuid4())
+
+    assert account_of(replace(accounts_caller(), account_id=account_id)) == account_id
 
 
 def test_recovery_codes_are_120_random_bits_in_four_groups() -> None:
@@ -100,7 +110,9 @@ def test_recovery_codes_are_120_random_bits_in_four_groups() -> None:
 
     assert len(codes) == 1000
     assert {tuple(map(len, code.split("-"))) for code in codes} == {(6, 6, 6, 6)}
-    assert {digit for code in codes for digit in code} == set(CROCKFORD) | {"-"}
+    # Each of the 24 places takes each of the 32 digits: no place is bound to another, and none lacks a bit.
+    places = zip(*(code.replace("-", "") for code in codes), strict=True)
+    assert [set(place) for place in places] == [set(CROCKFORD)] * 24
 
 
 @given(digits=st.text(CROCKFORD, min_size=24, max_size=24), data=st.data())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -10,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentmem.errors import AgentMemError, Conflict, InvalidInput, PermissionDenied
+from agentmem.errors import AgentMemError, Conflict, Fault, InvalidInput, PermissionDenied
 from agentmem.features.identity.model import (
     LONGEST_CHAIN,
     Ceiling,
     StoredKey,
+    Terms,
     admits,
     is_sound,
     key_number,
@@ -24,6 +26,7 @@ from agentmem.features.identity.model import (
     require_managed,
     require_rank,
     terms_of_new,
+    terms_of_successor,
 )
 from agentmem.foundation.authorization.caller import BOUND_PERMISSIONS, Binding, local_operator
 from agentmem.foundation.authorization.roles import ROLES
@@ -31,7 +34,8 @@ from agentmem.kit.ids import OrganizationId
 from agentmem.kit.networks import parse_address, parse_network
 from agentmem.schemas.access import Permission, Role
 from agentmem.schemas.base import parse
-from agentmem.schemas.keys import NewApiKey
+from agentmem.schemas.keys import ApiKey, KeyEnvironment, NewApiKey
+from agentmem.schemas.memories import Scope
 
 OWNER, ADMIN, SERVICE, GONE = (UUID(int=number) for number in range(1, 5))
 MEMBERS = {OWNER: Role.OWNER, ADMIN: Role.ADMIN, SERVICE: Role.SERVICE}
@@ -39,6 +43,7 @@ EVERYTHING = frozenset(Permission)
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 PERMISSIONS = st.frozensets(st.sampled_from(Permission), min_size=1)
+HOME = parse_network("192.0.2.0/24")
 IDS = st.none() | st.sampled_from(["alice", "bob"])
 BINDINGS = st.builds(Binding, user_id=IDS, agent_id=IDS)
 NETWORKS = st.lists(st.sampled_from(["192.0.2.0/24", "192.0.2.128/25", "10.0.0.0/8", "2001:db8::/32"]), max_size=2)
@@ -116,6 +121,175 @@ def test_chain_is_sound_when_it_is_whole_and_every_key_is_bound_within_the_one_a
     assert not is_sound([replace(key(2, parent=1), binding=Binding(user_id="bob")), bound])
     assert not is_sound([key(2, parent=1)])
     assert not is_sound([key(2, parent=3), key(1)])
+
+
+def stands(**fields: object) -> ApiKey:
+    """A key as it stands, made for forty days by an administrator for an owner."""
+    plain = ApiKey(
+        id="000000000007",
+        name="a key",
+        member_id=OWNER,
+        created_by=ADMIN,
+        parent_key_id="000000000003",
+        environment=KeyEnvironment.LIVE,
+        last_four="abcd",
+        scopes=[Permission.MEMORY_READ, Permission.MEMORY_WRITE],
+        binding=Scope(user_id="alice", agent_id="a", run_id="r", app_id="p"),
+        networks=["192.0.2.0/24", "192.0.2.0/24"],
+        requests_per_minute=7,
+        created_at=NOON,
+        expires_at=NOON + timedelta(days=40),
+        version=1,
+    )
+    return plain.model_copy(update=fields)
+
+
+def test_new_key_is_what_was_asked_for_and_acts_for_whom_it_is_meant() -> None:
+    made = terms_of_new(
+        new(
+            scopes=["memory:read"],
+            binding={"user_id": "alice", "agent_id": "a", "run_id": "r", "app_id": "p"},
+            networks=["192.0.2.0/24", "192.0.2.0/24"],
+            expires_in_days=3,
+            requests_per_minute=7,
+        ),
+        ceiling(creator=ADMIN, acts_as=SERVICE, role=Role.SERVICE, parent_key_id="000000000003"),
+    )
+
+    assert made == Terms(
+        name="a key",
+        member_id=SERVICE,
+        created_by=ADMIN,
+        parent_key_id="000000000003",
+        made_with="000000000003",
+        rotated_from=None,
+        scopes=frozenset({Permission.MEMORY_READ}),
+        binding=Binding(user_id="alice", agent_id="a", run_id="r", app_id="p"),
+        networks=(parse_network("192.0.2.0/24"),),
+        requests_per_minute=7,
+        life=timedelta(days=3),
+    )
+
+
+def test_successor_is_what_the_key_was_and_says_who_rotated_it() -> None:
+    assert terms_of_successor(stands(), ceiling(parent_key_id="000000000009")) == Terms(
+        name="a key",
+        member_id=OWNER,
+        created_by=ADMIN,
+        parent_key_id="000000000003",
+        made_with="000000000009",
+        rotated_from="000000000007",
+        scopes=frozenset({Permission.MEMORY_READ, Permission.MEMORY_WRITE}),
+        binding=Binding(user_id="alice", agent_id="a", run_id="r", app_id="p"),
+        networks=(parse_network("192.0.2.0/24"),),
+        requests_per_minute=7,
+        life=timedelta(days=40),
+    )
+
+
+def test_successor_is_below_the_one_who_rotates_as_the_organization_stands_now() -> None:
+    outside = (parse_network("10.0.0.0/8"),)
+
+    assert terms_of_successor(stands(), ceiling(most_days=30)).life == timedelta(days=30)
+    assert terms_of_successor(stands(networks=[]), ceiling(networks=outside)).networks == outside
+    assert terms_of_successor(stands(requests_per_minute=None), ceiling(requests_per_minute=5)).requests_per_minute == 5
+    assert terms_of_successor(stands(), ceiling(binding=Binding(user_id="alice"))).binding.user_id == "alice"
+    for above, why in (
+        (ceiling(rank=Role.ADMIN), "admin neither makes nor manages keys that act as owner"),
+        (ceiling(permissions=frozenset({Permission.MEMORY_READ})), "more than its creator has: memory:write"),
+        (ceiling(networks=outside), "networks reach beyond"),
+        (ceiling(requests_per_minute=6), "6 requests a minute"),
+        (ceiling(binding=Binding(user_id="bob")), "^The key reaches memories that the one who rotates it does not.$"),
+    ):
+        with pytest.raises(PermissionDenied, match=why):
+            terms_of_successor(stands(), above)
+
+
+def test_new_key_may_all_that_its_creator_and_its_member_may_unless_it_is_bound() -> None:
+    bound = {"user_id": "alice"}
+
+    assert terms_of_new(new(), ceiling()).scopes == ROLES[Role.OWNER]
+    assert terms_of_new(new(), ceiling(role=Role.SERVICE)).scopes == ROLES[Role.SERVICE]
+    assert terms_of_new(new(binding=bound), ceiling()).scopes == ROLES[Role.OWNER] & BOUND_PERMISSIONS
+
+
+@pytest.mark.parametrize("days, most, life", [(None, 365, 90), (None, 30, 30), (365, 365, 365), (1, 365, 1)])
+def test_new_key_lasts_as_long_as_was_asked_or_by_default(days: int | None, most: int, life: int) -> None:
+    assert terms_of_new(new(expires_in_days=days), ceiling(most_days=most)).life == timedelta(days=life)
+
+
+def refusal(call: Callable[[], object]) -> tuple[str, str | None]:
+    with pytest.raises(AgentMemError) as refused:
+        call()
+    return refused.value.message, refused.value.hint
+
+
+def test_whoever_is_refused_a_key_is_told_why_and_what_to_do() -> None:
+    reader = frozenset({Permission.MEMORY_READ})
+    writing = new(scopes=["memory:write", "memory:delete"])
+    served = ceiling(acts_as=SERVICE, role=Role.SERVICE)
+
+    assert refusal(lambda: terms_of_new(new(), ceiling(depth=8))) == (
+        "The key is the 8th in a row of keys that made each other.",
+        "Create the new key with one that stands nearer to the first.",
+    )
+    assert refusal(lambda: terms_of_new(new(), ceiling(binding=Binding(user_id="bob")))) == (
+        "The key's binding reaches memories that its creator does not.",
+        None,
+    )
+    assert refusal(lambda: terms_of_new(writing, ceiling(permissions=reader))) == (
+        "A key cannot be given more than its creator has: memory:delete, memory:write.",
+        "Leave these scopes out, or let somebody create the key who has them.",
+    )
+    assert refusal(lambda: terms_of_new(new(scopes=["key:read"]), served)) == (
+        "Input is not valid: scopes: a key of the role service cannot have key:read.",
+        None,
+    )
+    bound = new(scopes=["memory:read", "audit:read", "key:read"], binding={"user_id": "alice"})
+    assert refusal(lambda: terms_of_new(bound, ceiling())) == (
+        "Input is not valid: scopes: a key of the role owner with a binding cannot have audit:read, key:read.",
+        None,
+    )
+    assert refusal(lambda: terms_of_new(new(), ceiling(role=Role.SERVICE, permissions=frozenset()))) == (
+        "The key would have no permission at all.",
+        "Ask for another member or binding.",
+    )
+    assert refusal(lambda: terms_of_new(new(networks=["10.0.0.0/8"]), ceiling(networks=(HOME,)))) == (
+        "The key's networks reach beyond those of the key that creates it.",
+        None,
+    )
+    assert refusal(lambda: terms_of_new(new(requests_per_minute=11), ceiling(requests_per_minute=10))) == (
+        "The key that creates this one may send 10 requests a minute itself.",
+        None,
+    )
+    assert refusal(lambda: terms_of_new(new(expires_in_days=31), ceiling(most_days=30))) == (
+        "expires_in_days is 31, and the organization allows 30 days at most.",
+        None,
+    )
+    assert refusal(lambda: require_rank(ceiling(role=Role.OWNER, rank=Role.ADMIN))) == (
+        "The role admin neither makes nor manages keys that act as owner.",
+        "Ask somebody of the role owner.",
+    )
+    two = replace(key(1), scopes=frozenset({Permission.MEMORY_WRITE, Permission.MEMORY_DELETE}))
+    assert refusal(lambda: require_managed([two], ceiling(permissions=reader))) == (
+        "The key may do more than whoever manages it: memory:delete, memory:write.",
+        "Ask somebody who has these permissions.",
+    )
+
+
+def test_field_that_is_wrong_is_named() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        terms_of_new(new(networks=["10.0.0.0/8", "nowhere"]), ceiling())
+
+    message = "is not a network in the form address/bits"
+    assert refused.value.message == f"Input is not valid: networks.1: {message}."
+    assert refused.value.faults == (Fault(field="networks.1", message=message),)
+
+
+def test_key_whose_scopes_its_member_lost_is_managed_by_what_is_left_of_it() -> None:
+    served = ceiling(acts_as=SERVICE, role=Role.SERVICE, permissions=ROLES[Role.SERVICE])
+
+    require_managed([key(1, member=SERVICE)], served)
 
 
 def test_networks_of_every_key_above_hold_too() -> None:
@@ -204,6 +378,8 @@ def test_key_is_managed_by_who_may_all_that_it_can_do() -> None:
     require_managed([replace(key(1), binding=Binding(user_id="alice"))], ceiling(permissions=BOUND_PERMISSIONS))
     with pytest.raises(PermissionDenied, match="memory:delete"):
         require_managed([key(1)], managing)
+    with pytest.raises(PermissionDenied, match="key:write"):
+        require_managed([key(1)], ceiling(permissions=BOUND_PERMISSIONS))
 
 
 def test_members_and_keys_have_names_for_the_audit_trail() -> None:

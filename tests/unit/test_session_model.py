@@ -173,8 +173,17 @@ def test_numbers_beyond_what_is_meant_are_no_token() -> None:
     def closed(body: str) -> str:
         return body + encode_base62(crc32(body.encode()), 6)
 
-    assert read_refresh_token(closed(f"amr_{'z' * 22}_{'0' * 43}")) is None
-    assert read_refresh_token(closed(f"amr_{'0' * 22}_{'z' * 43}")) is None
+    for family, secret, good in [
+        (2**128 - 1, 2**256 - 1, True),
+        (2**128, 0, False),
+        (2**128 + 1, 0, False),
+        (0, 2**256, False),
+        (0, 2**256 + 1, False),
+        (62**22 - 1, 0, False),
+        (0, 62**43 - 1, False),
+    ]:
+        text = closed(f"amr_{encode_base62(family, 22)}_{encode_base62(secret, 43)}")
+        assert (read_refresh_token(text) is not None) == good
     assert read_refresh_token(closed(f"amr_{'0' * 22}_{'0' * 43}")) is not None
     for text in ("", "amr_", closed(f"amk_{'0' * 22}_{'0' * 43}"), closed(f"amr_{'0' * 22}_{'0' * 43}") + "\n"):
         assert read_refresh_token(text) is None

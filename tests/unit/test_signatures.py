@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
@@ -22,7 +22,7 @@ from agentmem.foundation.signatures.messages import (
     read_claim,
 )
 from agentmem.schemas.request_keys import SignatureAlgorithm, read_key, write_key
-from tests.support.signers import COVERED, Sent, sign
+from tests.support.signers import COVERED, NO_BODY, Sent, sign
 
 # RFC 9421, appendix B.1.4 and B.1.5.
 ED25519_PUBLIC = b"""-----BEGIN PUBLIC KEY-----
@@ -61,6 +61,7 @@ VECTORS = {
     ),
 }
 CREATED = 1_800_000_000
+ANEW = "Sign the request anew, as the page about signed requests says."
 SEED = bytes(range(32))
 BODY = b'{"hello": "world"}'
 KEYS = {
@@ -156,6 +157,73 @@ def test_field_that_decides_something_must_be_covered_when_it_is_sent(field: str
         verify(signed(SignatureAlgorithm.ED25519, more={field: "x"}), SignatureAlgorithm.ED25519)
 
 
+def test_signature_of_somebody_on_the_way_is_no_matter_for_ours() -> None:
+    good = signed(SignatureAlgorithm.ED25519)
+    theirs = {
+        "signature-input": f'proxy=("@method");created={CREATED};keyid="proxy";tag="other"',
+        "signature": "proxy=:AAAA:",
+    }
+    more = replace(good, headers=Fields((*good.headers.pairs, *theirs.items())))
+
+    verify(more, SignatureAlgorithm.ED25519)
+
+
+def test_request_without_a_body_needs_no_digest() -> None:
+    sent = sign(Sent("GET", URL), SignatureAlgorithm.ED25519, "k", SEED, covered=NO_BODY, created=CREATED)
+    raw = [(name.encode(), value.encode()) for name, value in sent.headers.items()]
+    message = Message(method="GET", url=URL, headers=fields_of(raw))
+
+    verify(message, SignatureAlgorithm.ED25519, body=b"")
+    with pytest.raises(InvalidSignature, match="covers too little"):
+        verify(message, SignatureAlgorithm.ED25519)
+
+
+def test_body_is_what_its_digest_says_and_has_one() -> None:
+    digest = Fields((("content-digest", ContentDigest.create(BODY)),))
+    for fields, body in ((digest, b""), (digest, BODY + b" "), (Fields(()), BODY)):
+        with pytest.raises(InvalidSignature) as refused:
+            check_digest(fields, body)
+        assert (refused.value.message, refused.value.hint) == ("The body is not what Content-Digest says.", ANEW)
+    check_digest(digest, BODY)
+    check_digest(Fields(()), b"")
+
+
+def test_whoever_is_refused_is_told_why_and_what_to_do() -> None:
+    good = signed(SignatureAlgorithm.ED25519)
+    claim = read_claim(good.headers)
+    assert claim is not None
+    said = good.headers.value("signature-input")
+    twice = Fields((("signature-input", said), ("signature-input", said.replace("sig1", "sig2"))))
+    other, key = KEYS[SignatureAlgorithm.HMAC_SHA256], KEYS[SignatureAlgorithm.ED25519]
+    lacking = "The signature lacks one of created, expires, nonce (128 random bits or more), keyid and alg."
+    late = "By the server's clock the signature was made 301 seconds ago, not 300."
+    told: list[tuple[Callable[[], object], str, str]] = [
+        (lambda: read_claim(Fields((("signature-input", "("),))), "The header Signature-Input is malformed.", ANEW),
+        (lambda: read_claim(twice), "More than one signature has the tag agentmem-v1.", ANEW),
+        (lambda: read_claim(renamed(good, "signature-input", said.replace("keyid", "k")).headers), lacking, ANEW),
+        (lambda: check_time(claim, CREATED + 301), late, "Set the clock, and sign the request anew."),
+        (
+            lambda: check_time(claim.model_copy(update={"expires": CREATED}), CREATED),
+            "The signature has expired, or is good for more than 300 seconds.",
+            ANEW,
+        ),
+        (
+            lambda: check_signature(good, claim, other, body=True),
+            "The algorithm of the signature is not that of its key.",
+            ANEW,
+        ),
+        (
+            lambda: check_signature(replace(good, method="PUT"), claim, key, body=True),
+            "The signature does not hold, or covers too little.",
+            ANEW,
+        ),
+    ]
+    for call, message, hint in told:
+        with pytest.raises(InvalidSignature) as refused:
+            call()
+        assert (refused.value.message, refused.value.hint) == (message, hint)
+
+
 @ALGORITHMS
 def test_key_of_the_other_algorithm_checks_nothing(algorithm: SignatureAlgorithm) -> None:
     (other,) = set(SignatureAlgorithm) - {algorithm}
@@ -183,6 +251,7 @@ def test_public_key_is_no_secret_of_an_hmac() -> None:
         (CREATED - 301, 300, False),
         (CREATED + 11, 10, False),
         (CREATED, 301, False),
+        (CREATED, 1, True),
         (CREATED, 0, False),
     ],
 )

@@ -108,5 +108,8 @@ def test_the_qr_code_is_a_drawing_without_script_or_style() -> None:
     root = ET.fromstring(drawing)
 
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert drawing.startswith("<svg ")
+    # Version 6 of level M holds 106 bytes in 41 modules; level L would do with version 5. Four modules of quiet around.
+    assert root.attrib["width"] == root.attrib["height"] == str(4 * (4 + 41 + 4))
     assert {part.tag.rpartition("}")[2] for part in root.iter()} <= {"svg", "path"}
     assert not re.search(r"style=|script|href", drawing)

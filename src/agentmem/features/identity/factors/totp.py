@@ -57,5 +57,5 @@ def provisioning_uri(secret: str, account: str) -> str:
 def qr_svg(uri: str) -> str:
     """Draw a URI as a QR code, in SVG that needs no style sheet and no script."""
     drawn = BytesIO()
-    segno.make(uri, error="m", micro=False).save(drawn, kind="svg", scale=4, border=4, xmldecl=False)
+    segno.make_qr(uri, error="m").save(drawn, kind="svg", scale=4, xmldecl=False)
     return drawn.getvalue().decode().strip()
