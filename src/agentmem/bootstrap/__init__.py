@@ -13,7 +13,7 @@ from typing import TypeVar
 from agentmem.bootstrap.care import open_doctor, open_information
 from agentmem.bootstrap.models import first_model, open_reranking
 from agentmem.bootstrap.opened import Opened
-from agentmem.bootstrap.people import open_factors, open_people, open_single
+from agentmem.bootstrap.people import open_accounts, open_factors, open_people, open_single
 from agentmem.bootstrap.stores import attach, bring_schema, open_replica
 from agentmem.features.audit.service import AuditService
 from agentmem.features.identity.request_keys.service import RequestKeyService
@@ -241,7 +241,7 @@ def _assemble(opened: Opened) -> App:
     upkeep = _upkeep(opened, memories)
     members, audit = MemberService(database=database), AuditService(database=database)
     platform, issuing = _platform(opened, members, upkeep), _issuing(opened, members)
-    accounts = _accounts(opened)
+    accounts = open_accounts(opened)
     factors = open_factors(opened, members, issuing.admission.people, accounts)
     jobs = JobService(database=database, kept=timedelta(days=settings.job_days))
     events = Events.over(database, opened.state, opened.sender, settings)
@@ -282,17 +282,6 @@ def _assemble(opened: Opened) -> App:
         jobs=jobs,
         instances=Instances.over(database),
         worker=_worker(opened, members, (*upkeep.works(), *events.works(), *accounts.works()), sweeper.schedules()),
-    )
-
-
-def _accounts(opened: Opened) -> Accounts:
-    return Accounts.over(
-        opened.database,
-        opened.state,
-        opened.passwords,
-        opened.mailer,
-        opened.settings,
-        tried=opened.watchers.password,
     )
 
 

@@ -27,6 +27,18 @@ from agentmem.settings import Settings
 AUDIENCE: Final = "agentmem"
 
 
+def open_accounts(opened: Opened) -> Accounts:
+    """Make what keeps accounts and their passwords."""
+    return Accounts.over(
+        opened.database,
+        opened.state,
+        opened.passwords,
+        opened.mailer,
+        opened.settings,
+        tried=opened.watchers.password,
+    )
+
+
 def open_people(opened: Opened, members: MemberService) -> People:
     """Make what turns access tokens into callers."""
     return People(

@@ -56,7 +56,7 @@ async def own_password_rules(request: Request) -> Response:
     "/account/password", response_model=Account, openapi_extra=access(USE, cost=20, max_auth_age=SENSITIVE)
 )
 async def change_password(request: Request, change: PasswordChange) -> Response:
-    """Change one's own password; all other sessions end. A wrong present password counts as a guess."""
+    """Change one's own password; all sessions end, this one too. A wrong present password counts as a guess."""
     changed = await app_of(request).accounts.keeping.change_password(
         caller_of(request),
         change.present.get_secret_value(),
