@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -83,10 +82,7 @@ class Site:
 
     async def refused_within_a_second(self, tokens: Any) -> None:
         """Wait until no server takes a token any more; it must not be taken after that."""
-        ended = time.monotonic()
-        await eventually(lambda: self._all_refuse(tokens), seconds=10)
-        waited = time.monotonic() - ended
-        assert waited < 5, f"refused only after {waited:.1f} s"
+        await eventually(lambda: self._all_refuse(tokens), seconds=5)
         assert await self.statuses(tokens) == [401] * 3
 
     async def _all_refuse(self, tokens: Any) -> bool:

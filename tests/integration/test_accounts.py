@@ -273,9 +273,9 @@ async def test_last_passwords_cannot_come_again_and_none_is_changed_too_soon(sto
     await later.change_password(own, third, PASSWORD)
 
     signed_in = await keeping.check.verify(account.email, PASSWORD)
-    choosing, set_at = app.accounts.choosing, signed_in.password_set_at
-    assert not await choosing.must_change(signed_in.account_id, set_at, set_at + timedelta(days=29))
-    assert await choosing.must_change(signed_in.account_id, set_at, set_at + timedelta(days=30))
+    for days, due in ((29, False), (30, True)):
+        then = replace(keeping, clock=lambda days=days: signed_in.password_set_at + timedelta(days=days))
+        assert (await then.expired(signed_in.account_id) is not None) is due
 
 
 async def test_deleted_account_leaves_its_members_disabled(store: Store, operator: Caller) -> None:

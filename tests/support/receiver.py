@@ -55,7 +55,8 @@ def receiving() -> Iterator[Receiver]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            # Traces are no text; what is text in them can be read all the same.
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode(errors="surrogateescape")
             headers = {name.lower(): value for name, value in self.headers.items()}
             receiver.taken.append(Taken(headers=headers, body=body))
             status = receiver.statuses.pop(0) if receiver.statuses else 204

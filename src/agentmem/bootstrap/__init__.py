@@ -14,7 +14,7 @@ from agentmem.bootstrap.app import App
 from agentmem.bootstrap.care import open_doctor, open_information
 from agentmem.bootstrap.models import first_model, open_reranking
 from agentmem.bootstrap.opened import Opened
-from agentmem.bootstrap.people import open_factors, open_people, open_single
+from agentmem.bootstrap.people import open_accounts, open_factors, open_people, open_single
 from agentmem.bootstrap.stores import attach, bring_schema, open_replica
 from agentmem.features.audit.service import AuditService
 from agentmem.features.identity.request_keys.service import RequestKeyService
@@ -53,7 +53,7 @@ from agentmem.foundation.outbound.open import open_fetcher, open_sender
 from agentmem.foundation.state.open import open_state
 from agentmem.foundation.telemetry.watchers import Watchers
 from agentmem.kit.clock import utc_now
-from agentmem.pipelines.accounts.parts import Accounts, open_passwords
+from agentmem.pipelines.accounts.parts import open_passwords
 from agentmem.pipelines.administration.instances import Instances
 from agentmem.pipelines.administration.platform import Platform
 from agentmem.pipelines.administration.sweeper import Step, Sweeper
@@ -157,7 +157,7 @@ def _assemble(opened: Opened) -> App:
     requests, upkeep = IdempotentRequests(database=database, kept=kept), _upkeep(opened, kept)
     members, audit = MemberService(database=database), AuditService(database=database)
     platform, issuing = _platform(opened, members, upkeep), _issuing(opened, members)
-    accounts = _accounts(opened)
+    accounts = open_accounts(opened)
     factors = open_factors(opened, members, issuing.admission.people, accounts)
     jobs = JobService(database=database, kept=timedelta(days=settings.job_days))
     events = Events.over(database, opened.state, opened.sender, settings)
@@ -199,17 +199,6 @@ def _assemble(opened: Opened) -> App:
         jobs=jobs,
         instances=Instances.over(database),
         worker=_worker(opened, members, (*upkeep.works(), *events.works(), *accounts.works()), sweeper.schedules()),
-    )
-
-
-def _accounts(opened: Opened) -> Accounts:
-    return Accounts.over(
-        opened.database,
-        opened.state,
-        opened.passwords,
-        opened.mailer,
-        opened.settings,
-        tried=opened.watchers.password,
     )
 
 

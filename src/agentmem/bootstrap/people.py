@@ -17,6 +17,7 @@ from agentmem.foundation.oidc.provider import Providers
 from agentmem.foundation.tokens.access import Issuer
 from agentmem.pipelines.accounts.parts import Accounts
 from agentmem.pipelines.admission.people import People
+from agentmem.pipelines.signing_in.aging import Aging
 from agentmem.pipelines.signing_in.by_factor import FactorFlows
 from agentmem.pipelines.signing_in.pipeline import SigningIn
 from agentmem.pipelines.signing_in.second_factors import SecondFactors
@@ -24,6 +25,18 @@ from agentmem.pipelines.signing_in.single import SingleSignOn
 from agentmem.settings import Settings
 
 AUDIENCE: Final = "agentmem"
+
+
+def open_accounts(opened: Opened) -> Accounts:
+    """Make what keeps accounts and their passwords."""
+    return Accounts.over(
+        opened.database,
+        opened.state,
+        opened.passwords,
+        opened.mailer,
+        opened.settings,
+        tried=opened.watchers.password,
+    )
 
 
 def open_people(opened: Opened, members: MemberService) -> People:
@@ -58,6 +71,7 @@ def open_signing_in(
         clock=opened.database.clock,
         lasts=timedelta(seconds=opened.settings.access_token_seconds),
         factors=secondary,
+        aging=Aging(challenges=secondary.challenges, renewal=accounts.keeping),
         key_lasts=timedelta(days=opened.settings.signing_key_days),
         signed_in=opened.watchers.signed_in,
         refreshed=opened.watchers.refreshed,

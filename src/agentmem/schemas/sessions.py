@@ -10,7 +10,8 @@ from pydantic import Field, RootModel, StrictBool
 
 from agentmem.schemas.accounts import EmailAddress, Password
 from agentmem.schemas.base import Schema, Text
-from agentmem.schemas.factors import FactorRequired
+from agentmem.schemas.factors import Challenge, FactorRequired
+from agentmem.schemas.policies import PasswordRules
 
 Token = Annotated[Text, Field(min_length=1, max_length=4096)]
 
@@ -67,6 +68,27 @@ class SignIn(Schema):
     cookies: StrictBool = False
 
 
+class PasswordExpired(Schema):
+    """A sign-in whose password is too old: another one is chosen within ten minutes, under this challenge."""
+
+    status: Literal["password_expired"] = "password_expired"  # the name of a status
+    challenge: Annotated[str, Field(repr=False)]
+    rules: PasswordRules
+    organization_id: UUID
+
+
+class ExpiredPassword(Schema):
+    """Another password in place of one that is too old; the rest is as at the sign-in."""
+
+    challenge: Annotated[Challenge, Field(repr=False)]
+    password: Password
+    cookies: StrictBool = False
+
+
+SignInOutcome = Tokens | FactorRequired | PasswordExpired
+"""What a sign-in gives: tokens, or what is asked for besides."""
+
+
 class RefreshRequest(Schema):
     """A refresh token to use; in the browser's flow its cookie takes its place."""
 
@@ -105,8 +127,8 @@ class Introspection(Schema):
     acr: str | None = None
 
 
-class SignInAnswer(RootModel[Annotated[Tokens | FactorRequired, Field(discriminator="status")]]):
-    """What a sign-in gives: tokens, or the factor that is asked for besides."""
+class SignInAnswer(RootModel[Annotated[SignInOutcome, Field(discriminator="status")]]):
+    """What a sign-in gives: tokens, or what is asked for besides: a factor, or another password."""
 
 
 class Revoked(Schema):

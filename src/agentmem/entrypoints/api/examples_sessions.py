@@ -47,6 +47,7 @@ _SIGNING_KEY: Final[dict[str, JsonValue]] = {
 
 SESSION_EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
     "EndedSessions": {"ended": 2},
+    "ExpiredPassword": {"challenge": "amp_...", "password": "nine larks over the mill"},
     "Introspection": {
         "active": True,
         "token_type": "access_token",

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from agentmem.errors import Fault, WeakPassword
-from agentmem.features.identity.accounts.model import StoredPassword, is_expired, is_too_young, strictest
+from agentmem.features.identity.accounts.model import StoredPassword, is_too_young, strictest
 from agentmem.features.organizations.memberships import MembershipService
 from agentmem.features.organizations.policies import PolicyService
 from agentmem.foundation.authorization.platform import platform_id
@@ -40,10 +40,6 @@ class Choosing:
         """Give the strictest rules of some organizations; those of the platform if there are none."""
         policies = await self.policies.of(organization_ids or [platform_id()], PolicyKind.PASSWORD)
         return strictest(policy.rules for policy in policies if isinstance(policy, PasswordPolicy))
-
-    async def must_change(self, account_id: AccountId, set_at: datetime, now: datetime) -> bool:
-        """Tell whether an account's password is so old that another one must be chosen."""
-        return is_expired(await self.rules_of(account_id), set_at, now)
 
     async def choose(
         self,

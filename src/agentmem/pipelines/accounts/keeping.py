@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from uuid import UUID
 
 import structlog
 
 from agentmem.errors import PermissionDenied, StateUnavailable, Unauthenticated
-from agentmem.features.identity.accounts.model import ENDED, MailPurpose
+from agentmem.features.identity.accounts.model import ENDED, Chosen, MailPurpose, is_expired
 from agentmem.features.identity.accounts.self_service import SelfService
 from agentmem.features.identity.accounts.service import AccountService
 from agentmem.features.identity.accounts.verifying import PasswordCheck
@@ -59,11 +60,8 @@ class Keeping:
         signed_in = await self.check.verify(account.email, present, device, address=address)
         if signed_in.account_id != account.id:
             raise Unauthenticated("The password is wrong.")
-        rules = await self.choosing.rules_of(signed_in.account_id)
-        last = await self.accounts.last_passwords(accounts_caller(), signed_in.account_id, max(1, rules.history))
-        words = words_about(account.email, account.name)
-        hashed = await self.choosing.choose(password, rules, words, last, now=self.clock())
-        changed = await self.accounts.change_password(own, hashed, max(0, rules.history - 1))
+        chosen = await self._choose(account, password, now=self.clock())
+        changed = await self.accounts.change_password(own, chosen.hashed, chosen.kept)
         await self.tell(signed_in.account_id)
         return changed
 
@@ -75,12 +73,30 @@ class Keeping:
         caller = accounts_caller()
         letter = await self.self_service.read(caller, secret, MailPurpose.RESET)
         account_id = letter.account_id or AccountId(letter.mail_id)
-        account = await self.accounts.get(caller, account_id)
-        rules = await self.choosing.rules_of(account_id)
-        last = await self.accounts.last_passwords(caller, account_id, rules.history)
-        hashed = await self.choosing.choose(password, rules, words_about(account.email, account.name), last)
-        await self.self_service.reset(caller, secret, hashed, max(0, rules.history - 1))
+        chosen = await self.choose(account_id, password)
+        await self.self_service.reset(caller, secret, chosen.hashed, chosen.kept)
         await self.tell(account_id)
+
+    async def expired(self, account_id: AccountId) -> PasswordRules | None:
+        """Give the rules that another password is chosen by, or ``None`` where the present one is not too old."""
+        rules = await self.choosing.rules_of(account_id)
+        if rules.max_age_days is None:
+            return None
+        last = await self.accounts.last_passwords(accounts_caller(), account_id, 1)
+        return rules if last and is_expired(rules, last[0].set_at, self.clock()) else None
+
+    async def choose(self, account_id: AccountId, password: str) -> Chosen:
+        """Judge and hash another password of an account, whatever the age of the present one.
+
+        Raises :class:`WeakPassword`.
+        """
+        return await self._choose(await self.accounts.get(accounts_caller(), account_id), password)
+
+    async def renew(self, caller: Caller, chosen: Chosen) -> None:
+        """Give the caller's own account another password, which was chosen for it."""
+        own = own_account(caller)
+        await self.accounts.change_password(own, chosen.hashed, chosen.kept)
+        await self.tell(_id_of(own))
 
     async def unlock_by_mail(self, secret: str) -> None:
         """End the delays of the account of whoever has the secret of a mail."""
@@ -141,6 +157,14 @@ class Keeping:
         except StateUnavailable as error:
             # The others believe what they know for less than a second longer.
             log.warning("account_end_not_told", code=error.code)
+
+    async def _choose(self, account: Account, password: str, *, now: datetime | None = None) -> Chosen:
+        account_id = AccountId(account.id)
+        rules = await self.choosing.rules_of(account_id)
+        last = await self.accounts.last_passwords(accounts_caller(), account_id, max(1, rules.history))
+        words = words_about(account.email, account.name)
+        hashed = await self.choosing.choose(password, rules, words, last, now=now)
+        return Chosen(hashed=hashed, kept=max(0, rules.history - 1))
 
     async def _leave(self, account_id: AccountId) -> None:
         for membership in await self.memberships.of_account(account_id):

@@ -19,14 +19,13 @@ from agentmem.schemas.factors import (
     FactorCode,
     FactorKind,
     FactorProof,
-    FactorRequired,
     Factors,
     NewPasskey,
     Passkey,
     PasskeySignIn,
     ReceiverCode,
 )
-from agentmem.schemas.sessions import Tokens
+from agentmem.schemas.sessions import SignInOutcome
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +36,12 @@ class FactorFlows:
     secondary: SecondFactors
     signing_in: SigningIn
 
-    async def show(self, proof: FactorProof, address: Address, where: Where) -> Tokens | FactorRequired:
+    async def show(self, proof: FactorProof, address: Address, where: Where) -> SignInOutcome:
         """Complete a sign-in by a factor; raises as :meth:`SecondFactors.answer` and :meth:`SigningIn.proceed`."""
         proved = await self.secondary.answer(proof, address, where.request_id)
         return await self.signing_in.proceed(proved.account_id, proved.acting_in, proved.amr, where)
 
-    async def by_passkey(self, asked: PasskeySignIn, where: Where) -> Tokens | FactorRequired:
+    async def by_passkey(self, asked: PasskeySignIn, where: Where) -> SignInOutcome:
         """Sign in by a passkey alone; raises :class:`Unauthenticated`, the same for a disabled account too."""
         account_id = await self.secondary.passkeys.recognize(asked.credential, where.request_id)
         try:

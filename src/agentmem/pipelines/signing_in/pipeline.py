@@ -31,12 +31,12 @@ from agentmem.foundation.telemetry.watchers import unheard
 from agentmem.foundation.tokens.access import AccessClaims, Issuer, check_token, key_of_token, sign_token
 from agentmem.kit.clock import Clock
 from agentmem.kit.ids import AccountId, OrganizationId, SessionId, uuid7
+from agentmem.pipelines.signing_in.aging import Aging
 from agentmem.pipelines.signing_in.factors import PASSWORD, SSO, Factors, Proof, Where
 from agentmem.schemas.access import Role
-from agentmem.schemas.factors import FactorRequired
 from agentmem.schemas.organizations import OrganizationStatus
 from agentmem.schemas.policies import PolicyKind, SessionPolicy, SsoPolicy
-from agentmem.schemas.sessions import Session, SignIn, Tokens
+from agentmem.schemas.sessions import ExpiredPassword, Session, SignIn, SignInOutcome, Tokens
 
 REFRESH_SECONDS: Final = 5.0
 """How long a refresh whose turn it is waits for one of the same session on another server."""
@@ -64,11 +64,12 @@ class SigningIn:
     lasts: timedelta
     key_lasts: timedelta
     factors: Factors
+    aging: Aging
     signed_in: Callable[[str], None] = unheard
     refreshed: Callable[[str], None] = unheard
     turns: WeakValueDictionary[UUID, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
-    async def sign_in(self, asked: SignIn, where: Where) -> Tokens | FactorRequired:
+    async def sign_in(self, asked: SignIn, where: Where) -> SignInOutcome:
         """Sign in by password; raises :class:`Unauthenticated` with one message for every cause."""
         password = asked.password.get_secret_value()
         try:
@@ -85,8 +86,8 @@ class SigningIn:
 
     async def proceed(
         self, account_id: AccountId, organization_id: OrganizationId | None, methods: tuple[str, ...], where: Where
-    ) -> Tokens | FactorRequired:
-        """Go on with whoever has proved to be an account: ask for a factor where one is due, else open a session.
+    ) -> SignInOutcome:
+        """Go on with whoever has proved to be an account: ask for what is due besides, else open a session.
 
         Raises :class:`PermissionDenied` for an account that may act nowhere, or not in the organization it names.
         """
@@ -95,7 +96,16 @@ class SigningIn:
         if required is not None:
             self.signed_in("factor_required")
             return required
+        expired = await self.aging.challenge(proof)
+        if expired is not None:
+            self.signed_in(expired.status)
+            return expired
         return await self.open(proof, where)
+
+    async def choose_password(self, chosen: ExpiredPassword, where: Where) -> SignInOutcome:
+        """Go on with another password in place of one that is too old; raises as :meth:`Aging.answer`."""
+        proved = await self.aging.answer(chosen, where.request_id)
+        return await self.proceed(proved.account_id, proved.acting_in, proved.amr, where)
 
     async def open(self, proof: Proof, where: Where) -> Tokens:
         """Open a session for a proof that is whole; raises :class:`TooManySessions` where the policy says so."""

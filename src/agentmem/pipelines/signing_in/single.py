@@ -39,11 +39,10 @@ from agentmem.pipelines.signing_in.factors import SSO, Where
 from agentmem.pipelines.signing_in.pipeline import SigningIn
 from agentmem.schemas.access import Role
 from agentmem.schemas.accounts import NewAccount
-from agentmem.schemas.factors import FactorRequired
 from agentmem.schemas.memories import Origin
 from agentmem.schemas.organizations import MemberKind, MemberPatch, NewMember
 from agentmem.schemas.policies import PolicyKind, SsoPolicy
-from agentmem.schemas.sessions import Tokens
+from agentmem.schemas.sessions import SignInOutcome
 from agentmem.schemas.sso import SsoCallback
 
 WITHIN: Final = timedelta(minutes=10)
@@ -127,9 +126,7 @@ class SingleSignOn:
         sealed = keys.keyring.sealer(_TABLE, _COLUMN)(_row_of(state), 0, begun.model_dump_json().encode())
         return Sent(address=authorization_url(endpoint, parameters), cookie=_base64url(sealed))
 
-    async def finish(
-        self, back: SsoCallback, cookie: bytes | None, where: Where
-    ) -> tuple[Tokens | FactorRequired, bool]:
+    async def finish(self, back: SsoCallback, cookie: bytes | None, where: Where) -> tuple[SignInOutcome, bool]:
         """Go on when somebody comes back; says too whether they began with cookies.
 
         Raises :class:`Unauthenticated` for what does not hold, and :class:`PermissionDenied` for whom the organization

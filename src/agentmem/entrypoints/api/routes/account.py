@@ -7,7 +7,7 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agentmem.entrypoints.api.access import access
+from agentmem.entrypoints.api.access import SENSITIVE, access
 from agentmem.entrypoints.api.answers import answer, nothing
 from agentmem.entrypoints.api.context import context_of
 from agentmem.entrypoints.api.etags import not_modified
@@ -36,7 +36,9 @@ async def update_account(request: Request, patch: OwnAccountPatch) -> Response:
     return answer(changed, version=changed.version)
 
 
-@account_routes.delete("/account", status_code=HTTPStatus.NO_CONTENT, openapi_extra=access(USE, if_match=True))
+@account_routes.delete(
+    "/account", status_code=HTTPStatus.NO_CONTENT, openapi_extra=access(USE, if_match=True, max_auth_age=SENSITIVE)
+)
 async def delete_own_account(request: Request) -> Response:
     """Delete one's own account; its memberships end with it."""
     await app_of(request).accounts.keeping.delete_own(caller_of(request), if_version_of(request))
@@ -50,9 +52,11 @@ async def own_password_rules(request: Request) -> Response:
 
 
 # No POST: of those a digest is kept, by which a password could be guessed.
-@account_routes.put("/account/password", response_model=Account, openapi_extra=access(USE, cost=20))
+@account_routes.put(
+    "/account/password", response_model=Account, openapi_extra=access(USE, cost=20, max_auth_age=SENSITIVE)
+)
 async def change_password(request: Request, change: PasswordChange) -> Response:
-    """Change one's own password; all other sessions end. A wrong present password counts as a guess."""
+    """Change one's own password; all sessions end, this one too. A wrong present password counts as a guess."""
     changed = await app_of(request).accounts.keeping.change_password(
         caller_of(request),
         change.present.get_secret_value(),

@@ -10,7 +10,7 @@ from fastapi import Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agentmem.entrypoints.api.access import access
+from agentmem.entrypoints.api.access import SENSITIVE, access
 from agentmem.entrypoints.api.answers import answer, nothing
 from agentmem.entrypoints.api.etags import not_modified
 from agentmem.entrypoints.api.gate import app_of, caller_of, if_version_of, router
@@ -27,6 +27,7 @@ accounts_routes = router("accounts")
 MANAGE = Permission.ACCOUNT_MANAGE
 ACCOUNTS = "/admin/accounts"
 OF_ONE = "/admin/accounts/{account_id}"
+CHANGE = access(MANAGE, if_match=True, max_auth_age=SENSITIVE)
 
 
 @invitation_routes.get("/invitations", response_model=Page[Invitation], openapi_extra=access(Permission.MEMBER_READ))
@@ -40,7 +41,7 @@ async def list_invitations(request: Request, query: Annotated[PageQuery, Query()
     "/invitations",
     response_model=Invitation,
     status_code=HTTPStatus.CREATED,
-    openapi_extra=access(Permission.MEMBER_WRITE, cost=5),
+    openapi_extra=access(Permission.MEMBER_WRITE, cost=5, max_auth_age=SENSITIVE),
 )
 async def invite(request: Request, new: NewInvitation) -> Response:
     """Invite a person by a mail; who accepts becomes a member."""
@@ -74,7 +75,7 @@ async def view_account(request: Request, account_id: UUID) -> Response:
     return not_modified(request, found.version) or answer(found, version=found.version)
 
 
-@accounts_routes.post(f"{OF_ONE}/disable", response_model=Account, openapi_extra=access(MANAGE, if_match=True))
+@accounts_routes.post(f"{OF_ONE}/disable", response_model=Account, openapi_extra=CHANGE)
 async def disable_account(request: Request, account_id: UUID) -> Response:
     """Let an account sign in no more; its sessions end everywhere within a second."""
     changed = await app_of(request).accounts.keeping.disable(
@@ -83,7 +84,7 @@ async def disable_account(request: Request, account_id: UUID) -> Response:
     return answer(changed, version=changed.version)
 
 
-@accounts_routes.post(f"{OF_ONE}/enable", response_model=Account, openapi_extra=access(MANAGE, if_match=True))
+@accounts_routes.post(f"{OF_ONE}/enable", response_model=Account, openapi_extra=CHANGE)
 async def enable_account(request: Request, account_id: UUID) -> Response:
     """Let a disabled account sign in again."""
     changed = await app_of(request).accounts.service.enable(
@@ -92,14 +93,14 @@ async def enable_account(request: Request, account_id: UUID) -> Response:
     return answer(changed, version=changed.version)
 
 
-@accounts_routes.post(f"{OF_ONE}/unlock", response_model=Account, openapi_extra=access(MANAGE))
+@accounts_routes.post(f"{OF_ONE}/unlock", response_model=Account, openapi_extra=access(MANAGE, max_auth_age=SENSITIVE))
 async def unlock_account(request: Request, account_id: UUID) -> Response:
     """Forgive all guesses at an account's password; one that they had ended works again."""
     found = await app_of(request).accounts.service.unlock(caller_of(request), AccountId(account_id))
     return answer(found, version=found.version)
 
 
-@accounts_routes.delete(OF_ONE, status_code=HTTPStatus.NO_CONTENT, openapi_extra=access(MANAGE, if_match=True))
+@accounts_routes.delete(OF_ONE, status_code=HTTPStatus.NO_CONTENT, openapi_extra=CHANGE)
 async def delete_account(request: Request, account_id: UUID) -> Response:
     """Delete an account; its memberships end with it."""
     await app_of(request).accounts.keeping.delete(caller_of(request), AccountId(account_id), if_version_of(request))

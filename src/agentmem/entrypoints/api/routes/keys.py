@@ -51,7 +51,11 @@ async def get_api_key(request: Request, key_id: KeyNumber) -> Response:
     return not_modified(request, key.version) or answer(key, version=key.version)
 
 
-@keys.patch("/api-keys/{key_id}", response_model=ApiKey, openapi_extra=access(Permission.KEY_WRITE, if_match=True))
+@keys.patch(
+    "/api-keys/{key_id}",
+    response_model=ApiKey,
+    openapi_extra=access(Permission.KEY_WRITE, if_match=True, max_auth_age=SENSITIVE),
+)
 async def update_api_key(request: Request, key_id: KeyNumber, patch: ApiKeyPatch) -> Response:
     """Change an API key's name, scopes, networks or rate; what is not given stays as it is."""
     key = await app_of(request).issuing.update(caller_of(request), key_id, patch, if_version_of(request))

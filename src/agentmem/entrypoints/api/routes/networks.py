@@ -10,7 +10,7 @@ from fastapi import Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agentmem.entrypoints.api.access import access
+from agentmem.entrypoints.api.access import SENSITIVE, access
 from agentmem.entrypoints.api.answers import answer, nothing
 from agentmem.entrypoints.api.context import context_of
 from agentmem.entrypoints.api.gate import address_of, app_of, caller_of, router
@@ -23,7 +23,9 @@ from agentmem.schemas.queries import ForceQuery, PageQuery
 
 network_routes = router("networks")
 OWN, ALL = "/organization/networks", "/admin/networks"
-READ, WRITE, MANAGE = Permission.ORGANIZATION_READ, Permission.ORGANIZATION_WRITE, Permission.PLATFORM_MANAGE
+READ, MANAGE = Permission.ORGANIZATION_READ, Permission.PLATFORM_MANAGE
+CHANGE_OWN = access(Permission.ORGANIZATION_WRITE, max_auth_age=SENSITIVE)
+CHANGE_ALL = access(MANAGE, max_auth_age=SENSITIVE)
 
 
 @network_routes.get(OWN, response_model=Page[NetworkRule], openapi_extra=access(READ))
@@ -33,14 +35,14 @@ async def list_networks(request: Request, query: Annotated[PageQuery, Query()]) 
     return page_answer(request, page)
 
 
-@network_routes.post(OWN, response_model=NetworkRule, status_code=HTTPStatus.CREATED, openapi_extra=access(WRITE))
+@network_routes.post(OWN, response_model=NetworkRule, status_code=HTTPStatus.CREATED, openapi_extra=CHANGE_OWN)
 async def add_network(request: Request, new: NewNetworkRule, query: Annotated[ForceQuery, Query()]) -> Response:
     """Allow or deny a network; a change that locks out whoever makes it needs `force`."""
     rule = await app_of(request).networks.add(caller_of(request), new, _author(request, query))
     return answer(rule, HTTPStatus.CREATED, headers={"Location": address_of(request, f"/v1{OWN}/{rule.id}")})
 
 
-@network_routes.delete(f"{OWN}/{{rule_id}}", status_code=HTTPStatus.NO_CONTENT, openapi_extra=access(WRITE))
+@network_routes.delete(f"{OWN}/{{rule_id}}", status_code=HTTPStatus.NO_CONTENT, openapi_extra=CHANGE_OWN)
 async def remove_network(request: Request, rule_id: UUID, query: Annotated[ForceQuery, Query()]) -> Response:
     """Take a network off its list; a change that locks out whoever makes it needs `force`."""
     await app_of(request).networks.remove(caller_of(request), rule_id, _author(request, query))
@@ -54,7 +56,7 @@ async def list_installation_networks(request: Request, query: Annotated[PageQuer
     return page_answer(request, page)
 
 
-@network_routes.post(ALL, response_model=NetworkRule, status_code=HTTPStatus.CREATED, openapi_extra=access(MANAGE))
+@network_routes.post(ALL, response_model=NetworkRule, status_code=HTTPStatus.CREATED, openapi_extra=CHANGE_ALL)
 async def add_installation_network(
     request: Request, new: NewNetworkRule, query: Annotated[ForceQuery, Query()]
 ) -> Response:
@@ -63,7 +65,7 @@ async def add_installation_network(
     return answer(rule, HTTPStatus.CREATED, headers={"Location": address_of(request, f"/v1{ALL}/{rule.id}")})
 
 
-@network_routes.delete(f"{ALL}/{{rule_id}}", status_code=HTTPStatus.NO_CONTENT, openapi_extra=access(MANAGE))
+@network_routes.delete(f"{ALL}/{{rule_id}}", status_code=HTTPStatus.NO_CONTENT, openapi_extra=CHANGE_ALL)
 async def remove_installation_network(
     request: Request, rule_id: UUID, query: Annotated[ForceQuery, Query()]
 ) -> Response:

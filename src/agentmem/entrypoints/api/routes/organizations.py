@@ -108,7 +108,7 @@ async def update_member(request: Request, member_id: UUID, patch: MemberPatch) -
 @member_routes.delete(
     "/members/{member_id}",
     response_model=Member,
-    openapi_extra=access(Permission.MEMBER_WRITE, if_match=True),
+    openapi_extra=access(Permission.MEMBER_WRITE, if_match=True, max_auth_age=SENSITIVE),
 )
 async def disable_member(request: Request, member_id: UUID) -> Response:
     """Disable a member: its keys, and the keys it made, stop working."""

@@ -9,7 +9,7 @@ from fastapi import Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agentmem.entrypoints.api.access import access
+from agentmem.entrypoints.api.access import SENSITIVE, access
 from agentmem.entrypoints.api.answers import answer
 from agentmem.entrypoints.api.gate import app_of, caller_of, router
 from agentmem.entrypoints.api.routes.keys import KeyNumber
@@ -34,7 +34,7 @@ async def list_request_keys(request: Request, key_id: KeyNumber) -> Response:
     OF_KEY,
     response_model=IssuedRequestKey,
     status_code=HTTPStatus.CREATED,
-    openapi_extra=access(Permission.KEY_WRITE, secret=True),
+    openapi_extra=access(Permission.KEY_WRITE, secret=True, max_auth_age=SENSITIVE),
 )
 async def create_request_key(request: Request, key_id: KeyNumber, new: NewRequestKey) -> Response:
     """Make a key that signs the requests of an API key; its text is shown this once."""

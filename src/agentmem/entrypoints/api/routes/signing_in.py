@@ -27,9 +27,9 @@ from agentmem.pipelines.admission.people import token_in
 from agentmem.pipelines.admission.standing import PersonHolder
 from agentmem.pipelines.signing_in.factors import Where
 from agentmem.pipelines.signing_in.pipeline import session_of
-from agentmem.schemas.factors import FactorRequired
 from agentmem.schemas.policies import DAY
 from agentmem.schemas.sessions import (
+    ExpiredPassword,
     Introspection,
     IntrospectionRequest,
     RefreshRequest,
@@ -37,6 +37,7 @@ from agentmem.schemas.sessions import (
     Revoked,
     SignIn,
     SignInAnswer,
+    SignInOutcome,
     Tokens,
 )
 
@@ -50,13 +51,22 @@ COOKIE_SECONDS: Final = 90 * DAY
 async def sign_in(request: Request, asked: SignIn) -> Response:
     """Sign in with an e-mail address and a password: get an access token for some minutes, and a refresh token.
 
-    Every refusal is the same. Where a second factor is asked for, the answer names the challenge to go on with. Sent
-    with the access token of a session, the new session takes its place.
+    Every refusal is the same. Where a second factor is asked for, or the password is too old, the answer names the
+    challenge to go on with. Sent with the access token of a session, the new session takes its place.
     """
     app = app_of(request)
     if asked.cookies:
         require_own_page(request, app.settings)
     return signed_in(await app.signing_in.sign_in(asked, await where_of(request)), cookies=asked.cookies)
+
+
+@signing_in.post("/auth/sign-in/password", response_model=SignInAnswer, openapi_extra=access(PUBLIC, cost=2))
+async def choose_password(request: Request, chosen: ExpiredPassword) -> Response:
+    """Go on with a sign-in whose password is too old, by another password; all sessions of before end."""
+    app = app_of(request)
+    if chosen.cookies:
+        require_own_page(request, app.settings)
+    return signed_in(await app.signing_in.choose_password(chosen, await where_of(request)), cookies=chosen.cookies)
 
 
 @signing_in.post("/auth/refresh", response_model=Tokens, openapi_extra=access(PUBLIC))
@@ -116,8 +126,8 @@ async def where_of(request: Request) -> Where:
     )
 
 
-def signed_in(outcome: Tokens | FactorRequired, *, cookies: bool) -> Response:
+def signed_in(outcome: SignInOutcome, *, cookies: bool) -> Response:
     """Answer a sign-in; with ``cookies`` the tokens are in them alone."""
-    if not cookies or isinstance(outcome, FactorRequired):
+    if not cookies or not isinstance(outcome, Tokens):
         return answer(outcome)
     return with_cookies(answer(hidden(outcome)), outcome, COOKIE_SECONDS)

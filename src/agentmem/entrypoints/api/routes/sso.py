@@ -12,7 +12,7 @@ from fastapi import Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agentmem.entrypoints.api.access import PUBLIC, access
+from agentmem.entrypoints.api.access import PUBLIC, SENSITIVE, access
 from agentmem.entrypoints.api.answers import nothing
 from agentmem.entrypoints.api.gate import app_of, caller_of, router
 from agentmem.entrypoints.api.routes.signing_in import signed_in, where_of
@@ -50,7 +50,7 @@ async def finish_sso(request: Request, query: Annotated[SsoCallback, Query()]) -
 @sso_routes.put(
     "/organization/sso-secret",
     status_code=HTTPStatus.NO_CONTENT,
-    openapi_extra=access(Permission.ORGANIZATION_WRITE),
+    openapi_extra=access(Permission.ORGANIZATION_WRITE, max_auth_age=SENSITIVE),
 )
 async def set_sso_secret(request: Request, new: SsoSecret) -> Response:
     """Keep the secret by which the organization's provider knows this installation; it is never shown again."""

@@ -57,6 +57,14 @@ class StoredPassword:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Chosen:
+    """A password that may be set, hashed; ``kept`` is how many of those before it are remembered."""
+
+    hashed: str = field(repr=False)
+    kept: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
     """A guess that was counted: at whose password, from which device, and whether it may be right at all.
 
