@@ -61,7 +61,7 @@ check: lint ## Lint, then the quick tests: unit, contract, architecture..
 	@$(PYTEST) $(PARALLEL) tests/unit tests/contract tests/architecture
 
 .PHONY: services
-services: ## Install the programs that tests start: Redis, HAProxy, nginx, faketime, Chromium; does nothing when they are there.
+services: ## Install the programs that tests start: Redis, HAProxy, nginx, faketime, Chromium, SoftHSM, age; does nothing when they are there.
 	@$(PYTHON) scripts/install_services.py
 
 .PHONY: test

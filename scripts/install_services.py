@@ -1,4 +1,4 @@
-"""Install the programs that tests start beside PostgreSQL: Redis, HAProxy, nginx, faketime, Chromium (`make services`).
+"""Install the programs that tests use beside PostgreSQL: Redis, HAProxy, nginx, SoftHSM and others (`make services`).
 
 They come from where the system's packages come from. The tests run processes of their own on free ports and touch no
 service that a package may set up. Where they cannot be installed the script says so and succeeds: the tests that need
@@ -18,6 +18,8 @@ PACKAGES = {
     "nginx": "nginx-light",
     "faketime": "faketime",
     "chromium": "chromium",
+    "softhsm2-util": "softhsm2",
+    "age": "age",
 }
 """The package of each program."""
 SYSTEM_PATH = "/usr/sbin:/usr/local/sbin:/opt/homebrew/bin"

@@ -83,6 +83,25 @@ class Settings(BaseSettings):
     key_file: Path | None = Field(
         default=None, description="Master key file; by default `keys/master.json` in the data directory."
     )
+    key_provider: Literal["file", "aws", "vault", "pkcs11"] = Field(
+        default="file", description="Who holds the master keys: that file, AWS KMS, Vault's transit engine, an HSM."
+    )
+    aws_key: str | None = Field(
+        default=None, min_length=1, description="KMS key that wraps: its id, ARN or alias. Credentials are boto3's."
+    )
+    aws_earlier_keys: tuple[str, ...] = Field(
+        default=(), description="ARNs of KMS keys that wrapped before and may unwrap still, as a JSON list."
+    )
+    aws_region: str | None = Field(default=None, min_length=1, description="Region of AWS; boto3's own if not set.")
+    aws_endpoint: str | None = Field(default=None, description="URL to use in place of AWS's own for KMS.")
+    vault_url: str | None = Field(default=None, description="URL of Vault or OpenBao.")
+    vault_token: SecretStr | None = Field(default=None, description="Token that may use the transit key.")
+    vault_mount: str = Field(default="transit", min_length=1, description="Where the transit engine is mounted.")
+    vault_key: str = Field(default="agentmem", pattern=r"^[\w.-]+$", description="Name of the transit key.")
+    pkcs11_module: Path | None = Field(default=None, description="PKCS#11 library of the hardware module.")
+    pkcs11_token: str | None = Field(default=None, min_length=1, description="Label of its token.")
+    pkcs11_pin: SecretStr | None = Field(default=None, description="PIN of the token's user.")
+    pkcs11_key: str = Field(default="agentmem", min_length=1, description="Label of the master keys in the token.")
     embedding_model: str = Field(
         default="default",
         description="Model of a new store: `default`, `multilingual-e5-small`, a folder, or `openai:<model>`.",
@@ -249,14 +268,14 @@ class Settings(BaseSettings):
                 )
         return value
 
-    @field_validator("public_url", "embedding_url", "otlp_endpoint")
+    @field_validator("public_url", "embedding_url", "otlp_endpoint", "aws_endpoint", "vault_url")
     @classmethod
     def _web_addresses(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError("it does not begin with http:// or https://")
         return value
 
-    @field_validator("data_directory", "key_file", "leak_report_key")
+    @field_validator("data_directory", "key_file", "leak_report_key", "pkcs11_module")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()

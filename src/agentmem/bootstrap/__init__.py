@@ -37,7 +37,7 @@ from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.embedded.layout import Layout
 from agentmem.foundation.database.inspect import Caretaker
 from agentmem.foundation.database.probe import DatabaseProbe
-from agentmem.foundation.encryption.providers.file import FileKeyProvider
+from agentmem.foundation.encryption.providers.open import open_key_provider
 from agentmem.foundation.inference.loaded import Models
 from agentmem.foundation.inference.open import open_model
 from agentmem.foundation.inference.shared import SharedQueries
@@ -174,7 +174,8 @@ async def _open(stack: AsyncExitStack, settings: Settings, watchers: Watchers) -
     server = await asyncio.to_thread(attach, settings)
     stack.push_async_callback(asyncio.to_thread, server.detach)
     await asyncio.to_thread(bring_schema, server, migrate=settings.migrate)
-    provider = await FileKeyProvider.open(settings.master_key_file)
+    provider = await open_key_provider(settings, guards.key_provider)
+    stack.push_async_callback(provider.aclose)
     database = Database.open(server, provider, pool_size=settings.pool_size, guarded=guards.database)
     stack.push_async_callback(database.close)
     replica = open_replica(settings, database, guards.replica)

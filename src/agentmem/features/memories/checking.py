@@ -32,7 +32,8 @@ from agentmem.features.memories.repository import RECORD_COLUMNS, RecordRow, con
 from agentmem.features.memories.rewriting import texts_at
 from agentmem.features.memories.tables import index_entries, index_settings, memories, vectors
 from agentmem.foundation.authorization.caller import Permission
-from agentmem.foundation.database.database import Database, no_keys
+from agentmem.foundation.database.database import Database
+from agentmem.foundation.database.known_keys import KnownKeys
 from agentmem.foundation.database.tables import encryption_keys
 from agentmem.foundation.database.transaction import Transaction
 from agentmem.kit.ids import Place
@@ -62,7 +63,7 @@ class MemoryChecking:
     @classmethod
     def over(cls, database: Database) -> MemoryChecking:
         """Make it over a database: its transactions are snapshots, and unwrap the keys anew."""
-        return cls(database=replace(database, snapshots=True, _keys=no_keys()))
+        return cls(database=replace(database, snapshots=True, _keys=KnownKeys()))
 
     @operation(Permission.MEMORY_MAINTAIN, read_only=True)
     async def examine(self, tx: Transaction, indexed: IndexedBy, progress: Progress | None = None) -> Examination:

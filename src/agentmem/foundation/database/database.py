@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Final
 
 from sqlalchemy import select
 
@@ -15,6 +14,7 @@ from agentmem.foundation.authorization.caller import Caller
 from agentmem.foundation.database.connect import DATABASE, Server
 from agentmem.foundation.database.failures import translated
 from agentmem.foundation.database.fences import raise_fence, require_fence
+from agentmem.foundation.database.known_keys import KnownKeys
 from agentmem.foundation.database.pool import ConnectionPool, Link
 from agentmem.foundation.database.system import ACT_AS_SYSTEM, SystemPurpose, SystemTransaction
 from agentmem.foundation.database.tables import encryption_keys
@@ -29,19 +29,8 @@ from agentmem.foundation.database.transaction import (
 from agentmem.foundation.encryption.keyring import OrganizationKeys, WrappedKey, unwrap_organization_keys
 from agentmem.foundation.encryption.providers.port import KeyProvider, KeyPurpose
 from agentmem.foundation.resilience.guarded import Guarded
-from agentmem.kit.cache import Cache
 from agentmem.kit.clock import utc_now
 from agentmem.kit.ids import KeyId, OrganizationId
-
-KEPT_KEYS: Final = 4096
-"""Organizations whose unwrapped keys a process holds."""
-KEPT_KEYS_SECONDS: Final = 900.0
-"""For how long: after it the key provider is asked again, which may have been told to unwrap them no more."""
-
-
-def no_keys() -> Cache[OrganizationId, OrganizationKeys]:
-    """Give an empty cache of unwrapped keys."""
-    return Cache(capacity=KEPT_KEYS, seconds=KEPT_KEYS_SECONDS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,7 +53,7 @@ class Database:
     tenant_filter: TenantFilter = by_organization
     snapshots: bool = False
     """Whether all statements of a transaction see the same moment."""
-    _keys: Cache[OrganizationId, OrganizationKeys] = field(default_factory=no_keys)
+    _keys: KnownKeys = field(default_factory=KnownKeys)
 
     @classmethod
     def open(
@@ -127,11 +116,11 @@ class Database:
 
     async def keys(self, organization_id: OrganizationId) -> OrganizationKeys:
         """Give the organization's keys, unwrapped once; raises :class:`NotFound` if there is no such organization."""
-        return self._keys.get(organization_id) or await self._load_keys(organization_id)
+        return await self._keys.find(organization_id, self._load_keys)
 
     def known(self) -> list[OrganizationId]:
         """Name the organizations whose unwrapped keys are at hand."""
-        return self._keys.keys()
+        return self._keys.names()
 
     def forget_keys(self, organization_ids: Iterable[OrganizationId]) -> None:
         """Drop the unwrapped keys of organizations that are no more."""
@@ -144,7 +133,7 @@ class Database:
         keys = await unwrap_organization_keys(self.provider, caller.organization_id, wrapped)
         async with self.connection(set_organization(caller.organization_id), read_only=False) as begun:
             yield self.bound(begun, caller, keys)
-        self._keys.put(caller.organization_id, keys)
+        self._keys.put(keys)
 
     def bound(self, begun: Begun, caller: Caller, keys: OrganizationKeys) -> Transaction:
         """Give the transaction that was begun on a connection and bound to the caller's organization."""
@@ -203,6 +192,4 @@ class Database:
             ]
         if not wrapped:
             raise NotFound(f"There is no organization {organization_id}.")
-        keys = await unwrap_organization_keys(self.provider, organization_id, wrapped)
-        self._keys.put(organization_id, keys)
-        return keys
+        return await unwrap_organization_keys(self.provider, organization_id, wrapped)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from agentmem.foundation.database.connect import DATABASE
 from agentmem.foundation.database.replica import REPLICA
+from agentmem.foundation.encryption.providers.guarded import KEY_PROVIDER
 from agentmem.foundation.inference.endpoint import EMBEDDER, RERANKER
 from agentmem.foundation.resilience.breaker import BreakerState
 from agentmem.foundation.resilience.guarded import Guarded, Observer
@@ -23,6 +24,7 @@ class Guards:
     redis: Guarded
     embedder: Guarded
     reranker: Guarded
+    key_provider: Guarded
 
     @classmethod
     def of(cls, settings: Settings, observer: Observer) -> Guards:
@@ -33,9 +35,10 @@ class Guards:
             redis=Guarded(REDIS, observer),
             embedder=Guarded(EMBEDDER, observer),
             reranker=Guarded(replace(RERANKER, seconds=settings.reranker_deadline), observer),
+            key_provider=Guarded(KEY_PROVIDER, observer),
         )
 
     def states(self) -> Mapping[str, BreakerState]:
         """Say of each dependency whether it is asked."""
-        every = (self.database, self.replica, self.redis, self.embedder, self.reranker)
+        every = (self.database, self.replica, self.redis, self.embedder, self.reranker, self.key_provider)
         return {guarded.name: guarded.state for guarded in every}
