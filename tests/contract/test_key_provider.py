@@ -21,7 +21,7 @@ from agentmem.foundation.encryption.providers.file import FileKeyProvider
 from agentmem.foundation.encryption.providers.port import KeyContext, KeyProvider, KeyPurpose
 from agentmem.foundation.encryption.providers.vault import VaultKeyProvider
 from agentmem.kit.ids import KeyId, OrganizationId
-from tests.support.key_services import LABEL, PIN, SOFTHSM, hsm, serving_aws, soft_token
+from tests.support.key_services import LABEL, PIN, SOFTHSM, hsm, master_key_disabled, serving_aws
 from tests.support.key_services import TOKEN as HSM_TOKEN
 from tests.support.vault_fake import TOKEN, TransitKey, Vault, serving_vault
 
@@ -38,12 +38,6 @@ REGION = "eu-central-1"
 def aws() -> Iterator[str]:
     with serving_aws() as url:
         yield url
-
-
-@pytest.fixture(scope="module")
-def token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with soft_token(tmp_path_factory.mktemp("hsm")):
-        yield
 
 
 @pytest.fixture
@@ -71,7 +65,7 @@ async def provider(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
     elif request.param == "vault":
         made = in_vault(request.getfixturevalue("vault"))
     else:
-        request.getfixturevalue("token")
+        request.getfixturevalue("hsm_token")
         made = hsm()
     await made.describe()
     yield made
@@ -142,27 +136,20 @@ async def test_a_key_wrapped_by_a_destroyed_master_key_is_lost_and_others_are_no
     assert (await provider.decrypt(anew.wrapped, CONTEXT)).reveal() == old.key.reveal()
 
 
-async def test_a_disabled_key_of_a_hardware_module_refuses_and_enabled_again_unwraps(token: None) -> None:
+async def test_a_disabled_key_of_a_hardware_module_refuses_and_enabled_again_unwraps(hsm_token: None) -> None:
     """Moto still decrypts with a disabled key: SoftHSM has to show this."""
     provider = hsm()
     await provider.describe()
     made = await provider.generate_data_key(CONTEXT)
-
-    def allow(*, use: bool) -> None:
-        opened = pkcs11.lib(str(SOFTHSM)).get_token(token_label=HSM_TOKEN).open(rw=True, user_pin=PIN)
-        with opened as session:
-            for key in session.get_objects({pkcs11.Attribute.LABEL: LABEL}):
-                key[pkcs11.Attribute.DECRYPT] = use
-
-    allow(use=False)
-    with pytest.raises(KeyUnavailable, match="is disabled"):
-        await provider.decrypt(made.wrapped, CONTEXT)
-    allow(use=True)
+    with master_key_disabled():
+        for question in (provider.decrypt, provider.reencrypt):
+            with pytest.raises(KeyUnavailable, match="is disabled"):
+                await question(made.wrapped, CONTEXT)
     assert (await provider.decrypt(made.wrapped, CONTEXT)).reveal() == made.key.reveal()
     await provider.aclose()
 
 
-async def test_a_master_key_never_leaves_the_hardware_module(token: None) -> None:
+async def test_a_master_key_never_leaves_the_hardware_module(hsm_token: None) -> None:
     provider = hsm()
     await provider.describe()
     with pkcs11.lib(str(SOFTHSM)).get_token(token_label=HSM_TOKEN).open(user_pin=PIN) as session:

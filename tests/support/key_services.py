@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pkcs11
 import pytest
 from pydantic import SecretStr
 
@@ -30,16 +31,17 @@ TOKEN, PIN, LABEL = "agentmem-test", "1234-of-this-test", "agentmem"
 
 
 def hsm() -> HsmKeyProvider:
-    """A provider over the token that ``soft_token`` has made."""
+    """A provider over the token of SoftHSM."""
     assert SOFTHSM is not None
     return HsmKeyProvider.open(SOFTHSM, token=TOKEN, pin=SecretStr(PIN), label=LABEL)
 
 
-@contextmanager
-def soft_token(folder: Path) -> Iterator[None]:
-    """A token in a folder; a program loads the library once, with the tokens of that moment."""
+@pytest.fixture(scope="session")
+def hsm_token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A token of SoftHSM; one for a whole run, for a program loads the library once, with the tokens of that moment."""
     if SOFTHSM is None or shutil.which("softhsm2-util") is None:
         pytest.skip("needs SoftHSM: make services")
+    folder = tmp_path_factory.mktemp("hsm")
     (folder / "tokens").mkdir()
     (folder / "softhsm2.conf").write_text(f"directories.tokendir = {folder}/tokens\nlog.level = ERROR\n")
     os.environ["SOFTHSM2_CONF"] = str(folder / "softhsm2.conf")
@@ -48,10 +50,24 @@ def soft_token(folder: Path) -> Iterator[None]:
         check=True,
         capture_output=True,
     )
+    yield
+    del os.environ["SOFTHSM2_CONF"]
+
+
+@contextmanager
+def master_key_disabled() -> Iterator[None]:
+    """The master keys of the token, of no use for a while, as an operator would see to at the module."""
+    _allow(use=False)
     try:
         yield
     finally:
-        del os.environ["SOFTHSM2_CONF"]
+        _allow(use=True)
+
+
+def _allow(*, use: bool) -> None:
+    with pkcs11.lib(str(SOFTHSM)).get_token(token_label=TOKEN).open(rw=True, user_pin=PIN) as session:
+        for key in session.get_objects({pkcs11.Attribute.LABEL: LABEL}):
+            key[pkcs11.Attribute.DECRYPT] = use
 
 
 @contextmanager
