@@ -74,6 +74,10 @@ class Settings(BaseSettings):
     database_replica_url: SecretStr | None = Field(
         default=None, description="Read replica of that PostgreSQL, which takes searches while it has caught up."
     )
+    key_database_url: SecretStr | None = Field(
+        default=None,
+        description="PostgreSQL of the keys of subjects; by default a schema of its own beside the memories.",
+    )
     migrate: bool = Field(
         default=True, description="Apply database migrations when a store is opened; off, an old schema is refused."
     )

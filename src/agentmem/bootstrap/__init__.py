@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from agentmem.bootstrap.models import first_model, open_reranking
-from agentmem.bootstrap.stores import attach, bring_schema, open_replica
+from agentmem.bootstrap.stores import attach, bring_schema, key_server, open_replica
 from agentmem.features.audit.service import AuditService
 from agentmem.features.identity.service import ApiKeyService
 from agentmem.features.identity.usage import KeyUsage
@@ -33,9 +33,10 @@ from agentmem.features.organizations.platform import PlatformService
 from agentmem.features.organizations.service import OrganizationService, organization_id_of
 from agentmem.foundation.authorization.caller import Caller, local_operator
 from agentmem.foundation.database.connect import Server
-from agentmem.foundation.database.database import Database
+from agentmem.foundation.database.database import KEY_CONNECTIONS, Database
 from agentmem.foundation.database.embedded.layout import Layout
 from agentmem.foundation.database.inspect import Caretaker
+from agentmem.foundation.database.pool import ConnectionPool
 from agentmem.foundation.database.probe import DatabaseProbe
 from agentmem.foundation.encryption.providers.open import open_key_provider
 from agentmem.foundation.inference.loaded import Models
@@ -173,10 +174,17 @@ async def _open(stack: AsyncExitStack, settings: Settings, watchers: Watchers) -
     stack.push_async_callback(_discard, loading)
     server = await asyncio.to_thread(attach, settings)
     stack.push_async_callback(asyncio.to_thread, server.detach)
-    await asyncio.to_thread(bring_schema, server, migrate=settings.migrate)
+    keys_at = key_server(settings, server)
+    await asyncio.to_thread(bring_schema, server, keys_at, migrate=settings.migrate)
     provider = await open_key_provider(settings, guards.key_provider)
     stack.push_async_callback(provider.aclose)
-    database = Database.open(server, provider, pool_size=settings.pool_size, guarded=guards.database)
+    database = Database.open(
+        server,
+        provider,
+        pool_size=settings.pool_size,
+        guarded=guards.database,
+        key_pool=ConnectionPool(keys_at, KEY_CONNECTIONS, guards.key_database),
+    )
     stack.push_async_callback(database.close)
     replica = open_replica(settings, database, guards.replica)
     if replica is not None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from agentmem.foundation.database.connect import ExternalServer, Server, connect_as_owner
+from agentmem.foundation.database.connect import ExternalServer, Server, check_conninfo, connect_as_owner
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.embedded.server import EmbeddedServer
 from agentmem.foundation.database.failures import translated
-from agentmem.foundation.database.migrate import bring_up_to_date
+from agentmem.foundation.database.migrate import bring_key_database, bring_up_to_date
 from agentmem.foundation.database.replica import Replica
 from agentmem.foundation.resilience.guarded import Guarded
 from agentmem.settings import Settings
@@ -27,7 +27,19 @@ def open_replica(settings: Settings, primary: Database, guarded: Guarded) -> Rep
     return Replica.open(primary, url, pool_size=settings.pool_size, guarded=guarded)
 
 
-def bring_schema(server: Server, *, migrate: bool) -> None:
-    """Bring the schema up to date, or refuse an old one; blocks."""
+def key_server(settings: Settings, server: Server) -> Server:
+    """Give the PostgreSQL of the keys of subjects: that of the memories, if the settings name no other."""
+    if settings.key_database_url is None:
+        return server
+    url = settings.key_database_url.get_secret_value()
+    check_conninfo(url, "AGENTMEM_KEY_DATABASE_URL")
+    return ExternalServer(conninfo=url)
+
+
+def bring_schema(server: Server, key_server: Server, *, migrate: bool) -> None:
+    """Bring the schema up to date, that of the keys too if they are elsewhere, or refuse an old one; blocks."""
     with translated(), connect_as_owner(server) as connection:
         bring_up_to_date(connection, migrate=migrate)
+    if key_server is not server:
+        with translated(), connect_as_owner(key_server) as connection:
+            bring_key_database(connection, migrate=migrate)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Final
 
 from sqlalchemy import select
 
@@ -16,6 +17,7 @@ from agentmem.foundation.database.failures import translated
 from agentmem.foundation.database.fences import raise_fence, require_fence
 from agentmem.foundation.database.known_keys import KnownKeys
 from agentmem.foundation.database.pool import ConnectionPool, Link
+from agentmem.foundation.database.subjects import SubjectKeys, SubjectRing
 from agentmem.foundation.database.system import ACT_AS_SYSTEM, SystemPurpose, SystemTransaction
 from agentmem.foundation.database.tables import encryption_keys
 from agentmem.foundation.database.transaction import (
@@ -32,6 +34,8 @@ from agentmem.foundation.resilience.guarded import Guarded
 from agentmem.kit.clock import utc_now
 from agentmem.kit.ids import KeyId, OrganizationId
 
+KEY_CONNECTIONS: Final = 4
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Begun:
@@ -47,6 +51,8 @@ class Database:
     """A pool of connections and the keys of the organizations seen; holds no state that another process lacks."""
 
     pool: ConnectionPool
+    key_pool: ConnectionPool
+    """To the database of the subjects' keys: connections of its own, for who waits there holds one of the others."""
     provider: KeyProvider
     ahead: timedelta = timedelta(0)
     """How far in the future this process works, for tests."""
@@ -63,11 +69,17 @@ class Database:
         *,
         pool_size: int,
         guarded: Guarded | None = None,
+        key_pool: ConnectionPool | None = None,
         tenant_filter: TenantFilter = by_organization,
     ) -> Database:
-        """Make a database over a server; connects when first used, behind guards of its own if none are given."""
-        pool = ConnectionPool(server, pool_size, guarded or Guarded(DATABASE))
-        return cls(pool=pool, provider=provider, tenant_filter=tenant_filter)
+        """Make a database over a server; connects when first used, behind guards of its own if none are given.
+
+        Without a ``key_pool`` the keys of subjects are on the same server.
+        """
+        guarded = guarded or Guarded(DATABASE)
+        key_pool = key_pool or ConnectionPool(server, KEY_CONNECTIONS, guarded)
+        pool = ConnectionPool(server, pool_size, guarded)
+        return cls(pool=pool, key_pool=key_pool, provider=provider, tenant_filter=tenant_filter)
 
     def clock(self) -> datetime:
         """Give the present moment by this machine's clock; a transaction has the server's, which all share."""
@@ -76,6 +88,7 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self.pool.close()
+        await self.key_pool.close()
 
     @asynccontextmanager
     async def transaction(self, caller: Caller, *, read_only: bool = False) -> AsyncIterator[Transaction]:
@@ -114,6 +127,11 @@ class Database:
                 tenant_filter=self.tenant_filter,
             )
 
+    @property
+    def subjects(self) -> SubjectKeys:
+        """The keys of subjects."""
+        return SubjectKeys(pool=self.key_pool, known=self._keys)
+
     async def keys(self, organization_id: OrganizationId) -> OrganizationKeys:
         """Give the organization's keys, unwrapped once; raises :class:`NotFound` if there is no such organization."""
         return await self._keys.find(organization_id, self._load_keys)
@@ -142,6 +160,7 @@ class Database:
             driver=begun.link.driver,
             caller=caller,
             keys=keys,
+            ring=SubjectRing(keys, self.subjects),
             now=begun.now,
             tenant_filter=self.tenant_filter,
         )

@@ -8,12 +8,15 @@ from typing import Final
 
 from agentmem.errors import KeyUnavailable
 from agentmem.foundation.encryption.keyring import OrganizationKeys
+from agentmem.foundation.encryption.seal import SealingKey
 from agentmem.foundation.resilience.deadline import deadline
 from agentmem.kit.cache import Cache
 from agentmem.kit.ids import OrganizationId
 
 KEPT_KEYS: Final = 4096
 """Organizations whose unwrapped keys a process holds."""
+KEPT_SUBJECT_KEYS: Final = 65_536
+"""Names of unwrapped keys of subjects, two for each."""
 KEPT_KEYS_SECONDS: Final = 300.0
 """For how long: after it the key provider is asked again, which may have been told to unwrap them no more."""
 
@@ -25,6 +28,10 @@ class KnownKeys:
 
     def __init__(self) -> None:
         self._kept: Cache[OrganizationId, OrganizationKeys] = Cache(capacity=KEPT_KEYS, seconds=KEPT_KEYS_SECONDS)
+        self.subjects: Cache[tuple[OrganizationId, bytes], SealingKey] = Cache(
+            capacity=KEPT_SUBJECT_KEYS, seconds=KEPT_KEYS_SECONDS
+        )
+        """Keys of subjects: each by its subject, and by the header of what it sealed."""
         self._loading: dict[OrganizationId, asyncio.Task[OrganizationKeys]] = {}
 
     async def find(self, organization_id: OrganizationId, load: Load) -> OrganizationKeys:
@@ -58,6 +65,7 @@ class KnownKeys:
     def clear(self) -> None:
         """Forget every key."""
         self._loading.clear()
+        self.subjects.clear()
         self._kept.clear()
 
     def names(self) -> list[OrganizationId]:

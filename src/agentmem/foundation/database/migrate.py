@@ -13,6 +13,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 from agentmem.errors import IncompatibleStore
+from agentmem.foundation.database.migrations.versions.m0020_subjects import KEYS, WALLS
 from agentmem.foundation.database.tables import SCHEMA
 
 _LOCK = 0x6167656E746D656D  # "agentmem" in ASCII
@@ -54,6 +55,24 @@ def bring_up_to_date(connection: Connection[tuple[object, ...]], *, migrate: boo
             hint="Set AGENTMEM_MIGRATE=true, or open it once with a version that may migrate.",
         )
     _upgrade(connection, to)
+
+
+def bring_key_database(connection: Connection[tuple[object, ...]], *, migrate: bool) -> None:
+    """Make the tables of a key database that is apart from the store, unless they are there.
+
+    Raises :class:`IncompatibleStore` if they are not and ``migrate`` is off.
+    """
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+    found = connection.execute("SELECT to_regclass('agentmem_keys.subject_keys')").fetchone()
+    if found is None or found[0] is None:
+        if not migrate:
+            raise IncompatibleStore(
+                "The key database has no tables.",
+                hint="Set AGENTMEM_MIGRATE=true once.",
+            )
+        connection.execute(KEYS.encode())
+        connection.execute(WALLS.encode())
+    connection.commit()
 
 
 def newest_revision() -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, DateTime, LargeBinary, MetaData, Table, Text, Uuid
+from sqlalchemy import ARRAY, BigInteger, Boolean, Column, DateTime, LargeBinary, MetaData, Table, Text, Uuid
 
 SCHEMA = "agentmem"
 metadata = MetaData(schema=SCHEMA)
+SUBJECT_KEYS = "subject_keys"
 PLATFORM_SCHEMA = "agentmem_platform"
 platform_metadata = MetaData(schema=PLATFORM_SCHEMA)
 """Tables that belong to no organization: ids, times and versions alone."""
@@ -23,6 +24,20 @@ encryption_keys = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("retired_at", DateTime(timezone=True)),
 )
+
+subjects = Table(
+    "subjects",
+    metadata,
+    Column("organization_id", Uuid, primary_key=True),
+    Column("subject", LargeBinary, primary_key=True),
+    Column("user_id", Text(collation="C")),
+    Column("erasing", Boolean, nullable=False),
+    Column("restricted", Boolean, nullable=False),
+    Column("held", Boolean, nullable=False),
+    Column("destroyed_keys", ARRAY(Uuid), nullable=False),
+    Column("changed_at", DateTime(timezone=True), nullable=False),
+)
+"""What is said of a subject: by the keyed hash of the user id, and by the id itself while it must be found by it."""
 
 fences = Table(
     "fences",

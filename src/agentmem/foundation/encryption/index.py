@@ -22,6 +22,7 @@ DIGEST_BYTES: Final = 16
 _TERM_INFO: Final = b"agentmem/1/term-hash"
 _DIGEST_INFO: Final = b"agentmem/1/content-digest"
 _CREDENTIAL_INFO: Final = b"agentmem/1/credential"
+_SUBJECT_INFO: Final = b"agentmem/1/subject"
 _ABSENT: Final = b"\x00"
 _PRESENT: Final = b"\x01"
 _pack_length: Final = struct.Struct(">I").pack
@@ -35,13 +36,14 @@ class IndexKeys:
     as the three bytes that UTF-8 would give it, so that no text is refused here and its words never reach an error.
     """
 
-    __slots__ = ("_credential", "_digest", "_term", "organization_id")
+    __slots__ = ("_credential", "_digest", "_subject", "_term", "organization_id")
 
     def __init__(self, *, organization_id: OrganizationId, secret: SecretKey) -> None:
         self.organization_id = organization_id
         self._term = _derived_hmac(organization_id, secret, _TERM_INFO)
         self._digest = _derived_hmac(organization_id, secret, _DIGEST_INFO)
         self._credential = _derived_hmac(organization_id, secret, _CREDENTIAL_INFO)
+        self._subject = _derived_hmac(organization_id, secret, _SUBJECT_INFO)
 
     def term_hash(self, term: str) -> int:
         """Hash a term to a signed 64-bit integer: the head of HMAC-SHA256, big endian."""
@@ -74,6 +76,12 @@ class IndexKeys:
         mac = self._credential.copy()
         mac.update(credential.encode("utf-8", "surrogatepass"))
         return mac.finalize()
+
+    def subject(self, user_id: str) -> bytes:
+        """Name a user by 16 bytes that say nothing without the key."""
+        mac = self._subject.copy()
+        mac.update(user_id.encode("utf-8", "surrogatepass"))
+        return mac.finalize()[:DIGEST_BYTES]
 
     def __repr__(self) -> str:
         return f"IndexKeys(organization_id={self.organization_id}, keys=***)"

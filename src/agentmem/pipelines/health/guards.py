@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from agentmem.foundation.database.connect import DATABASE
+from agentmem.foundation.database.connect import DATABASE, KEY_DATABASE
 from agentmem.foundation.database.replica import REPLICA
 from agentmem.foundation.encryption.providers.guarded import KEY_PROVIDER
 from agentmem.foundation.inference.endpoint import EMBEDDER, RERANKER
@@ -25,6 +25,7 @@ class Guards:
     embedder: Guarded
     reranker: Guarded
     key_provider: Guarded
+    key_database: Guarded
 
     @classmethod
     def of(cls, settings: Settings, observer: Observer) -> Guards:
@@ -36,9 +37,13 @@ class Guards:
             embedder=Guarded(EMBEDDER, observer),
             reranker=Guarded(replace(RERANKER, seconds=settings.reranker_deadline), observer),
             key_provider=Guarded(KEY_PROVIDER, observer),
+            key_database=Guarded(KEY_DATABASE, observer),
         )
 
     def states(self) -> Mapping[str, BreakerState]:
         """Say of each dependency whether it is asked."""
-        every = (self.database, self.replica, self.redis, self.embedder, self.reranker, self.key_provider)
+        every = (
+            *(self.database, self.replica, self.redis, self.embedder, self.reranker),
+            *(self.key_provider, self.key_database),
+        )
         return {guarded.name: guarded.state for guarded in every}

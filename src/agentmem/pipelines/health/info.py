@@ -23,7 +23,15 @@ from agentmem.schemas.memories import Scope
 from agentmem.settings import Settings
 
 HIDDEN: Final = "***"
-_SECRETS: Final = ("database_url", "embedding_key", "pkcs11_pin", "redis_url", "reranker_key", "vault_token")
+_SECRETS: Final = (
+    "database_url",
+    "embedding_key",
+    "key_database_url",
+    "pkcs11_pin",
+    "redis_url",
+    "reranker_key",
+    "vault_token",
+)
 _ADDRESSES: Final = ("aws_endpoint", "embedding_url", "reranker_url", "vault_url")
 
 
