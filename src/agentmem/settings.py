@@ -74,6 +74,9 @@ class Settings(BaseSettings):
     database_replica_url: SecretStr | None = Field(
         default=None, description="Read replica of that PostgreSQL, which takes searches while it has caught up."
     )
+    data_key_days: int | None = Field(
+        default=None, ge=1, le=3650, description="Days until an organization's data key is rotated by itself; never."
+    )
     key_database_url: SecretStr | None = Field(
         default=None,
         description="PostgreSQL of the keys of subjects; by default a schema of its own beside the memories.",

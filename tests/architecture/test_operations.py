@@ -24,6 +24,7 @@ READS = frozenset(
     {
         Permission.AUDIT_READ,
         Permission.AUDIT_VERIFY,
+        Permission.ENCRYPTION_READ,
         Permission.JOB_READ,
         Permission.EVENT_READ,
         Permission.KEY_READ,

@@ -11,7 +11,8 @@ from psycopg import sql
 from sqlalchemy import FromClause, true
 from sqlalchemy.sql import ColumnElement
 
-from agentmem.bootstrap import App, _assemble, _Opened
+from agentmem.bootstrap import App, _assemble
+from agentmem.bootstrap.opened import Opened
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.tables import SCHEMA
 from agentmem.foundation.inference.shared import SharedQueries
@@ -78,7 +79,7 @@ async def app_over(app: App, database: Database, state: State | None = None) -> 
     """Give the same application over another database, and over a state that it shares with other servers."""
     shared = None if state is None else SharedQueries(state=state, keys=database.keys)
     embeddings = QueryEmbeddings(shared=shared)
-    opened = _Opened(
+    opened = Opened(
         settings=app.settings,
         caller=app.caller,
         database=database,

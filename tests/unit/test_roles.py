@@ -20,6 +20,8 @@ from agentmem.schemas.memories import Origin
 TABLE = """
 audit:read           oa   p
 audit:verify         oa   p
+encryption:read      oa   p
+encryption:rotate    oa   p
 event:read           oa
 job:read             oa   p
 job:write            oa   p

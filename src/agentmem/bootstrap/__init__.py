@@ -8,20 +8,20 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
+from agentmem.bootstrap.health import make_doctor, make_information
+from agentmem.bootstrap.keys import make_rotation, open_database
 from agentmem.bootstrap.models import first_model, open_reranking
-from agentmem.bootstrap.stores import attach, bring_schema, key_server, open_replica
+from agentmem.bootstrap.opened import Opened
+from agentmem.bootstrap.stores import attach, open_replica
 from agentmem.features.audit.service import AuditService
 from agentmem.features.identity.service import ApiKeyService
 from agentmem.features.identity.usage import KeyUsage
 from agentmem.features.jobs.service import JobService
 from agentmem.features.memories.batches import MemoryBatches
-from agentmem.features.memories.checking import MemoryChecking
 from agentmem.features.memories.entities import Entities
 from agentmem.features.memories.graph import VectorGraph
-from agentmem.features.memories.mending import MemoryMending
 from agentmem.features.memories.near_duplicates import NearDuplicates
 from agentmem.features.memories.quota import Usage
 from agentmem.features.memories.searching import MemorySearch
@@ -33,12 +33,9 @@ from agentmem.features.organizations.platform import PlatformService
 from agentmem.features.organizations.service import OrganizationService, organization_id_of
 from agentmem.foundation.authorization.caller import Caller, local_operator
 from agentmem.foundation.database.connect import Server
-from agentmem.foundation.database.database import KEY_CONNECTIONS, Database
-from agentmem.foundation.database.embedded.layout import Layout
+from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.inspect import Caretaker
-from agentmem.foundation.database.pool import ConnectionPool
 from agentmem.foundation.database.probe import DatabaseProbe
-from agentmem.foundation.encryption.providers.open import open_key_provider
 from agentmem.foundation.inference.loaded import Models
 from agentmem.foundation.inference.open import open_model
 from agentmem.foundation.inference.shared import SharedQueries
@@ -48,13 +45,11 @@ from agentmem.foundation.jobs.upkeep import Schedule
 from agentmem.foundation.jobs.worker import Worker
 from agentmem.foundation.ledger.requests import IdempotentRequests
 from agentmem.foundation.outbound.open import open_sender
-from agentmem.foundation.outbound.port import Sender
 from agentmem.foundation.state.lock import Locks
 from agentmem.foundation.state.open import open_state
 from agentmem.foundation.state.port import State
 from agentmem.foundation.telemetry.watchers import Watchers
 from agentmem.kit.clock import utc_now
-from agentmem.operations import Transactions
 from agentmem.pipelines.administration.instances import Instances
 from agentmem.pipelines.administration.platform import Platform
 from agentmem.pipelines.administration.sweeper import Sweeper
@@ -64,6 +59,7 @@ from agentmem.pipelines.admission.issuing import Issuing
 from agentmem.pipelines.admission.metering import Meter
 from agentmem.pipelines.admission.quotas import RateLimits
 from agentmem.pipelines.consolidation.duplicates import Duplicates
+from agentmem.pipelines.encryption.rotation import Rotation
 from agentmem.pipelines.events.parts import Events
 from agentmem.pipelines.health.doctor import Doctor
 from agentmem.pipelines.health.guards import Guards
@@ -74,7 +70,6 @@ from agentmem.pipelines.ingestion.transfer import Transfer
 from agentmem.pipelines.ingestion.upkeep import FIRST_LOOK, NEXT_LOOK, Upkeep
 from agentmem.pipelines.retrieval.embeddings import QueryEmbeddings
 from agentmem.pipelines.retrieval.pipeline import Retrieval
-from agentmem.pipelines.retrieval.rerank import Reranking
 from agentmem.settings import Settings
 
 Result = TypeVar("Result")
@@ -119,32 +114,7 @@ class App:
     jobs: JobService
     instances: Instances
     worker: Worker
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Opened:
-    """What is opened once and closed at the end; everything else is made over it."""
-
-    settings: Settings
-    caller: Caller
-    database: Database
-    searches: Transactions
-    server: Server
-    models: Models
-    state: State
-    embeddings: QueryEmbeddings
-    reranking: Reranking | None
-    sender: Sender | None
-    watchers: Watchers
-    guards: Guards
-
-    @property
-    def locks(self) -> Locks:
-        return Locks(state=self.state, database=self.database)
-
-    @property
-    def caretaker(self) -> Caretaker:
-        return Caretaker(server=self.server)
+    rotation: Rotation
 
 
 @asynccontextmanager
@@ -164,7 +134,7 @@ async def open_app(
         yield app
 
 
-async def _open(stack: AsyncExitStack, settings: Settings, watchers: Watchers) -> _Opened:
+async def _open(stack: AsyncExitStack, settings: Settings, watchers: Watchers) -> Opened:
     """Open what has to be closed again; the stack closes it."""
     guards = Guards.of(settings, watchers.dependencies)
     reranking = open_reranking(settings, guards.reranker)
@@ -174,18 +144,7 @@ async def _open(stack: AsyncExitStack, settings: Settings, watchers: Watchers) -
     stack.push_async_callback(_discard, loading)
     server = await asyncio.to_thread(attach, settings)
     stack.push_async_callback(asyncio.to_thread, server.detach)
-    keys_at = key_server(settings, server)
-    await asyncio.to_thread(bring_schema, server, keys_at, migrate=settings.migrate)
-    provider = await open_key_provider(settings, guards.key_provider)
-    stack.push_async_callback(provider.aclose)
-    database = Database.open(
-        server,
-        provider,
-        pool_size=settings.pool_size,
-        guarded=guards.database,
-        key_pool=ConnectionPool(keys_at, KEY_CONNECTIONS, guards.key_database),
-    )
-    stack.push_async_callback(database.close)
+    database = await open_database(stack, settings, guards, server)
     replica = open_replica(settings, database, guards.replica)
     if replica is not None:
         stack.push_async_callback(replica.close)
@@ -202,7 +161,7 @@ async def _open(stack: AsyncExitStack, settings: Settings, watchers: Watchers) -
     shared = None if settings.redis_url is None else SharedQueries(state=state, keys=database.keys)
     embeddings = QueryEmbeddings(shared=shared, embedded=partial(watchers.embedded, "query"))
     stack.push_async_callback(embeddings.aclose)
-    return _Opened(
+    return Opened(
         settings=settings,
         caller=caller,
         database=database,
@@ -218,7 +177,7 @@ async def _open(stack: AsyncExitStack, settings: Settings, watchers: Watchers) -
     )
 
 
-def _assemble(opened: _Opened) -> App:
+def _assemble(opened: Opened) -> App:
     settings, database, models = opened.settings, opened.database, opened.models
     kept = timedelta(hours=settings.idempotency_hours)
     memories, requests = MemoryService(database=database, kept=kept), IdempotentRequests(database=database, kept=kept)
@@ -228,9 +187,18 @@ def _assemble(opened: _Opened) -> App:
     platform, issuing = _platform(opened, members, upkeep), _issuing(opened, members)
     jobs = JobService(database=database, kept=timedelta(days=settings.job_days))
     events = Events.over(database, opened.state, opened.sender, settings)
-    steps = (upkeep.look_after, audit.seal, issuing.expire_unused, requests.sweep, jobs.sweep, events.sweep)
+    rotation = make_rotation(opened.settings, database)
+    steps = (
+        rotation.look_after,
+        upkeep.look_after,
+        audit.seal,
+        issuing.expire_unused,
+        requests.sweep,
+        jobs.sweep,
+        events.sweep,
+    )
     sweeper = Sweeper(steps=steps, platform=platform, seconds=settings.sweep_seconds)
-    worker = _worker(opened, members, [*upkeep.works(), *events.works()], sweeper.schedules())
+    worker = _worker(opened, members, [*upkeep.works(), *events.works(), *rotation.works()], sweeper.schedules())
     return App(
         settings=settings,
         caller=opened.caller,
@@ -260,17 +228,18 @@ def _assemble(opened: _Opened) -> App:
         transfer=Transfer(stored=MemoryTransfer(database=database), ingestion=ingestion),
         retrieval=_retrieval(opened),
         upkeep=upkeep,
-        doctor=_doctor(opened, upkeep),
-        information=_information(opened, memories),
+        doctor=make_doctor(opened, upkeep),
+        information=make_information(opened, memories),
         events=events,
         sweeper=sweeper,
         jobs=jobs,
         instances=Instances.over(database),
         worker=worker,
+        rotation=rotation,
     )
 
 
-def _upkeep(opened: _Opened, ingestion: Ingestion) -> Upkeep:
+def _upkeep(opened: Opened, ingestion: Ingestion) -> Upkeep:
     return Upkeep(
         memories=MemoryUpkeep(database=opened.database, kept=timedelta(hours=opened.settings.idempotency_hours)),
         graph=VectorGraph(database=opened.database),
@@ -281,7 +250,7 @@ def _upkeep(opened: _Opened, ingestion: Ingestion) -> Upkeep:
     )
 
 
-def _ingestion(opened: _Opened, memories: MemoryService) -> Ingestion:
+def _ingestion(opened: Opened, memories: MemoryService) -> Ingestion:
     return Ingestion(
         memories=memories,
         models=opened.models,
@@ -291,7 +260,7 @@ def _ingestion(opened: _Opened, memories: MemoryService) -> Ingestion:
     )
 
 
-def _retrieval(opened: _Opened) -> Retrieval:
+def _retrieval(opened: Opened) -> Retrieval:
     return Retrieval(
         search_operation=MemorySearch(database=opened.searches),
         models=opened.models,
@@ -301,7 +270,7 @@ def _retrieval(opened: _Opened) -> Retrieval:
     )
 
 
-def _worker(opened: _Opened, members: MemberService, works: Sequence[Work], schedules: Sequence[Schedule]) -> Worker:
+def _worker(opened: Opened, members: MemberService, works: Sequence[Work], schedules: Sequence[Schedule]) -> Worker:
     drains = Drains(
         database=opened.database,
         works={work.kind.name: work for work in works},
@@ -318,7 +287,7 @@ def _worker(opened: _Opened, members: MemberService, works: Sequence[Work], sche
     )
 
 
-def _platform(opened: _Opened, members: MemberService, upkeep: Upkeep) -> Platform:
+def _platform(opened: Opened, members: MemberService, upkeep: Upkeep) -> Platform:
     return Platform(
         service=PlatformService(database=opened.database),
         organizations=OrganizationService(database=opened.database),
@@ -330,7 +299,7 @@ def _platform(opened: _Opened, members: MemberService, upkeep: Upkeep) -> Platfo
     )
 
 
-def _issuing(opened: _Opened, members: MemberService) -> Issuing:
+def _issuing(opened: Opened, members: MemberService) -> Issuing:
     keys = ApiKeyService(database=opened.database)
     admission = Admission(
         keys=keys,
@@ -350,39 +319,6 @@ def _issuing(opened: _Opened, members: MemberService) -> Issuing:
         state=opened.state,
         default_days=opened.settings.key_days,
     )
-
-
-def _doctor(opened: _Opened, upkeep: Upkeep) -> Doctor:
-    return Doctor(
-        checking=partial(MemoryChecking.over, opened.database),
-        mending=MemoryMending(database=opened.database),
-        upkeep=upkeep.memories,
-        models=opened.models,
-        prepare=upkeep.prepare,
-        caretaker=opened.caretaker,
-        locks=opened.locks,
-        closed=_closed_paths(opened.settings),
-        guarded=() if opened.settings.database_url is not None else (opened.settings.data_directory,),
-    )
-
-
-def _information(opened: _Opened, memories: MemoryService) -> Information:
-    return Information(
-        settings=opened.settings,
-        server=opened.server,
-        caretaker=opened.caretaker,
-        provider=opened.database.provider,
-        models=opened.models,
-        memories=memories,
-        checking=MemoryChecking.over(opened.database),
-    )
-
-
-def _closed_paths(settings: Settings) -> tuple[Path, ...]:
-    """Name what nobody but its owner may reach: the master key and, of an embedded server, its files."""
-    layout = Layout(directory=settings.data_directory)
-    embedded = () if settings.database_url is not None else (layout.cluster, layout.log.parent)
-    return settings.master_key_file, *embedded
 
 
 async def _work_behind(app: App) -> None:

@@ -10,6 +10,8 @@ class Permission(StrEnum):
 
     AUDIT_READ = "audit:read"
     AUDIT_VERIFY = "audit:verify"
+    ENCRYPTION_READ = "encryption:read"
+    ENCRYPTION_ROTATE = "encryption:rotate"
     JOB_READ = "job:read"
     JOB_WRITE = "job:write"
     EVENT_READ = "event:read"

@@ -12,6 +12,10 @@ from pydantic import AfterValidator, WithJsonSchema
 from agentmem.schemas.base import Schema
 
 EVENT_TYPES: Final = (
+    "encryption.key_removed",
+    "encryption.master_key_rotated",
+    "encryption.rewrapped",
+    "encryption.rotated",
     "job.discarded",
     "job.retried",
     "key.created",

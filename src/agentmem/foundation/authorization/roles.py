@@ -15,6 +15,8 @@ _MANAGE: Final = frozenset(
     {
         Permission.AUDIT_READ,
         Permission.AUDIT_VERIFY,
+        Permission.ENCRYPTION_READ,
+        Permission.ENCRYPTION_ROTATE,
         Permission.JOB_READ,
         Permission.JOB_WRITE,
         Permission.KEY_READ,

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from sqlalchemy import select
@@ -28,11 +29,12 @@ from agentmem.foundation.database.transaction import (
     enter,
     set_organization,
 )
+from agentmem.foundation.database.wrapped_keys import to_wrapped_key
 from agentmem.foundation.encryption.keyring import OrganizationKeys, WrappedKey, unwrap_organization_keys
-from agentmem.foundation.encryption.providers.port import KeyProvider, KeyPurpose
+from agentmem.foundation.encryption.providers.port import KeyProvider
 from agentmem.foundation.resilience.guarded import Guarded
 from agentmem.kit.clock import utc_now
-from agentmem.kit.ids import KeyId, OrganizationId
+from agentmem.kit.ids import OrganizationId
 
 KEY_CONNECTIONS: Final = 4
 
@@ -96,16 +98,21 @@ class Database:
 
         One that writes holds the organization, which is not erased meanwhile; raises :class:`NotFound` if it was.
         """
-        keys = await self.keys(caller.organization_id)
-        bind = set_organization(caller.organization_id) if read_only else enter(keys)
-        async with self.connection(bind, read_only=read_only) as begun:
-            if begun.value is False:
-                self.forget_keys([caller.organization_id])
-                raise NotFound(f"The organization {caller.organization_id} was erased.")
-            tx = self.bound(begun, caller, keys)
-            if caller.fence is not None and not read_only:
-                await require_fence(tx, caller.fence)
-            yield tx
+        for again in (False, True):
+            keys = await self.keys(caller.organization_id)
+            bind = set_organization(caller.organization_id) if read_only else enter(keys)
+            async with self.connection(bind, read_only=read_only) as begun:
+                if begun.value is False:
+                    # The data key was rotated, and its successor seals from now on; or there is none any more.
+                    self.forget_keys([caller.organization_id])
+                    if again:
+                        raise NotFound(f"The organization {caller.organization_id} was erased.")
+                    continue
+                tx = self.bound(begun, caller, keys)
+                if caller.fence is not None and not read_only:
+                    await require_fence(tx, caller.fence)
+                yield tx
+                return
 
     async def fenced(self, caller: Caller, work: str) -> Caller:
         """Begin a work in the caller's organization: give the caller who writes until somebody else begins it.
@@ -160,7 +167,7 @@ class Database:
             driver=begun.link.driver,
             caller=caller,
             keys=keys,
-            ring=SubjectRing(keys, self.subjects),
+            ring=SubjectRing(keys, self.subjects, partial(self._renew_keys, begun.link, caller.organization_id)),
             now=begun.now,
             tenant_filter=self.tenant_filter,
         )
@@ -189,26 +196,24 @@ class Database:
             finally:
                 await pool.give_back(link)
 
+    async def _renew_keys(self, link: Link, organization_id: OrganizationId) -> OrganizationKeys:
+        """Read the keys again over the connection of a transaction that has met one which this process does not know.
+
+        Not over another: all of them may be held by those who wait here.
+        """
+        wrapped = await self._read_keys(link, organization_id)
+        keys = await unwrap_organization_keys(self.provider, organization_id, wrapped)
+        self._keys.put(keys)
+        return keys
+
+    async def _read_keys(self, link: Link, organization_id: OrganizationId) -> list[WrappedKey]:
+        statement = select(encryption_keys).where(self.tenant_filter(encryption_keys))
+        rows = await link.connection.execute(statement, {OWN_ORGANIZATION: organization_id})
+        return [to_wrapped_key(row) for row in rows]
+
     async def _load_keys(self, organization_id: OrganizationId) -> OrganizationKeys:
         async with self.connection(set_organization(organization_id), read_only=True) as begun:
-            rows = await begun.link.connection.execute(
-                select(encryption_keys).where(self.tenant_filter(encryption_keys)),
-                {OWN_ORGANIZATION: organization_id},
-            )
-            wrapped = [
-                WrappedKey(
-                    organization_id=organization_id,
-                    key_id=KeyId(row.key_id),
-                    purpose=KeyPurpose(row.purpose),
-                    subject=row.subject,
-                    wrapped=row.wrapped,
-                    provider=row.provider,
-                    provider_key_id=row.provider_key_id,
-                    created_at=row.created_at,
-                    retired_at=row.retired_at,
-                )
-                for row in rows
-            ]
+            wrapped = await self._read_keys(begun.link, organization_id)
         if not wrapped:
             raise NotFound(f"There is no organization {organization_id}.")
         return await unwrap_organization_keys(self.provider, organization_id, wrapped)

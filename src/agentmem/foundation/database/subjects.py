@@ -6,7 +6,7 @@ They are kept in a key database, wrapped by their organization's data key, and f
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,6 +37,19 @@ SELECT %(organization_id)s, subject, key_id, wrapped
 FROM unnest(%(subjects)s::bytea[], %(key_ids)s::uuid[], %(wrapped)s::bytea[]) AS made (subject, key_id, wrapped)
 ORDER BY subject
 ON CONFLICT DO NOTHING
+"""
+_NEXT: Final = b"""
+SELECT subject, key_id, wrapped FROM agentmem_keys.subject_keys
+WHERE organization_id = %(organization_id)s AND subject > %(after)s ORDER BY subject LIMIT %(limit)s
+"""
+_REWRAP: Final = b"""
+UPDATE agentmem_keys.subject_keys AS s SET wrapped = given.after_it
+FROM unnest(%(key_ids)s::uuid[], %(before)s::bytea[], %(after_it)s::bytea[]) AS given (key_id, before, after_it)
+WHERE s.organization_id = %(organization_id)s AND s.key_id = given.key_id AND s.wrapped = given.before
+"""
+_WRAPPED_BY: Final = b"""
+SELECT substring(wrapped, 3, 16), count(*) FROM agentmem_keys.subject_keys
+WHERE organization_id = %(organization_id)s GROUP BY 1
 """
 _DESTROY: Final = b"""
 WITH destroyed AS (
@@ -90,6 +103,27 @@ class SubjectKeys:
         self.known.subjects.drop((organization_id, subject))
         if key is not None:
             self.known.subjects.drop((organization_id, key.header))
+
+    async def rewrap(self, keys: OrganizationKeys, after: bytes, limit: int) -> tuple[bytes | None, int]:
+        """Wrap the next keys with the active data key; gives where to go on, and how many were wrapped anew."""
+        async with self._transaction(keys.organization_id) as driver:
+            values = {"organization_id": keys.organization_id, "after": after, "limit": limit}
+            rows = await (await driver.execute(_NEXT, values)).fetchall()
+            anew: list[tuple[UUID, bytes, bytes]] = []
+            for _, key_id, wrapped in rows:
+                if not bytes(wrapped).startswith(keys.keyring.active.header):
+                    secret = keys.keyring.open(_location(key_id), bytes(wrapped))
+                    anew.append((key_id, bytes(wrapped), keys.keyring.seal(_location(key_id), secret)))
+            ids, before, after_it = zip(*anew, strict=True) if anew else ((), (), ())
+            given = {"key_ids": list(ids), "before": list(before), "after_it": list(after_it)}
+            await driver.execute(_REWRAP, {"organization_id": keys.organization_id, **given})
+        return (bytes(rows[-1][0]) if len(rows) == limit else None), len(anew)
+
+    async def wrapped_by(self, organization_id: OrganizationId) -> dict[UUID, int]:
+        """Count the keys of subjects by the data key that wraps them."""
+        async with self._transaction(organization_id) as driver:
+            rows = await (await driver.execute(_WRAPPED_BY, {"organization_id": organization_id})).fetchall()
+        return {UUID(bytes=bytes(key_id)): number for key_id, number in rows}
 
     async def destroy(self, organization_id: OrganizationId, subject: bytes) -> None:
         """Destroy the key of a subject for good, and write that into the ledger of erasures."""
@@ -151,27 +185,36 @@ def _location(key_id: UUID) -> Location:
     return Location(table=SUBJECT_KEYS, column="wrapped", row_id=key_id, row_version=0)
 
 
+Renew = Callable[[], Awaitable[OrganizationKeys]]
+
+
 class SubjectRing:
     """The keys that one transaction seals and opens by: its organization's, and those of the subjects it touches.
 
     What was not asked for before is not there: :meth:`unlock` before opening, and the gate's ``hold`` before sealing.
     """
 
-    __slots__ = ("_headers", "_keys", "_openers", "_sealers", "_store", "_subjects")
+    __slots__ = ("_headers", "_keys", "_openers", "_renew", "_sealers", "_store", "_subjects")
 
-    def __init__(self, keys: OrganizationKeys, store: SubjectKeys) -> None:
-        self._keys, self._store = keys, store
+    def __init__(self, keys: OrganizationKeys, store: SubjectKeys, renew: Renew) -> None:
+        self._keys, self._store, self._renew = keys, store, renew
         self._headers = keys.keyring.by_header()
         self._subjects: dict[str, SealingKey] = {}
         self._openers: dict[tuple[str, str], Opener] = {}
         self._sealers: dict[tuple[str, str, str | None], Sealer] = {}
 
     async def unlock(self, blobs: Iterable[bytes | None]) -> None:
-        """Have at hand the keys that sealed these blobs."""
+        """Have at hand the keys that sealed these blobs.
+
+        One that is not known is a subject's, or a data key that the organization was given a moment ago.
+        """
         missing = {blob[:HEADER_BYTES] for blob in blobs if blob} - self._headers.keys()
         missing = {header for header in missing if len(header) == HEADER_BYTES}
         if missing:
             self._headers |= await self._store.of_headers(self._keys, missing)
+        if missing - self._headers.keys():
+            self._keys = await self._renew()
+            self._headers |= self._keys.keyring.by_header()
 
     async def prepare(self, user_ids: Collection[str]) -> dict[bytes, KeyId]:
         """Have at hand the keys that seal what is written about these users; gives key ids by subject."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sqlalchemy import ARRAY, BigInteger, Boolean, Column, DateTime, LargeBinary, MetaData, Table, Text, Uuid
 
 SCHEMA = "agentmem"
@@ -10,6 +12,22 @@ SUBJECT_KEYS = "subject_keys"
 PLATFORM_SCHEMA = "agentmem_platform"
 platform_metadata = MetaData(schema=PLATFORM_SCHEMA)
 """Tables that belong to no organization: ids, times and versions alone."""
+
+SEALED = "sealed"
+"""Under this name a column's ``info`` says how it is sealed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sealed:
+    """What a sealed value is bound to: the columns with the id and the version of its row (none: 0).
+
+    Where ``user_id`` names a column, the value is sealed by the key of whom that names.
+    """
+
+    row_id: str
+    version: str | None = None
+    user_id: str | None = None
+
 
 encryption_keys = Table(
     "encryption_keys",

@@ -97,7 +97,7 @@ class IdempotentRequests:
                 same_request(key, found.route.encode(), route.encode())
                 same_request(key, found.request_digest, digest)
                 if found.state == DONE:
-                    return _replay(tx, found)
+                    return await _replay(tx, found)
                 if found.lease_until > tx.now:
                     raise RequestRunning(
                         f"The request with the idempotency key {key!r} is still running.",
@@ -187,8 +187,9 @@ def _named(tx: Transaction, namespace: str, key: str) -> ColumnElement[bool]:
     return tx.own(_table) & (_table.c.namespace == namespace) & (_table.c.key == key)
 
 
-def _replay(tx: Transaction, found: Row[tuple[object, ...]]) -> Replay:
-    body = tx.keys.keyring.opener(_table.name, "body")(found.row_id, 0, found.body)
+async def _replay(tx: Transaction, found: Row[tuple[object, ...]]) -> Replay:
+    await tx.ring.unlock([found.body])
+    body = tx.ring.opener(_table.name, "body")(found.row_id, 0, found.body)
     return Replay(
         answer=StoredAnswer(status=found.status, headers=found.headers, body=body), digest=bytes(found.request_digest)
     )
