@@ -74,6 +74,13 @@ class Settings(BaseSettings):
     database_replica_url: SecretStr | None = Field(
         default=None, description="Read replica of that PostgreSQL, which takes searches while it has caught up."
     )
+    erasure_hours: int = Field(
+        default=720,
+        ge=1,
+        le=8760,
+        description="Hours within which the bytes of an erased person leave the files: tables are rewritten at half.",
+    )
+    backup_days: int = Field(default=30, ge=1, le=3650, description="Days that a backup is kept.")
     data_key_days: int | None = Field(
         default=None, ge=1, le=3650, description="Days until an organization's data key is rotated by itself; never."
     )

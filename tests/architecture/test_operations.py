@@ -31,6 +31,7 @@ READS = frozenset(
         Permission.MEMBER_READ,
         Permission.MEMORY_READ,
         Permission.ORGANIZATION_READ,
+        Permission.PRIVACY_READ,
         Permission.USAGE_READ,
         Permission.WEBHOOK_READ,
     }

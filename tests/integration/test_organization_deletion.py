@@ -18,6 +18,7 @@ from agentmem.foundation.database.tables import SCHEMA, metadata
 from agentmem.foundation.outbound.port import Outcome
 from agentmem.kit.ids import OrganizationId
 from agentmem.schemas.keys import NewApiKey
+from agentmem.schemas.privacy import SubjectMarks
 from tests.support.foreign import foreign_of
 from tests.support.patience import eventually
 from tests.support.stores import Owner, Store
@@ -65,6 +66,8 @@ async def fill(store: Store, memory: AsyncMemory) -> Caller:
             [caller.organization_id],
         )
     await app.audit.seal(caller)
+    await app.privacy.mark(caller, SubjectMarks(user_id="gone", held=False, restricted=False))
+    await app.privacy.erase(caller, "nobody")
     assert foreign.key_id
     return caller
 

@@ -37,6 +37,7 @@ PLATFORM: Final = frozenset(
     {
         "list_organizations", "create_organization", "get_organization", "limit_organization", "erase_organization",
         "suspend_organization", "resume_organization", "revive_organization", "metrics", "list_instances",
+        "rotate_master_key",
     }
 )  # fmt: skip
 """Operations of the platform's operators alone: the owner of an organization is refused."""

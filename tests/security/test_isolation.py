@@ -14,7 +14,7 @@ from agentmem.foundation.authorization.caller import BOUND_PERMISSIONS, Binding
 from agentmem.foundation.database.database import Database
 from agentmem.kit.ids import OrganizationId
 from agentmem.schemas.memories import Scope
-from tests.support import calls_events, calls_identity, calls_jobs, calls_memories, calls_tenants
+from tests.support import calls_events, calls_identity, calls_jobs, calls_memories, calls_privacy, calls_tenants
 from tests.support.calls_repositories import DIRECT_CALLS, REGISTERING, called, functions
 from tests.support.operations import CALLS, Foreign, foreign_of, needed, operations, service_of
 from tests.support.stores import Owner, Store
@@ -32,7 +32,18 @@ OWN = frozenset(
     }
 )
 NOT_FOUND = frozenset().union(
-    *(of.NOT_FOUND for of in (calls_memories, calls_tenants, calls_identity, calls_jobs, calls_events))
+    *(
+        of.NOT_FOUND
+        for of in (
+            calls_memories,
+            calls_privacy,
+            calls_tenants,
+            calls_identity,
+            calls_jobs,
+            calls_events,
+            calls_privacy,
+        )
+    )
 )
 # What the program itself writes of everybody: it may grow while somebody else is attacked.
 SHARED = frozenset({"audit_entries", "organization_usage", "scope_statistics"})

@@ -12,7 +12,15 @@ import agentmem
 from agentmem.foundation.authorization.caller import Permission
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.system import SystemPurpose
-from tests.support import calls_encryption, calls_events, calls_identity, calls_jobs, calls_memories, calls_tenants
+from tests.support import (
+    calls_encryption,
+    calls_events,
+    calls_identity,
+    calls_jobs,
+    calls_memories,
+    calls_privacy,
+    calls_tenants,
+)
 from tests.support.foreign import Call, Foreign, foreign_of
 
 __all__ = ["CALLS", "Foreign", "foreign_of", "needed", "operations", "service_classes", "service_modules", "service_of"]
@@ -24,6 +32,7 @@ CALLS: dict[str, Call] = {
     **calls_jobs.CALLS,
     **calls_events.CALLS,
     **calls_encryption.CALLS,
+    **calls_privacy.CALLS,
 }
 """An example of each operation, called with what belongs to somebody else."""
 

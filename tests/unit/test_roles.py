@@ -38,6 +38,8 @@ organization:delete  o
 organization:read    oamv p
 organization:write   oa   p
 platform:manage           p
+privacy:manage       oa
+privacy:read         oa
 usage:read           oamv p
 webhook:read         oa
 webhook:write        oa

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TypeVar
 
 from agentmem.bootstrap.health import make_doctor, make_information
-from agentmem.bootstrap.keys import make_rotation, open_database
+from agentmem.bootstrap.keys import make_privacy, make_rotation, open_database
 from agentmem.bootstrap.models import first_model, open_reranking
 from agentmem.bootstrap.opened import Opened
 from agentmem.bootstrap.stores import attach, open_replica
@@ -68,6 +68,7 @@ from agentmem.pipelines.ingestion.batches import Batches
 from agentmem.pipelines.ingestion.pipeline import Ingestion
 from agentmem.pipelines.ingestion.transfer import Transfer
 from agentmem.pipelines.ingestion.upkeep import FIRST_LOOK, NEXT_LOOK, Upkeep
+from agentmem.pipelines.privacy.erasure import Privacy
 from agentmem.pipelines.retrieval.embeddings import QueryEmbeddings
 from agentmem.pipelines.retrieval.pipeline import Retrieval
 from agentmem.settings import Settings
@@ -115,6 +116,7 @@ class App:
     instances: Instances
     worker: Worker
     rotation: Rotation
+    privacy: Privacy
 
 
 @asynccontextmanager
@@ -187,7 +189,7 @@ def _assemble(opened: Opened) -> App:
     platform, issuing = _platform(opened, members, upkeep), _issuing(opened, members)
     jobs = JobService(database=database, kept=timedelta(days=settings.job_days))
     events = Events.over(database, opened.state, opened.sender, settings)
-    rotation = make_rotation(opened.settings, database)
+    rotation, privacy = make_rotation(opened.settings, database), make_privacy(opened, requests)
     steps = (
         rotation.look_after,
         upkeep.look_after,
@@ -198,7 +200,12 @@ def _assemble(opened: Opened) -> App:
         events.sweep,
     )
     sweeper = Sweeper(steps=steps, platform=platform, seconds=settings.sweep_seconds)
-    worker = _worker(opened, members, [*upkeep.works(), *events.works(), *rotation.works()], sweeper.schedules())
+    worker = _worker(
+        opened,
+        members,
+        [*upkeep.works(), *events.works(), *rotation.works(), *privacy.works()],
+        [*sweeper.schedules(), *privacy.schedules()],
+    )
     return App(
         settings=settings,
         caller=opened.caller,
@@ -236,6 +243,7 @@ def _assemble(opened: Opened) -> App:
         instances=Instances.over(database),
         worker=worker,
         rotation=rotation,
+        privacy=privacy,
     )
 
 

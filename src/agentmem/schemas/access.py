@@ -28,6 +28,8 @@ class Permission(StrEnum):
     ORGANIZATION_READ = "organization:read"
     ORGANIZATION_WRITE = "organization:write"
     PLATFORM_MANAGE = "platform:manage"
+    PRIVACY_MANAGE = "privacy:manage"
+    PRIVACY_READ = "privacy:read"
     USAGE_READ = "usage:read"
     WEBHOOK_READ = "webhook:read"
     WEBHOOK_WRITE = "webhook:write"

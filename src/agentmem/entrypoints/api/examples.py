@@ -192,6 +192,18 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
         "counts": {},
         "repaired": [],
     },
+    "Erasure": {
+        "id": ID,
+        "subject": "5f0c3b1e9d2a47c88a61f2d0b7e4c935",
+        "requested_by": f"member:{OTHER_ID}",
+        "requested_at": NOW,
+        "finished_at": NOW,
+        "removed": {"memories": 12, "memory_versions": 15, "vectors": 0, "stored_answers": 3, "keys": 1},
+        "rewritten_at": None,
+        "backups_expire_at": "2026-12-22T09:30:00Z",
+    },
+    "ErasureRequest": {"user_id": "ada"},
+    "SubjectMarks": {"user_id": "ada", "held": True, "restricted": False},
     "Imported": {"imported": 120, "skipped": 3},
     "IssuedKey": {"key": SECRET, "api_key": API_KEY},
     "IssuedWebhook": {"key": SIGNING_KEY, "webhook": WEBHOOK},
@@ -242,6 +254,24 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
     "Organization": ORGANIZATION,
     "OrganizationLimits": LIMITS,
     "OrganizationPatch": {"max_key_days": 180},
+    "KeyInventory": {
+        "keys": [
+            {
+                "key_id": ID,
+                "purpose": "data",
+                "provider": "aws",
+                "master_key_id": "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+                "created_at": NOW,
+                "retired_at": None,
+                "values": {"memories": 120, "index_entries": 100},
+                "subject_keys": 40,
+            }
+        ],
+        "subject_keys": 40,
+        "subject_values": {"memories": 4000, "index_entries": 3600},
+        "active_master_key_id": "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+    },
+    "MasterKeyRotation": {"master_key_id": "9a4c1a3e-3a52-4a58-9df4-fd0f8c5f0f61"},
     "OrderedJob": {"job_id": ID},
     "PackedContext": {
         "text": "[1] 2026-11-22 09:30 Ada likes green tea",

@@ -131,7 +131,7 @@ async def version_rows(tx: Transaction, versions: Sequence[StoredVersion], *, li
         for earlier, later in pairwise(versions)
         if earlier.record.id == later.record.id
     }
-    await hold_subjects(tx, {stored.record.user_id for stored in versions})
+    await hold_subjects(tx, {stored.record.user_id for stored in versions}, writing=True)
     rows = []
     for stored in versions:
         record = stored.record

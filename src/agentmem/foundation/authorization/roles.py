@@ -29,7 +29,17 @@ _MANAGE: Final = frozenset(
     }
 )
 _TELL: Final = frozenset({Permission.EVENT_READ, Permission.WEBHOOK_READ, Permission.WEBHOOK_WRITE})
-_ADMIN: Final = _READ | _WORK | _MANAGE | _TELL | {Permission.MEMORY_MAINTAIN}
+_ADMIN: Final = (
+    _READ
+    | _WORK
+    | _MANAGE
+    | _TELL
+    | {
+        Permission.MEMORY_MAINTAIN,
+        Permission.PRIVACY_MANAGE,
+        Permission.PRIVACY_READ,
+    }
+)
 
 ROLES: Final[Mapping[Role, frozenset[Permission]]] = MappingProxyType(
     {

@@ -81,6 +81,13 @@ class Caretaker:
         """Free the space of removed rows for new ones, and bring the planner's statistics up to date."""
         await asyncio.to_thread(self._vacuum)
 
+    async def rewrite(self) -> None:
+        """Write every table and index anew and let go of the log before: removed rows leave no bytes behind.
+
+        Whoever uses a table waits while it is written. Where the owner may not switch the log, that is left to time.
+        """
+        await asyncio.to_thread(self._rewrite)
+
     async def ensure_graph(self, dimensions: int) -> bool:
         """Make the HNSW graph for vectors of this length unless it is there; say no if pgvector has none so long."""
         if dimensions > MOST_GRAPH_DIMENSIONS:
@@ -225,6 +232,18 @@ class Caretaker:
             names = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", (SCHEMA,)).fetchall()
             tables = sql.SQL(", ").join(sql.Identifier(SCHEMA, str(name)) for (name,) in names)
             connection.execute(sql.SQL("VACUUM (ANALYZE) {}").format(tables))
+
+    def _rewrite(self) -> None:
+        with translated(), self._connect() as connection:
+            found = connection.execute(
+                "SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN (%s, 'agentmem_keys')", (SCHEMA,)
+            ).fetchall()
+            for schema, name in found:
+                table = sql.Identifier(str(schema), str(name))
+                connection.execute(sql.SQL("VACUUM (FULL, ANALYZE) {}").format(table))
+            with suppress(psycopg.errors.InsufficientPrivilege):
+                connection.execute("SELECT pg_switch_wal()")
+                connection.execute("CHECKPOINT")
 
     def _ensure_graph(self, dimensions: int) -> None:
         name = f"vectors_graph_{dimensions}"

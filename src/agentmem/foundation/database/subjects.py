@@ -52,11 +52,11 @@ SELECT substring(wrapped, 3, 16), count(*) FROM agentmem_keys.subject_keys
 WHERE organization_id = %(organization_id)s GROUP BY 1
 """
 _DESTROY: Final = b"""
-WITH destroyed AS (
-    DELETE FROM agentmem_keys.subject_keys WHERE organization_id = %(organization_id)s AND subject = %(subject)s
+WITH noted AS (
+    INSERT INTO agentmem_keys.erasures (organization_id, subject) VALUES (%(organization_id)s, %(subject)s)
 )
-INSERT INTO agentmem_keys.erasures (organization_id, subject) VALUES (%(organization_id)s, %(subject)s)
-ON CONFLICT DO NOTHING
+DELETE FROM agentmem_keys.subject_keys WHERE organization_id = %(organization_id)s AND subject = %(subject)s
+RETURNING key_id
 """
 _FORGET: Final = b"DELETE FROM agentmem_keys.subject_keys WHERE organization_id = %(organization_id)s"
 _ERASED: Final = b"""
@@ -125,11 +125,13 @@ class SubjectKeys:
             rows = await (await driver.execute(_WRAPPED_BY, {"organization_id": organization_id})).fetchall()
         return {UUID(bytes=bytes(key_id)): number for key_id, number in rows}
 
-    async def destroy(self, organization_id: OrganizationId, subject: bytes) -> None:
-        """Destroy the key of a subject for good, and write that into the ledger of erasures."""
+    async def destroy(self, organization_id: OrganizationId, subject: bytes) -> list[UUID]:
+        """Destroy the key of a subject for good, and write that into the ledger of erasures; gives the key's id."""
         async with self._transaction(organization_id) as driver:
-            await driver.execute(_DESTROY, {"organization_id": organization_id, "subject": subject})
+            values = {"organization_id": organization_id, "subject": subject}
+            rows = await (await driver.execute(_DESTROY, values)).fetchall()
         self.forget(organization_id, subject)
+        return [key_id for (key_id,) in rows]
 
     async def destroy_all(self, organization_id: OrganizationId) -> None:
         """Destroy the keys of all subjects of an organization that is no more."""

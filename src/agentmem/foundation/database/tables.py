@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import ARRAY, BigInteger, Boolean, Column, DateTime, LargeBinary, MetaData, Table, Text, Uuid
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Index,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
 
 SCHEMA = "agentmem"
 metadata = MetaData(schema=SCHEMA)
@@ -48,12 +61,13 @@ subjects = Table(
     metadata,
     Column("organization_id", Uuid, primary_key=True),
     Column("subject", LargeBinary, primary_key=True),
-    Column("user_id", Text(collation="C")),
+    Column("user_id", Text),
     Column("erasing", Boolean, nullable=False),
     Column("restricted", Boolean, nullable=False),
     Column("held", Boolean, nullable=False),
     Column("destroyed_keys", ARRAY(Uuid), nullable=False),
     Column("changed_at", DateTime(timezone=True), nullable=False),
+    Index("subjects_restricted", "organization_id", postgresql_where=text("restricted")),
 )
 """What is said of a subject: by the keyed hash of the user id, and by the id itself while it must be found by it."""
 

@@ -140,6 +140,11 @@ class IdempotentRequests:
             mine = _own(tx, key) & (_table.c.row_id == begun.row_id)
             await tx.execute(update(_table).where(mine).values(lease_until=tx.now))
 
+    async def forget_all(self, caller: Caller) -> int:
+        """Forget every answer of the organization, and say how many; requests that run are left alone."""
+        async with self.database.transaction(caller) as tx:
+            return (await tx.execute(delete(_table).where(tx.own(_table), _table.c.state == DONE))).rowcount
+
     async def sweep(self, caller: Caller) -> int:
         """Forget the organization's answers that have been kept long enough, and say how many; and the keys of adds."""
         removed = 0

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from fastapi import APIRouter
 
 from agentmem.entrypoints.api.routes.audit import audit
+from agentmem.entrypoints.api.routes.encryption import encryption
 from agentmem.entrypoints.api.routes.entities import entities
 from agentmem.entrypoints.api.routes.events import events_routes
 from agentmem.entrypoints.api.routes.jobs import job_routes
@@ -19,6 +20,7 @@ from agentmem.entrypoints.api.routes.memory_actions import memory_actions
 from agentmem.entrypoints.api.routes.moving import moving
 from agentmem.entrypoints.api.routes.organizations import member_routes, organization_routes
 from agentmem.entrypoints.api.routes.platform import platform
+from agentmem.entrypoints.api.routes.privacy import privacy
 from agentmem.entrypoints.api.routes.searching import searching
 from agentmem.entrypoints.api.routes.usage import usages
 from agentmem.entrypoints.api.routes.webhooks import webhook_routes
@@ -43,5 +45,7 @@ def routers() -> Sequence[APIRouter]:
         events_routes,
         webhook_routes,
         platform,
+        encryption,
+        privacy,
         maintenance,
     )

@@ -54,7 +54,7 @@ SUBJECTS = """
 CREATE TABLE agentmem.subjects (
     organization_id uuid NOT NULL,
     subject bytea NOT NULL,
-    user_id text COLLATE "C",
+    user_id text,
     erasing boolean NOT NULL DEFAULT false,
     restricted boolean NOT NULL DEFAULT false,
     held boolean NOT NULL DEFAULT false,
@@ -62,6 +62,7 @@ CREATE TABLE agentmem.subjects (
     changed_at timestamptz NOT NULL,
     PRIMARY KEY (organization_id, subject)
 );
+CREATE INDEX subjects_restricted ON agentmem.subjects (organization_id) WHERE restricted;
 ALTER TABLE agentmem.subjects ENABLE ROW LEVEL SECURITY;
 ALTER TABLE agentmem.subjects FORCE ROW LEVEL SECURITY;
 CREATE POLICY own_organization ON agentmem.subjects
@@ -75,12 +76,12 @@ CREATE FUNCTION agentmem.subject_lock(subject bytea) RETURNS integer LANGUAGE sq
 -- Keeps subjects from being erased until the transaction ends, and names those that may not be written about, or not
 -- under the key that was asked for.
 CREATE FUNCTION agentmem.hold_subjects(asked bytea[], keys uuid[])
-    RETURNS TABLE (subject bytea, erasing boolean, restricted boolean) LANGUAGE plpgsql AS $$
+    RETURNS TABLE (subject bytea, erasing boolean, restricted boolean, destroyed boolean) LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(x'7375626a'::integer, locks.number)
         FROM (SELECT DISTINCT agentmem.subject_lock(one) AS number FROM unnest(asked) AS one ORDER BY 1) AS locks;
     RETURN QUERY
-        SELECT s.subject, s.erasing, s.restricted
+        SELECT s.subject, s.erasing, s.restricted, pair.key_id = ANY (s.destroyed_keys)
         FROM agentmem.subjects AS s JOIN unnest(asked, keys) AS pair (subject, key_id) ON s.subject = pair.subject
         WHERE s.organization_id = agentmem.current_organization()
           AND (s.erasing OR s.restricted OR pair.key_id = ANY (s.destroyed_keys));

@@ -1,0 +1,24 @@
+"""An example of each operation about persons, with somebody else's ids."""
+
+from __future__ import annotations
+
+from agentmem.kit.ids import uuid7
+from agentmem.schemas.privacy import SubjectMarks
+from tests.support.foreign import Call
+
+CALLS: dict[str, Call] = {
+    "MemoryErasing.erase": lambda s, c, f: s.erase(c, f.user_id),
+    "MemoryErasing.erase_rest": lambda s, c, f: s.erase_rest(c, f.user_id),
+    "PrivacyService.begin": lambda s, c, f: s.begin(c, f.user_id),
+    "PrivacyService.get": lambda s, c, f: s.get(c, uuid7()),
+    "PrivacyService.whom": lambda s, c, f: s.whom(c, uuid7()),
+    "PrivacyService.count": lambda s, c, f: s.count(c, uuid7(), {"memories": 1}),
+    "PrivacyService.finish": lambda s, c, f: s.finish(c, uuid7(), []),
+    "PrivacyService.mark": lambda s, c, f: s.mark(c, SubjectMarks(user_id=f.user_id, held=True)),
+    "PrivacyService.marks": lambda s, c, f: s.marks(c, f.user_id),
+    "PrivacyService.waiting_since": lambda s, c, f: s.waiting_since(c),
+    "PrivacyService.note_rewritten": lambda s, c, f: s.note_rewritten(c, s.database.clock()),
+}
+
+NOT_FOUND = frozenset({"PrivacyService.get", "PrivacyService.whom", "PrivacyService.count", "PrivacyService.finish"})
+"""Operations that answer an id that is not theirs as one that nobody has."""
