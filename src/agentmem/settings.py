@@ -80,6 +80,27 @@ class Settings(BaseSettings):
         le=8760,
         description="Hours within which the bytes of an erased person leave the files: tables are rewritten at half.",
     )
+    backup_location: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Folder of backups, or `s3://bucket/prefix`; by default `backups` in the data directory.",
+    )
+    backup_endpoint: str | None = Field(default=None, description="URL of what speaks as S3 does, if it is not AWS.")
+    backup_recipients: tuple[str, ...] = Field(
+        default=(), description="Public keys of age to which backups are encrypted, as a JSON list."
+    )
+    backup_identity: SecretStr | None = Field(
+        default=None, description="Secret key of age, to restore, and to verify more than the signature."
+    )
+    backup_signing_key: Path | None = Field(
+        default=None, description="Key that signs manifests; by default `keys/backup-signing.pem`, which is made."
+    )
+    backup_signers: tuple[str, ...] = Field(
+        default=(), description="Public keys of other machines whose backups are trusted, as a JSON list."
+    )
+    backup_hours: int | None = Field(
+        default=None, ge=1, le=8760, description="Hours between two backups that a server or worker makes; none."
+    )
     backup_days: int = Field(default=30, ge=1, le=3650, description="Days that a backup is kept.")
     data_key_days: int | None = Field(
         default=None, ge=1, le=3650, description="Days until an organization's data key is rotated by itself; never."
@@ -282,14 +303,14 @@ class Settings(BaseSettings):
                 )
         return value
 
-    @field_validator("public_url", "embedding_url", "otlp_endpoint", "aws_endpoint", "vault_url")
+    @field_validator("public_url", "embedding_url", "otlp_endpoint", "aws_endpoint", "backup_endpoint", "vault_url")
     @classmethod
     def _web_addresses(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError("it does not begin with http:// or https://")
         return value
 
-    @field_validator("data_directory", "key_file", "leak_report_key", "pkcs11_module")
+    @field_validator("data_directory", "key_file", "leak_report_key", "pkcs11_module", "backup_signing_key")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()

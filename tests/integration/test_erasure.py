@@ -24,15 +24,15 @@ from tests.support.walls import app_over
 async def erase(memory: AsyncMemory, user_id: str) -> Erasure:
     """Ask for an erasure, have a worker do it, and give the certificate."""
     app, caller = memory.app, memory.app.caller
-    asked = await app.privacy.erase(caller, user_id)
+    asked = await app.custody.privacy.erase(caller, user_id)
     worker = replace(app.worker, queues=[str(caller.organization_id)], schedules=(), grace=0.0)
 
     async def finished() -> bool:
-        return (await app.privacy.certificate(caller, asked.id)).finished_at is not None
+        return (await app.custody.privacy.certificate(caller, asked.id)).finished_at is not None
 
     async with working(worker):
         await eventually(finished)
-    return await app.privacy.certificate(caller, asked.id)
+    return await app.custody.privacy.certificate(caller, asked.id)
 
 
 async def fill(memory: AsyncMemory) -> None:
@@ -85,13 +85,13 @@ async def test_a_process_that_kept_the_key_seals_by_a_fresh_one_after_the_erasur
 
 async def test_nothing_is_written_about_a_person_who_is_being_erased(memory: AsyncMemory) -> None:
     first = (await memory.add("keeps bees", user_id="alice")).memories[0]
-    asked = await memory.app.privacy.erase(memory.app.caller, "alice")
+    asked = await memory.app.custody.privacy.erase(memory.app.caller, "alice")
     with pytest.raises(Conflict, match="being erased"):
         await memory.add("keeps goats", user_id="alice")
     with pytest.raises(Conflict, match="being erased"):
         await memory.update(first.id, content="keeps wasps")
     await memory.add("keeps goats", user_id="bob")
-    assert (await memory.app.privacy.erase(memory.app.caller, "alice")).id == asked.id
+    assert (await memory.app.custody.privacy.erase(memory.app.caller, "alice")).id == asked.id
     await erase(memory, "alice")
     with pytest.raises(NotFound):
         await memory.get(first.id)
@@ -114,7 +114,7 @@ async def test_writers_at_once_with_an_erasure_leave_nothing_that_does_not_open(
 
 async def test_a_held_person_is_not_erased_until_the_hold_is_lifted(memory: AsyncMemory) -> None:
     await memory.add("keeps bees", user_id="alice")
-    privacy, caller = memory.app.privacy, memory.app.caller
+    privacy, caller = memory.app.custody.privacy, memory.app.caller
     await privacy.mark(caller, SubjectMarks(user_id="alice", held=True))
     with pytest.raises(Conflict, match="held"):
         await privacy.erase(caller, "alice")
@@ -126,14 +126,14 @@ async def test_a_held_person_is_not_erased_until_the_hold_is_lifted(memory: Asyn
 async def test_a_restricted_person_is_kept_and_neither_read_nor_changed(memory: AsyncMemory) -> None:
     first = (await memory.add("keeps bees", user_id="alice")).memories[0]
     await memory.add("keeps bees", user_id="bob")
-    await memory.app.privacy.mark(memory.app.caller, SubjectMarks(user_id="alice", restricted=True))
+    await memory.app.custody.privacy.mark(memory.app.caller, SubjectMarks(user_id="alice", restricted=True))
     with pytest.raises(Conflict, match="restricted"):
         await memory.add("keeps goats", user_id="alice")
     with pytest.raises(NotFound):
         await memory.get(first.id)
     assert {hit.memory.user_id for hit in (await memory.search("who keeps bees?")).hits} == {"bob"}
     assert {item.user_id for item in (await memory.list()).items} == {"bob"}
-    await memory.app.privacy.mark(memory.app.caller, SubjectMarks(user_id="alice"))
+    await memory.app.custody.privacy.mark(memory.app.caller, SubjectMarks(user_id="alice"))
     assert (await memory.get(first.id)).content == "keeps bees"
 
 
@@ -167,7 +167,7 @@ def bytes_of(owner: Owner, user_id: str) -> list[bytes]:
 
 def found_in(folder: Path, wanted: list[bytes]) -> dict[bytes, str]:
     """Give which of these bytes are in any file of a folder, and in which."""
-    found = {}
+    found: dict[bytes, str] = {}
     for path in folder.rglob("*"):
         if path.is_file() and not path.is_socket():
             data = path.read_bytes()
@@ -188,10 +188,10 @@ async def test_no_byte_of_an_erased_person_is_left_in_any_file_after_the_window(
         before = found_in(directory, wanted)
         certificate = await erase(memory, "alice")
         assert certificate.rewritten_at is None
-        assert not await memory.app.privacy.rewrite_due()
-        later = replace(memory.app.privacy, database=replace(memory.app.database, ahead=timedelta(days=16)))
+        assert not await memory.app.custody.privacy.rewrite_due()
+        later = replace(memory.app.custody.privacy, database=replace(memory.app.database, ahead=timedelta(days=16)))
         assert await later.rewrite_due()
-        certificate = await memory.app.privacy.certificate(memory.app.caller, certificate.id)
+        certificate = await memory.app.custody.privacy.certificate(memory.app.caller, certificate.id)
         after = found_in(directory, wanted)
         assert len((await memory.list(user_id="bob", limit=100)).items) == 31
     wait_until(lambda: is_down(directory))

@@ -47,7 +47,7 @@ async def active_key(memory: AsyncMemory) -> UUID:
 
 async def rotate(memory: AsyncMemory, owner: Owner) -> None:
     """Rotate the data key, and have a worker do the job that it asks for."""
-    job_id = await memory.app.rotation.rotate_data_key(memory.app.caller)
+    job_id = await memory.app.custody.rotation.rotate_data_key(memory.app.caller)
     await reseal(memory, owner, job_id)
 
 
@@ -65,7 +65,7 @@ async def test_a_rotated_data_key_seals_nothing_and_is_gone_once_all_is_sealed_a
     old = await active_key(memory)
     before = sealed_by(owner, memory, old)
 
-    job_id = await memory.app.rotation.rotate_data_key(memory.app.caller)
+    job_id = await memory.app.custody.rotation.rotate_data_key(memory.app.caller)
     assert await active_key(memory) != old
     await memory.add("written under the new key")
     assert sealed_by(owner, memory, old) == before
@@ -74,7 +74,7 @@ async def test_a_rotated_data_key_seals_nothing_and_is_gone_once_all_is_sealed_a
 
     assert {"memories.content", "index_entries.entry", "webhooks.sealed", "subject_keys.wrapped"} <= before.keys()
     assert sealed_by(owner, memory, old) == {}
-    inventory = await memory.app.rotation.inventory(memory.app.caller)
+    inventory = await memory.app.custody.rotation.inventory(memory.app.caller)
     assert old not in {key.key_id for key in inventory.keys}
     assert (await memory.get(office.id)).content == "the office is closed on Mondays"
     assert [hit.memory.content for hit in (await memory.search("herons", user_id="u")).hits] == ["all about herons"]
@@ -86,7 +86,7 @@ async def test_another_process_goes_on_through_a_rotation(store: Store, memory: 
         twin = AsyncMemory(organization=memory._settings.organization)
         twin._opened = replace(other, caller=memory.app.caller, settings=memory._settings)
         first = (await twin.add("sealed before")).memories[0]
-        job_id = await memory.app.rotation.rotate_data_key(memory.app.caller)
+        job_id = await memory.app.custody.rotation.rotate_data_key(memory.app.caller)
         second = (await memory.add("sealed after")).memories[0]
         assert (await twin.get(second.id)).content == "sealed after"
         third = (await twin.add("sealed by who had the old key")).memories[0]
@@ -121,8 +121,8 @@ async def test_rotation_under_load_of_64_at_once_disturbs_nobody(
         try:
             for _ in range(rounds):
                 await rotate(memory, owner)
-                await memory.app.rotation.rotate_master_key(memory.app.caller)
-                await memory.app.rotation.rewrap(memory.app.caller)
+                await memory.app.custody.rotation.rotate_master_key(memory.app.caller)
+                await memory.app.custody.rotation.rewrap(memory.app.caller)
         finally:
             ended.set()
 
@@ -134,7 +134,7 @@ async def test_rotation_under_load_of_64_at_once_disturbs_nobody(
 
 
 async def test_of_two_rotations_at_once_one_is_refused(memory: AsyncMemory) -> None:
-    rotate = memory.app.rotation.rotate_data_key
+    rotate = memory.app.custody.rotation.rotate_data_key
     done = await asyncio.gather(*(rotate(memory.app.caller) for _ in range(4)), return_exceptions=True)
     assert any(isinstance(one, UUID) for one in done)
     assert all(isinstance(one, UUID | Conflict) for one in done)
@@ -143,11 +143,11 @@ async def test_of_two_rotations_at_once_one_is_refused(memory: AsyncMemory) -> N
 
 async def test_a_new_master_key_wraps_every_key_anew_and_changes_no_value(memory: AsyncMemory, owner: Owner) -> None:
     added = (await memory.add("keeps bees", user_id="alice")).memories[0]
-    before: KeyInventory = await memory.app.rotation.inventory(memory.app.caller)
-    rotated = await memory.app.rotation.rotate_master_key(memory.app.caller)
-    assert await memory.app.rotation.rewrap(service_caller(memory.app.caller.organization_id)) == 2
-    assert await memory.app.rotation.rewrap(memory.app.caller) == 0
-    after = await memory.app.rotation.inventory(memory.app.caller)
+    before: KeyInventory = await memory.app.custody.rotation.inventory(memory.app.caller)
+    rotated = await memory.app.custody.rotation.rotate_master_key(memory.app.caller)
+    assert await memory.app.custody.rotation.rewrap(service_caller(memory.app.caller.organization_id)) == 2
+    assert await memory.app.custody.rotation.rewrap(memory.app.caller) == 0
+    after = await memory.app.custody.rotation.inventory(memory.app.caller)
     assert {key.master_key_id for key in after.keys} == {rotated.master_key_id} == {after.active_master_key_id}
     assert [key.key_id for key in after.keys] == [key.key_id for key in before.keys]
     memory.app.database.forget_keys([memory.app.caller.organization_id])
@@ -157,7 +157,7 @@ async def test_a_new_master_key_wraps_every_key_anew_and_changes_no_value(memory
 async def test_the_inventory_counts_what_each_key_protects(memory: AsyncMemory) -> None:
     await memory.add("keeps bees", user_id="alice")
     await memory.add("the office is closed on Mondays")
-    inventory = await memory.app.rotation.inventory(memory.app.caller)
+    inventory = await memory.app.custody.rotation.inventory(memory.app.caller)
     data, index = sorted(inventory.keys, key=lambda key: key.purpose)
     assert (data.purpose, data.values, data.subject_keys) == ("data", {"memories": 1, "index_entries": 1}, 1)
     assert (index.purpose, index.values) == ("index", {})
@@ -167,7 +167,7 @@ async def test_the_inventory_counts_what_each_key_protects(memory: AsyncMemory) 
 async def test_an_old_data_key_is_rotated_by_itself(memory: AsyncMemory) -> None:
     old = await active_key(memory)
     caller = service_caller(memory.app.caller.organization_id)
-    rotation = replace(memory.app.rotation, data_key_age=timedelta(days=30))
+    rotation = replace(memory.app.custody.rotation, data_key_age=timedelta(days=30))
     await rotation.look_after(caller)
     assert await active_key(memory) == old
     await replace(rotation, database=replace(rotation.database, ahead=timedelta(days=31))).look_after(caller)

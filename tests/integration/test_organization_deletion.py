@@ -66,8 +66,8 @@ async def fill(store: Store, memory: AsyncMemory) -> Caller:
             [caller.organization_id],
         )
     await app.audit.seal(caller)
-    await app.privacy.mark(caller, SubjectMarks(user_id="gone", held=False, restricted=False))
-    await app.privacy.erase(caller, "nobody")
+    await app.custody.privacy.mark(caller, SubjectMarks(user_id="gone", held=False, restricted=False))
+    await app.custody.privacy.erase(caller, "nobody")
     assert foreign.key_id
     return caller
 

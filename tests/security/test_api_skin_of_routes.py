@@ -122,7 +122,7 @@ async def test_every_failure_of_the_database_is_dressed_and_tells_nothing_of_it(
     server = ExternalServer(conninfo=make_conninfo(memory.app.server.conninfo, **other))
     database = Database.open(server, memory.app.database.provider, pool_size=2)
     expected = (503, "database_unavailable") if what == "unreachable" else (500, "agentmem_error")
-    names = ("memory_id", "member_id", "organization_id", "job_id", "webhook_id", "delivery_id")
+    names = ("memory_id", "member_id", "organization_id", "job_id", "webhook_id", "delivery_id", "erasure_id")
     ids = dict.fromkeys(names, str(memory.app.caller.organization_id))
     ids |= {
         "key_id": "A" * 12,

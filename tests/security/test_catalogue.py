@@ -16,7 +16,9 @@ SWEPT = frozenset({"idempotency_keys_by_age", "idempotent_requests_by_age"})
 # Registries belong to no organization: ids and times alone, of which a tenant sees its own row.
 REGISTRIES = frozenset({"organization_directory", "api_key_directory", "outbox"})
 OF_REGISTRIES = frozenset({"api_key_directory_pkey"})
-APPEND_ONLY = frozenset({"audit_entries", "audit_seals", "encryption_keys", "organizations"})
+APPEND_ONLY = frozenset({"audit_entries", "audit_seals", "organizations"})
+# A key is wrapped anew, retired and removed; which one it is, and whose, stays.
+KEYS = "encryption_keys"
 # The graph cannot start with another column: it is scanned for one organization by iterative scan.
 GRAPHS = "vectors_graph_"
 APPLICATION = "agentmem_app"
@@ -169,7 +171,8 @@ def test_application_role_may_only_append_to_the_audit_entries_and_keys(owner: O
     assert granted.pop("alembic_version") == {"SELECT"}
     for table in APPEND_ONLY:
         assert granted.pop(table) == {"SELECT", "INSERT"}
-    assert set(granted) | APPEND_ONLY == tables(owner)
+    assert granted.pop(KEYS) == {"SELECT", "INSERT", "DELETE"}
+    assert set(granted) | APPEND_ONLY | {KEYS} == tables(owner)
     assert all(privileges == {"SELECT", "INSERT", "UPDATE", "DELETE"} for privileges in granted.values())
 
 
@@ -186,7 +189,8 @@ def test_application_role_may_only_append_to_the_audit_entries_and_keys(owner: O
         "UPDATE agentmem.audit_entries SET actor = 'nobody'",
         "DELETE FROM agentmem.audit_entries",
         "DELETE FROM agentmem.organizations",
-        "UPDATE agentmem.encryption_keys SET wrapped = ''",
+        "UPDATE agentmem.encryption_keys SET purpose = 'index'",
+        "UPDATE agentmem.encryption_keys SET key_id = organization_id",
         "COPY agentmem.memories TO PROGRAM 'cat'",
     ],
 )

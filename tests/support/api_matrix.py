@@ -28,7 +28,7 @@ LAST = (
         "revoke_api_key",
         "disable_member",
     ),
-    "delete_webhook",
+    *("delete_webhook", "erase_subject"),
     *("delete_organization", "restore_organization", "erase_organization", "revive_organization"),
 )
 """Whoever calls everything calls these last and in this order, for they take away what others need."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from agentmem.foundation.encryption.keyring import WrappedKey
+from agentmem.features.encryption.service import EncryptionService
+from agentmem.foundation.authorization.caller import Caller
+from agentmem.foundation.encryption.keyring import WrappedKey, create_key
 from agentmem.foundation.encryption.providers.port import KeyPurpose
 from agentmem.kit.ids import KeyId, OrganizationId, uuid7
 from tests.support.foreign import Call
@@ -20,6 +22,13 @@ FOREIGN_KEY = WrappedKey(
     created_at=datetime.now(UTC),
 )
 
+
+async def _rotate(service: EncryptionService, caller: Caller) -> object:
+    database = service.database
+    fresh = await create_key(database.provider, caller.organization_id, KeyPurpose.DATA, now=database.clock())
+    return await service.rotate(caller, fresh)
+
+
 CALLS: dict[str, Call] = {
     "EncryptionService.inventory": lambda s, c, f: s.inventory(c, "none"),
     "EncryptionService.wrapped_keys": lambda s, c, f: s.wrapped_keys(c),
@@ -29,6 +38,5 @@ CALLS: dict[str, Call] = {
     "EncryptionService.note_master_rotation": lambda s, c, f: s.note_master_rotation(c),
     "EncryptionService.reseal": lambda s, c, f: s.reseal(c, "memories", None),
     "EncryptionService.remove_unused": lambda s, c, f: s.remove_unused(c),
-    # Last: what it brings is no key, and nothing opens after it.
-    "EncryptionService.rotate": lambda s, c, f: s.rotate(c, FOREIGN_KEY),
+    "EncryptionService.rotate": lambda s, c, f: _rotate(s, c),
 }

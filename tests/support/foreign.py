@@ -69,6 +69,7 @@ class Foreign:
     job_id: UUID
     webhook_id: UUID
     delivery_id: UUID
+    erasure_id: UUID
     live: MemoryId
     deleted: MemoryId
     places: list[Place]
@@ -153,6 +154,7 @@ async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: st
         job_id=job_id,
         webhook_id=webhook_id,
         delivery_id=delivery_id,
+        erasure_id=(await app.custody.privacy.erase(app.caller, f"forgotten {content}")).id,
         live=MemoryId(live.id),
         deleted=MemoryId(gone.id),
         places=sorted({version.place for version in versions}),

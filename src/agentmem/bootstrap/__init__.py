@@ -8,10 +8,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from agentmem.bootstrap.health import make_doctor, make_information
-from agentmem.bootstrap.keys import make_privacy, make_rotation, open_database
+from agentmem.bootstrap.keys import Custody, make_custody, open_database
 from agentmem.bootstrap.models import first_model, open_reranking
 from agentmem.bootstrap.opened import Opened
 from agentmem.bootstrap.stores import attach, open_replica
@@ -52,14 +52,13 @@ from agentmem.foundation.telemetry.watchers import Watchers
 from agentmem.kit.clock import utc_now
 from agentmem.pipelines.administration.instances import Instances
 from agentmem.pipelines.administration.platform import Platform
-from agentmem.pipelines.administration.sweeper import Sweeper
+from agentmem.pipelines.administration.sweeper import Step, Sweeper
 from agentmem.pipelines.admission.acting import Acting
 from agentmem.pipelines.admission.admission import Admission
 from agentmem.pipelines.admission.issuing import Issuing
 from agentmem.pipelines.admission.metering import Meter
 from agentmem.pipelines.admission.quotas import RateLimits
 from agentmem.pipelines.consolidation.duplicates import Duplicates
-from agentmem.pipelines.encryption.rotation import Rotation
 from agentmem.pipelines.events.parts import Events
 from agentmem.pipelines.health.doctor import Doctor
 from agentmem.pipelines.health.guards import Guards
@@ -68,12 +67,27 @@ from agentmem.pipelines.ingestion.batches import Batches
 from agentmem.pipelines.ingestion.pipeline import Ingestion
 from agentmem.pipelines.ingestion.transfer import Transfer
 from agentmem.pipelines.ingestion.upkeep import FIRST_LOOK, NEXT_LOOK, Upkeep
-from agentmem.pipelines.privacy.erasure import Privacy
 from agentmem.pipelines.retrieval.embeddings import QueryEmbeddings
 from agentmem.pipelines.retrieval.pipeline import Retrieval
 from agentmem.settings import Settings
 
 Result = TypeVar("Result")
+
+
+class HasWorks(Protocol):
+    """Has kinds of jobs, and what does them."""
+
+    def works(self) -> Sequence[Work]:
+        """Give them."""
+        ...
+
+
+class HasSchedules(Protocol):
+    """Has rounds that are made again and again."""
+
+    def schedules(self) -> Sequence[Schedule]:
+        """Give them."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,8 +129,7 @@ class App:
     jobs: JobService
     instances: Instances
     worker: Worker
-    rotation: Rotation
-    privacy: Privacy
+    custody: Custody
 
 
 @asynccontextmanager
@@ -185,27 +198,12 @@ def _assemble(opened: Opened) -> App:
     memories, requests = MemoryService(database=database, kept=kept), IdempotentRequests(database=database, kept=kept)
     ingestion = _ingestion(opened, memories)
     upkeep = _upkeep(opened, ingestion)
-    members, audit = MemberService(database=database), AuditService(database=database)
+    members = MemberService(database=database)
     platform, issuing = _platform(opened, members, upkeep), _issuing(opened, members)
-    jobs = JobService(database=database, kept=timedelta(days=settings.job_days))
-    events = Events.over(database, opened.state, opened.sender, settings)
-    rotation, privacy = make_rotation(opened.settings, database), make_privacy(opened, requests)
-    steps = (
-        rotation.look_after,
-        upkeep.look_after,
-        audit.seal,
-        issuing.expire_unused,
-        requests.sweep,
-        jobs.sweep,
-        events.sweep,
-    )
-    sweeper = Sweeper(steps=steps, platform=platform, seconds=settings.sweep_seconds)
-    worker = _worker(
-        opened,
-        members,
-        [*upkeep.works(), *events.works(), *rotation.works(), *privacy.works()],
-        [*sweeper.schedules(), *privacy.schedules()],
-    )
+    audit, jobs = AuditService(database=database), JobService(database=database, kept=timedelta(days=settings.job_days))
+    events, custody = Events.over(database, opened.state, opened.sender, settings), make_custody(opened, requests)
+    steps = (custody.rotation.look_after, upkeep.look_after, audit.seal, issuing.expire_unused)
+    sweeper = _sweeper(opened, platform, *steps, requests.sweep, jobs.sweep, events.sweep)
     return App(
         settings=settings,
         caller=opened.caller,
@@ -241,10 +239,13 @@ def _assemble(opened: Opened) -> App:
         sweeper=sweeper,
         jobs=jobs,
         instances=Instances.over(database),
-        worker=worker,
-        rotation=rotation,
-        privacy=privacy,
+        worker=_worker(opened, members, (upkeep, events, custody), (sweeper, custody)),
+        custody=custody,
     )
+
+
+def _sweeper(opened: Opened, platform: Platform, *steps: Step) -> Sweeper:
+    return Sweeper(steps=steps, platform=platform, seconds=opened.settings.sweep_seconds)
 
 
 def _upkeep(opened: Opened, ingestion: Ingestion) -> Upkeep:
@@ -278,7 +279,10 @@ def _retrieval(opened: Opened) -> Retrieval:
     )
 
 
-def _worker(opened: Opened, members: MemberService, works: Sequence[Work], schedules: Sequence[Schedule]) -> Worker:
+def _worker(
+    opened: Opened, members: MemberService, working: Sequence[HasWorks], planned: Sequence[HasSchedules]
+) -> Worker:
+    works = [work for each in working for work in each.works()]
     drains = Drains(
         database=opened.database,
         works={work.kind.name: work for work in works},
@@ -288,7 +292,7 @@ def _worker(opened: Opened, members: MemberService, works: Sequence[Work], sched
     return Worker(
         database=opened.database,
         drains=drains,
-        schedules=schedules,
+        schedules=[schedule for each in planned for schedule in each.schedules()],
         due=opened.watchers.jobs_due,
         at_once=opened.settings.jobs_at_once,
         grace=opened.settings.shutdown_seconds,

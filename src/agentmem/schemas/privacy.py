@@ -33,9 +33,14 @@ class Erasure(Schema):
     backups_expire_at: datetime | None
 
 
-class SubjectMarks(Schema):
+class SubjectState(Schema):
     """What holds for a user: ``held`` keeps them from being erased, ``restricted`` from being read and changed."""
 
-    user_id: ScopeId
     held: bool = False
     restricted: bool = False
+
+
+class SubjectMarks(SubjectState):
+    """What is to hold for a user; what is not named ends."""
+
+    user_id: ScopeId

@@ -26,7 +26,7 @@ def keys(context: typer.Context, *, organization: Organization = None, as_json: 
     """Show the encryption keys of an organization, and how many values each protects."""
 
     async def work(app: App) -> KeyInventory:
-        return await app.rotation.inventory(acting_for(app, organization))
+        return await app.custody.rotation.inventory(acting_for(app, organization))
 
     found = administer(context, work)
     give(found, _sheet(found), as_json=as_json)
@@ -37,7 +37,7 @@ def rotate(context: typer.Context, *, organization: Organization = None, as_json
     """Seal by a fresh data key from now on; a job seals anew what the old one has sealed."""
 
     async def work(app: App) -> OrderedJob:
-        return OrderedJob(job_id=await app.rotation.rotate_data_key(acting_for(app, organization)))
+        return OrderedJob(job_id=await app.custody.rotation.rotate_data_key(acting_for(app, organization)))
 
     ordered = administer(context, work)
     give(ordered, Facts(pairs=[("job", str(ordered.job_id))]), as_json=as_json)
@@ -48,8 +48,8 @@ def rotate_master(context: typer.Context, *, as_json: options.AsJson = False) ->
     """Wrap by a fresh master key from now on; servers wrap the keys of all organizations anew within minutes."""
 
     async def work(app: App) -> MasterKeyRotation:
-        rotated = await app.rotation.rotate_master_key(app.caller)
-        await app.rotation.rewrap(app.caller)
+        rotated = await app.custody.rotation.rotate_master_key(app.caller)
+        await app.custody.rotation.rewrap(app.caller)
         return rotated
 
     rotated = administer(context, work)

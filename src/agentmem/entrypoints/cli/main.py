@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 import typer
 
-from agentmem.entrypoints.cli import encryption, jobs, keeping, moving, privacy, reading, serving, writing
+from agentmem.entrypoints.cli import backup, encryption, jobs, keeping, moving, privacy, reading, serving, writing
 from agentmem.entrypoints.cli.demo import demo
 from agentmem.entrypoints.cli.keys import keys
 from agentmem.entrypoints.cli.organizations import organizations
@@ -108,6 +108,7 @@ app.command(rich_help_panel=_CARE)(keeping.vacuum)
 app.command(rich_help_panel=_CARE)(keeping.reembed)
 app.add_typer(keys, rich_help_panel=_PLATFORM)
 app.add_typer(organizations, rich_help_panel=_PLATFORM)
+app.add_typer(backup.commands, rich_help_panel=_PLATFORM)
 app.add_typer(encryption.commands, rich_help_panel=_PLATFORM)
 app.add_typer(jobs.commands, rich_help_panel=_PLATFORM)
 app.command(rich_help_panel=_PLATFORM)(jobs.instances)

@@ -11,7 +11,7 @@ from agentmem.entrypoints.cli import options
 from agentmem.entrypoints.cli.administering import Organization, acting_for, administer
 from agentmem.entrypoints.cli.output import Facts, give, say
 from agentmem.entrypoints.cli.views import clock
-from agentmem.schemas.privacy import Erasure, SubjectMarks
+from agentmem.schemas.privacy import Erasure, SubjectMarks, SubjectState
 
 if TYPE_CHECKING:
     from agentmem.bootstrap import App
@@ -28,7 +28,7 @@ def erase(
     """Have everything about a user removed and their key destroyed, by whichever server or worker runs."""
 
     async def work(app: App) -> Erasure:
-        return await app.privacy.erase(acting_for(app, organization), user_id)
+        return await app.custody.privacy.erase(acting_for(app, organization), user_id)
 
     _erasure(administer(context, work), as_json=as_json)
 
@@ -44,7 +44,7 @@ def certificate(
     """Show how far an erasure is, and what it removed."""
 
     async def work(app: App) -> Erasure:
-        return await app.privacy.certificate(acting_for(app, organization), erasure_id)
+        return await app.custody.privacy.certificate(acting_for(app, organization), erasure_id)
 
     _erasure(administer(context, work), as_json=as_json)
 
@@ -64,11 +64,11 @@ def mark(
     """Say what holds for a user; what is not named ends."""
     marks = SubjectMarks(user_id=user_id, held=held, restricted=restricted)
 
-    async def work(app: App) -> SubjectMarks:
-        return await app.privacy.mark(acting_for(app, organization), marks)
+    async def work(app: App) -> SubjectState:
+        return await app.custody.privacy.mark(acting_for(app, organization), marks)
 
     done = administer(context, work)
-    pairs = [("user", done.user_id), ("held", str(done.held).lower()), ("restricted", str(done.restricted).lower())]
+    pairs = [("user", user_id), ("held", str(done.held).lower()), ("restricted", str(done.restricted).lower())]
     give(done, Facts(pairs=pairs), as_json=as_json)
 
 
@@ -77,7 +77,7 @@ def rewrite(context: typer.Context) -> None:
     """Write the tables anew now, so that no bytes of what was erased are left; who uses them waits meanwhile."""
 
     async def work(app: App) -> None:
-        await app.privacy.rewrite()
+        await app.custody.privacy.rewrite()
 
     administer(context, work)
     say("The tables are written anew.")

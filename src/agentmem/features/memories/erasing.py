@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy import and_, delete, func, select
@@ -64,6 +65,18 @@ class MemoryErasing:
         await tx.execute(delete(memories).where(every))
         tx.touch(ids)
         return {"memories": len(ids), "memory_versions": sizes.versions}
+
+    @operation(Permission.MEMORY_MAINTAIN, read_only=True)
+    async def written_before(self, tx: Transaction, erased: Mapping[bytes, datetime]) -> list[str]:
+        """Name the users of whom something is stored from before their erasure, which is given by subject."""
+        first = select(memories.c.user_id, func.min(memories.c.updated_at)).where(
+            tx.own(memories), memories.c.user_id.is_not(None)
+        )
+        subjects = [
+            (user_id, tx.keys.index.subject(user_id), since)
+            for user_id, since in await tx.execute(first.group_by(memories.c.user_id))
+        ]
+        return [user_id for user_id, subject, since in subjects if subject in erased and since <= erased[subject]]
 
     @operation(Permission.MEMORY_MAINTAIN, audit="memory.erased")
     async def erase_rest(self, tx: Transaction, user_id: str) -> Mapping[str, int]:

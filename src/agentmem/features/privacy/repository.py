@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Row, func, insert, literal, select, update
+from sqlalchemy import func, insert, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from agentmem.errors import NotFound
+from agentmem.features.privacy.model import Marks, StoredErasure
 from agentmem.features.privacy.tables import erasures
 from agentmem.foundation.database.tables import subjects
 from agentmem.foundation.database.transaction import Transaction
@@ -24,10 +25,11 @@ async def wait_for_writers(tx: Transaction, subject: bytes) -> None:
     await tx.driver.execute(_NOBODY_WRITES, {"subject": subject})
 
 
-async def fetch_marks(tx: Transaction, subject: bytes) -> Row[Any] | None:
+async def fetch_marks(tx: Transaction, subject: bytes) -> Marks:
     """Read what is said of a subject."""
-    statement = select(subjects).where(tx.own(subjects), subjects.c.subject == subject)
-    return (await tx.execute(statement)).first()
+    named = (subjects.c.user_id, subjects.c.erasing, subjects.c.restricted, subjects.c.held)
+    row = (await tx.execute(select(*named).where(tx.own(subjects), subjects.c.subject == subject))).first()
+    return Marks() if row is None else Marks(**row._mapping)
 
 
 async def mark(tx: Transaction, subject: bytes, **marks: object) -> None:
@@ -62,12 +64,13 @@ async def add_erasure(tx: Transaction, erasure_id: UUID, subject: bytes) -> None
     await tx.execute(insert(erasures), row)
 
 
-async def fetch_erasure(tx: Transaction, erasure_id: UUID) -> Row[Any]:
+async def fetch_erasure(tx: Transaction, erasure_id: UUID) -> StoredErasure:
     """Read an erasure, or raise :class:`NotFound`."""
     found = (await tx.execute(select(erasures).where(tx.own(erasures), erasures.c.erasure_id == erasure_id))).first()
     if found is None:
         raise NotFound(f"There is no erasure {erasure_id}.")
-    return found
+    values = {name: value for name, value in found._mapping.items() if name != "organization_id"}
+    return StoredErasure(**values)
 
 
 async def unfinished(tx: Transaction, subject: bytes) -> UUID | None:

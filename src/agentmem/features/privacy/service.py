@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
-
-from sqlalchemy import Row
 
 from agentmem.errors import Conflict
 from agentmem.features.privacy import repository
 from agentmem.features.privacy.jobs import ERASE
+from agentmem.features.privacy.model import Marks, StoredErasure
 from agentmem.foundation.authorization.caller import Permission
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.transaction import Transaction
@@ -38,7 +36,7 @@ class PrivacyService:
         subject = tx.keys.index.subject(user_id)
         await repository.wait_for_writers(tx, subject)
         marks = await repository.fetch_marks(tx, subject)
-        if marks is not None and marks.held:
+        if marks.held:
             raise Conflict("This user is held, and not erased.", hint="Lift the hold first.")
         erasure_id = await repository.unfinished(tx, subject)
         if erasure_id is None:
@@ -59,7 +57,7 @@ class PrivacyService:
         """Say who is to be erased; nobody if that is done."""
         erasure = await repository.fetch_erasure(tx, erasure_id)
         marks = await repository.fetch_marks(tx, erasure.subject)
-        return None if marks is None or not marks.erasing else str(marks.user_id)
+        return marks.user_id if marks.erasing else None
 
     @operation(Permission.MEMORY_MAINTAIN)
     async def count(self, tx: Transaction, erasure_id: UUID, removed: Mapping[str, int]) -> None:
@@ -75,25 +73,21 @@ class PrivacyService:
         tx.touch([erasure_id])
 
     @operation(Permission.PRIVACY_MANAGE, audit="privacy.subject_marked")
-    async def mark(self, tx: Transaction, marks: SubjectMarks) -> SubjectMarks:
+    async def mark(self, tx: Transaction, marks: SubjectMarks) -> None:
         """Hold or restrict a user, or end that; raises :class:`Conflict` while the user is being erased."""
         subject = tx.keys.index.subject(marks.user_id)
         await repository.wait_for_writers(tx, subject)
         found = await repository.fetch_marks(tx, subject)
-        if found is not None and found.erasing:
+        if found.erasing:
             raise Conflict("This user is being erased.", hint="Wait for the erasure to end.")
         marked = marks.held or marks.restricted
         user_id = marks.user_id if marked else None
         await repository.mark(tx, subject, user_id=user_id, held=marks.held, restricted=marks.restricted)
-        return marks
 
     @operation(Permission.PRIVACY_READ, read_only=True)
-    async def marks(self, tx: Transaction, user_id: str) -> SubjectMarks:
+    async def marks(self, tx: Transaction, user_id: str) -> Marks:
         """Read whether a user is held or restricted."""
-        found = await repository.fetch_marks(tx, tx.keys.index.subject(user_id))
-        if found is None:
-            return SubjectMarks(user_id=user_id)
-        return SubjectMarks(user_id=user_id, held=found.held, restricted=found.restricted)
+        return await repository.fetch_marks(tx, tx.keys.index.subject(user_id))
 
     @operation(Permission.MEMORY_MAINTAIN, read_only=True)
     async def waiting_since(self, tx: Transaction) -> datetime | None:
@@ -105,15 +99,15 @@ class PrivacyService:
         """Write down that the tables were written anew, from a moment on."""
         await repository.note_rewritten(tx, began)
 
-    def _view(self, row: Row[Any]) -> Erasure:
-        finished: datetime | None = row.finished_at
+    def _view(self, row: StoredErasure) -> Erasure:
+        finished = row.finished_at
         return Erasure(
             id=row.erasure_id,
             subject=row.subject.hex(),
             requested_by=row.requested_by,
             requested_at=row.requested_at,
             finished_at=finished,
-            removed=row.removed,
+            removed=dict(row.removed),
             rewritten_at=row.rewritten_at,
             backups_expire_at=None if finished is None else finished + self.backups_kept,
         )

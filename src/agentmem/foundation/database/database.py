@@ -209,7 +209,8 @@ class Database:
     async def _read_keys(self, link: Link, organization_id: OrganizationId) -> list[WrappedKey]:
         statement = select(encryption_keys).where(self.tenant_filter(encryption_keys))
         rows = await link.connection.execute(statement, {OWN_ORGANIZATION: organization_id})
-        return [to_wrapped_key(row) for row in rows]
+        # Whatever the statement lets through: another organization's keys are no keys here.
+        return [to_wrapped_key(row) for row in rows if row.organization_id == organization_id]
 
     async def _load_keys(self, organization_id: OrganizationId) -> OrganizationKeys:
         async with self.connection(set_organization(organization_id), read_only=True) as begun:

@@ -169,6 +169,15 @@ class Caretaker:
         """
         return await asyncio.to_thread(self._erase, organization_id, now)
 
+    async def remove_organization(self, organization_id: OrganizationId) -> None:
+        """Remove every row of an organization that came back with a backup, whatever it says of itself."""
+        await asyncio.to_thread(self._remove_organization, organization_id)
+
+    def _remove_organization(self, organization_id: OrganizationId) -> None:
+        with translated(), self._connect() as connection:
+            connection.execute("SELECT set_config('agentmem.organization_id', %s, false)", (str(organization_id),))
+            _empty_all(connection, organization_id)
+
     def _erase(self, organization_id: OrganizationId, now: datetime) -> int | None:
         with translated(), self._connect() as connection:
             # Forced row security binds an owner that is no superuser too.
@@ -177,13 +186,7 @@ class Caretaker:
                 if not _is_due(connection, organization_id, now):
                     return None
                 removed = sum(_remove(connection, table, organization_id) for table in _ERASED_FIRST)
-            for table in reversed(metadata.sorted_tables):
-                if table.name != "organization_directory":
-                    removed += _empty(connection, table.name, organization_id)
-            connection.execute(
-                "UPDATE agentmem.organization_directory SET erased_at = now() WHERE organization_id = %s",
-                (organization_id,),
-            )
+            removed += _empty_all(connection, organization_id)
         return removed
 
     @asynccontextmanager
@@ -293,6 +296,17 @@ def _is_due(connection: Connection[TupleRow], organization_id: OrganizationId, n
 def _remove(connection: Connection[TupleRow], table: str, organization_id: OrganizationId) -> int:
     statement = sql.SQL("DELETE FROM {} WHERE organization_id = %s").format(sql.Identifier(SCHEMA, table))
     return connection.execute(statement, (organization_id,)).rowcount
+
+
+def _empty_all(connection: Connection[TupleRow], organization_id: OrganizationId) -> int:
+    removed = 0
+    for table in reversed(metadata.sorted_tables):
+        if table.name != "organization_directory":
+            removed += _empty(connection, table.name, organization_id)
+    connection.execute(
+        "UPDATE agentmem.organization_directory SET erased_at = now() WHERE organization_id = %s", (organization_id,)
+    )
+    return removed
 
 
 def _empty(connection: Connection[TupleRow], table: str, organization_id: OrganizationId) -> int:

@@ -37,6 +37,12 @@ def bring_up_to_date(connection: Connection[tuple[object, ...]], *, migrate: boo
         raise IncompatibleStore(
             f"PostgreSQL {connection.info.server_version // 10000} is too old.", hint="Use version 16 or newer."
         )
+    restoring = connection.execute("SELECT to_regnamespace('agentmem_restoring') IS NOT NULL").fetchone()
+    if restoring is not None and restoring[0]:
+        raise IncompatibleStore(
+            "The database is being restored, and what was erased since its backup is not erased again yet.",
+            hint="Let `agentmem backup restore` end, or restore into another empty database.",
+        )
     script = ScriptDirectory.from_config(_config())
     head, current = script.get_current_head(), _current_revision(connection)
     if current == head:

@@ -22,6 +22,8 @@ from agentmem.foundation.encryption.seal import HEADER_BYTES, Location, Opener, 
 from agentmem.foundation.encryption.secret import KEY_BYTES, SecretKey
 from agentmem.kit.ids import KeyId, OrganizationId, uuid7
 
+WHOLE_ORGANIZATION: Final = b""
+"""Stands in the ledger for everybody of an organization that was erased."""
 _BEGIN: Final = "BEGIN; SELECT set_config('agentmem.organization_id', '{}', true)"
 _BY_SUBJECT: Final = b"""
 SELECT subject, key_id, wrapped FROM agentmem_keys.subject_keys
@@ -58,7 +60,12 @@ WITH noted AS (
 DELETE FROM agentmem_keys.subject_keys WHERE organization_id = %(organization_id)s AND subject = %(subject)s
 RETURNING key_id
 """
-_FORGET: Final = b"DELETE FROM agentmem_keys.subject_keys WHERE organization_id = %(organization_id)s"
+_FORGET: Final = b"""
+WITH noted AS (
+    INSERT INTO agentmem_keys.erasures (organization_id, subject) VALUES (%(organization_id)s, %(subject)s)
+)
+DELETE FROM agentmem_keys.subject_keys WHERE organization_id = %(organization_id)s
+"""
 _ERASED: Final = b"""
 SELECT subject, max(erased_at) FROM agentmem_keys.erasures
 WHERE organization_id = %(organization_id)s GROUP BY subject
@@ -134,9 +141,9 @@ class SubjectKeys:
         return [key_id for (key_id,) in rows]
 
     async def destroy_all(self, organization_id: OrganizationId) -> None:
-        """Destroy the keys of all subjects of an organization that is no more."""
+        """Destroy the keys of all subjects of an organization that is no more, and write that into the ledger."""
         async with self._transaction(organization_id) as driver:
-            await driver.execute(_FORGET, {"organization_id": organization_id})
+            await driver.execute(_FORGET, {"organization_id": organization_id, "subject": WHOLE_ORGANIZATION})
 
     async def erased(self, organization_id: OrganizationId) -> dict[bytes, datetime]:
         """Read the ledger: which subjects were erased, and when last."""

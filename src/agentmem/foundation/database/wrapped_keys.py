@@ -10,8 +10,10 @@ from agentmem.foundation.encryption.keyring import WrappedKey
 from agentmem.foundation.encryption.providers.port import KeyPurpose
 from agentmem.kit.ids import KeyId, OrganizationId
 
+KeyRow = Row[Any]  # SQLAlchemy types a row by its statement; the mapper below checks it by use
 
-def to_wrapped_key(row: Row[Any]) -> WrappedKey:  # a row's types are its statement's
+
+def to_wrapped_key(row: KeyRow) -> WrappedKey:
     """Map a row."""
     return WrappedKey(
         organization_id=OrganizationId(row.organization_id),

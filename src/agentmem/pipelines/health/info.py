@@ -30,9 +30,9 @@ _SECRETS: Final = (
     "pkcs11_pin",
     "redis_url",
     "reranker_key",
-    "vault_token",
+    *("backup_identity", "vault_token"),
 )
-_ADDRESSES: Final = ("aws_endpoint", "embedding_url", "reranker_url", "vault_url")
+_ADDRESSES: Final = ("aws_endpoint", "backup_endpoint", "embedding_url", "reranker_url", "vault_url")
 
 
 @dataclass(frozen=True, kw_only=True)

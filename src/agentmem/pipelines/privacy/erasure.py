@@ -22,7 +22,7 @@ from agentmem.foundation.jobs.model import Job, Work
 from agentmem.foundation.jobs.upkeep import Schedule
 from agentmem.foundation.ledger.requests import IdempotentRequests
 from agentmem.kit.ids import OrganizationId
-from agentmem.schemas.privacy import Erasure, SubjectMarks
+from agentmem.schemas.privacy import Erasure, SubjectMarks, SubjectState
 
 VISITED_AT_ONCE: Final = 500
 LOOKED_SECONDS: Final = 600.0
@@ -61,13 +61,15 @@ class Privacy:
         """Read how far an erasure is, and what it removed."""
         return await self.service.get(caller, erasure_id)
 
-    async def mark(self, caller: Caller, marks: SubjectMarks) -> SubjectMarks:
+    async def mark(self, caller: Caller, marks: SubjectMarks) -> SubjectState:
         """Hold or restrict a user, or end that."""
-        return await self.service.mark(caller, marks)
+        await self.service.mark(caller, marks)
+        return SubjectState(held=marks.held, restricted=marks.restricted)
 
-    async def marks(self, caller: Caller, user_id: str) -> SubjectMarks:
+    async def marks(self, caller: Caller, user_id: str) -> SubjectState:
         """Read whether a user is held or restricted."""
-        return await self.service.marks(caller, user_id)
+        found = await self.service.marks(caller, user_id)
+        return SubjectState(held=found.held, restricted=found.restricted)
 
     async def rewrite_due(self) -> bool:
         """Write the tables anew if the first erasure that waits for it has done so for half of the window."""

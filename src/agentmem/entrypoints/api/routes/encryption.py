@@ -22,7 +22,7 @@ encryption = router("encryption")
 )
 async def list_encryption_keys(request: Request) -> Response:
     """Say which encryption keys the organization has, and how much each protects."""
-    return answer(await app_of(request).rotation.inventory(caller_of(request)))
+    return answer(await app_of(request).custody.rotation.inventory(caller_of(request)))
 
 
 @encryption.post(
@@ -33,7 +33,7 @@ async def list_encryption_keys(request: Request) -> Response:
 )
 async def rotate_data_key(request: Request) -> Response:
     """Seal by a fresh data key from now on, and have a job seal anew what the old one has sealed."""
-    job_id = await app_of(request).rotation.rotate_data_key(caller_of(request))
+    job_id = await app_of(request).custody.rotation.rotate_data_key(caller_of(request))
     headers = {"Location": address_of(request, f"/v1/jobs/{job_id}")}
     return answer(OrderedJob(job_id=job_id), HTTPStatus.ACCEPTED, headers=headers)
 
@@ -45,4 +45,4 @@ async def rotate_data_key(request: Request) -> Response:
 )
 async def rotate_master_key(request: Request) -> Response:
     """Wrap by a fresh master key from now on; the keys of all organizations are wrapped anew within minutes."""
-    return answer(await app_of(request).rotation.rotate_master_key(caller_of(request)))
+    return answer(await app_of(request).custody.rotation.rotate_master_key(caller_of(request)))

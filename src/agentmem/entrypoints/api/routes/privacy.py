@@ -14,7 +14,7 @@ from agentmem.entrypoints.api.access import access
 from agentmem.entrypoints.api.answers import answer
 from agentmem.entrypoints.api.gate import address_of, app_of, caller_of, router
 from agentmem.foundation.authorization.caller import Permission
-from agentmem.schemas.privacy import Erasure, ErasureRequest, SubjectMarks
+from agentmem.schemas.privacy import Erasure, ErasureRequest, SubjectMarks, SubjectState
 from agentmem.schemas.queries import SubjectQuery
 
 privacy = router("privacy")
@@ -32,7 +32,7 @@ async def erase_subject(request: Request, asked: ErasureRequest) -> Response:
 
     From now on nothing is written about the user until it is done. One that is under way is answered again.
     """
-    erasure = await app_of(request).privacy.erase(caller_of(request), asked.user_id)
+    erasure = await app_of(request).custody.privacy.erase(caller_of(request), asked.user_id)
     headers = {"Location": address_of(request, f"/v1/privacy/erasures/{erasure.id}")}
     return answer(erasure, HTTPStatus.ACCEPTED, headers=headers)
 
@@ -40,16 +40,16 @@ async def erase_subject(request: Request, asked: ErasureRequest) -> Response:
 @privacy.get("/privacy/erasures/{erasure_id}", response_model=Erasure, openapi_extra=access(Permission.PRIVACY_READ))
 async def get_erasure(request: Request, erasure_id: UUID) -> Response:
     """Read how far an erasure is, and its certificate once it has finished: what was removed, by store."""
-    return answer(await app_of(request).privacy.certificate(caller_of(request), erasure_id))
+    return answer(await app_of(request).custody.privacy.certificate(caller_of(request), erasure_id))
 
 
-@privacy.get(SUBJECTS, response_model=SubjectMarks, openapi_extra=access(Permission.PRIVACY_READ))
+@privacy.get(SUBJECTS, response_model=SubjectState, openapi_extra=access(Permission.PRIVACY_READ))
 async def get_subject(request: Request, query: Annotated[SubjectQuery, Query()]) -> Response:
     """Read whether a user is held or restricted."""
-    return answer(await app_of(request).privacy.marks(caller_of(request), query.user_id))
+    return answer(await app_of(request).custody.privacy.marks(caller_of(request), query.user_id))
 
 
-@privacy.put(SUBJECTS, response_model=SubjectMarks, openapi_extra=access(Permission.PRIVACY_MANAGE))
+@privacy.post(SUBJECTS, response_model=SubjectState, openapi_extra=access(Permission.PRIVACY_MANAGE))
 async def mark_subject(request: Request, marks: SubjectMarks) -> Response:
     """Hold a user, who is then not erased, or restrict one, who is then neither read nor changed; or end that."""
-    return answer(await app_of(request).privacy.mark(caller_of(request), marks))
+    return answer(await app_of(request).custody.privacy.mark(caller_of(request), marks))
