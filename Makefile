@@ -64,7 +64,7 @@ check: lint ## Lint, then the quick tests: unit, contract, architecture..
 	@$(PYTEST) $(PARALLEL) tests/unit tests/contract tests/architecture
 
 .PHONY: services
-services: ## Install the programs that tests start: Redis, HAProxy, nginx, faketime, Chromium, oathtool; does nothing when they are there.
+services: ## Install the programs that tests start: Redis, HAProxy, nginx, faketime, Chromium, oathtool, SoftHSM, age; does nothing when they are there.
 	@$(PYTHON) scripts/install_services.py
 
 .PHONY: foreign

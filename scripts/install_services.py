@@ -1,4 +1,4 @@
-"""Install the programs that tests start beside PostgreSQL: Redis, HAProxy, nginx, Chromium, others (`make services`).
+"""Install the programs that tests use beside PostgreSQL: Redis, HAProxy, nginx, Chromium, others (`make services`).
 
 They come from where the system's packages come from. The tests run processes of their own on free ports and touch no
 service that a package may set up. Where they cannot be installed the script says so and succeeds: the tests that need
@@ -21,6 +21,8 @@ PACKAGES = {
     "node": "nodejs",
     "npm": "npm",
     "oathtool": "oathtool",
+    "softhsm2-util": "softhsm2",
+    "age": "age",
 }
 """The package of each program."""
 SYSTEM_PATH = "/usr/sbin:/usr/local/sbin:/opt/homebrew/bin"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ("tests.support.stores",)
+pytest_plugins = ("tests.support.key_services", "tests.support.stores")
 SHARED_DATA = "AGENTMEM_SHARED_DATA"
 
 

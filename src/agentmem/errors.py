@@ -40,6 +40,7 @@
     │   ├── DatabaseUnavailable      database_unavailable      503   retry
     │   ├── StorageFull              storage_full              507
     │   ├── EmbedderUnavailable      embedder_unavailable      503   retry
+    │   ├── KeyProviderUnavailable   key_provider_unavailable  503   retry
     │   ├── RerankerUnavailable      reranker_unavailable      503   retry
     │   ├── StateUnavailable         state_unavailable         503   retry
     │   ├── MailUnavailable          mail_unavailable          503   retry
@@ -340,6 +341,12 @@ class EmbedderUnavailable(Unavailable):
     """The embedding model failed or did not answer in time."""
 
     code = "embedder_unavailable"
+
+
+class KeyProviderUnavailable(Unavailable):
+    """The service that holds the master keys did not answer in time; keys that are at hand work on for minutes."""
+
+    code = "key_provider_unavailable"
 
 
 class RerankerUnavailable(Unavailable):

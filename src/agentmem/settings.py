@@ -75,6 +75,41 @@ class Settings(BaseSettings):
     database_replica_url: SecretStr | None = Field(
         default=None, description="Read replica of that PostgreSQL, which takes searches while it has caught up."
     )
+    erasure_hours: int = Field(
+        default=720,
+        ge=1,
+        le=8760,
+        description="Hours within which the bytes of an erased person leave the files: tables are rewritten at half.",
+    )
+    backup_location: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Folder of backups, or `s3://bucket/prefix`; by default `backups` in the data directory.",
+    )
+    backup_endpoint: str | None = Field(default=None, description="URL of what speaks as S3 does, if it is not AWS.")
+    backup_recipients: tuple[str, ...] = Field(
+        default=(), description="Public keys of age to which backups are encrypted, as a JSON list."
+    )
+    backup_identity: SecretStr | None = Field(
+        default=None, description="Secret key of age, to restore, and to verify more than the signature."
+    )
+    backup_signing_key: Path | None = Field(
+        default=None, description="Key that signs manifests; by default `keys/backup-signing.pem`, which is made."
+    )
+    backup_signers: tuple[str, ...] = Field(
+        default=(), description="Public keys of other machines whose backups are trusted, as a JSON list."
+    )
+    backup_hours: int | None = Field(
+        default=None, ge=1, le=8760, description="Hours between two backups that a server or worker makes; none."
+    )
+    backup_days: int = Field(default=30, ge=1, le=3650, description="Days that a backup is kept.")
+    data_key_days: int | None = Field(
+        default=None, ge=1, le=3650, description="Days until an organization's data key is rotated by itself; never."
+    )
+    key_database_url: SecretStr | None = Field(
+        default=None,
+        description="PostgreSQL of the keys of subjects; by default a schema of its own beside the memories.",
+    )
     migrate: bool = Field(
         default=True, description="Apply database migrations when a store is opened; off, an old schema is refused."
     )
@@ -84,6 +119,25 @@ class Settings(BaseSettings):
     key_file: Path | None = Field(
         default=None, description="Master key file; by default `keys/master.json` in the data directory."
     )
+    key_provider: Literal["file", "aws", "vault", "pkcs11"] = Field(
+        default="file", description="Who holds the master keys: that file, AWS KMS, Vault's transit engine, an HSM."
+    )
+    aws_key: str | None = Field(
+        default=None, min_length=1, description="KMS key that wraps: its id, ARN or alias. Credentials are boto3's."
+    )
+    aws_earlier_keys: tuple[str, ...] = Field(
+        default=(), description="ARNs of KMS keys that wrapped before and may unwrap still, as a JSON list."
+    )
+    aws_region: str | None = Field(default=None, min_length=1, description="Region of AWS; boto3's own if not set.")
+    aws_endpoint: str | None = Field(default=None, description="URL to use in place of AWS's own for KMS.")
+    vault_url: str | None = Field(default=None, description="URL of Vault or OpenBao.")
+    vault_token: SecretStr | None = Field(default=None, description="Token that may use the transit key.")
+    vault_mount: str = Field(default="transit", min_length=1, description="Where the transit engine is mounted.")
+    vault_key: str = Field(default="agentmem", pattern=r"^[\w.-]+$", description="Name of the transit key.")
+    pkcs11_module: Path | None = Field(default=None, description="PKCS#11 library of the hardware module.")
+    pkcs11_token: str | None = Field(default=None, min_length=1, description="Label of its token.")
+    pkcs11_pin: SecretStr | None = Field(default=None, description="PIN of the token's user.")
+    pkcs11_key: str = Field(default="agentmem", min_length=1, description="Label of the master keys in the token.")
     embedding_model: str = Field(
         default="default",
         description="Model of a new store: `default`, `multilingual-e5-small`, a folder, or `openai:<model>`.",
@@ -321,14 +375,20 @@ class Settings(BaseSettings):
                 )
         return value
 
-    @field_validator("public_url", "account_url", "embedding_url", "otlp_endpoint")
+    @field_validator(
+        *("public_url", "account_url", "embedding_url", "otlp_endpoint"),
+        *("aws_endpoint", "backup_endpoint", "vault_url"),
+    )
     @classmethod
     def _web_addresses(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError("it does not begin with http:// or https://")
         return value
 
-    @field_validator("data_directory", "key_file", "leak_report_key", "breached_passwords_file")
+    @field_validator(
+        *("data_directory", "key_file", "leak_report_key", "breached_passwords_file"),
+        *("pkcs11_module", "backup_signing_key"),
+    )
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()

@@ -54,12 +54,14 @@ READS = frozenset(
     {
         Permission.AUDIT_READ,
         Permission.AUDIT_VERIFY,
+        Permission.ENCRYPTION_READ,
         Permission.JOB_READ,
         Permission.EVENT_READ,
         Permission.KEY_READ,
         Permission.MEMBER_READ,
         Permission.MEMORY_READ,
         Permission.ORGANIZATION_READ,
+        Permission.PRIVACY_READ,
         Permission.USAGE_READ,
         Permission.WEBHOOK_READ,
     }

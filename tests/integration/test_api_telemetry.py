@@ -272,7 +272,16 @@ def test_breakers_and_retries_of_each_dependency_are_in_the_metrics() -> None:
     metrics.retried("embedder")
     text = metrics.text().decode()
 
-    assert set(guards.states()) == {"database", "replica", "embedder", "redis", "reranker", "smtp"}
+    assert set(guards.states()) == {
+        "database",
+        "replica",
+        "embedder",
+        "redis",
+        "reranker",
+        "smtp",
+        "key_provider",
+        "key_database",
+    }
     assert 'agentmem_breaker_state{dependency="database"} 0.0' in text
     assert 'agentmem_breaker_state{dependency="redis"} 2.0' in text
     assert 'agentmem_retries_total{dependency="embedder"} 1.0' in text

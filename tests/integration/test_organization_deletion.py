@@ -20,6 +20,7 @@ from agentmem.foundation.outbound.port import Outcome
 from agentmem.kit.ids import AccountId, OrganizationId, uuid7
 from agentmem.pipelines.signing_in.single import sso_caller
 from agentmem.schemas.keys import NewApiKey
+from agentmem.schemas.privacy import SubjectMarks
 from tests.support.foreign import foreign_of
 from tests.support.patience import eventually
 from tests.support.stores import Owner, Store
@@ -76,6 +77,8 @@ async def fill(store: Store, memory: AsyncMemory) -> Caller:
     await app.single.federation.set_secret(caller, "a secret")
     vouched = sso_caller(caller.organization_id, None)
     await app.single.federation.link(vouched, Identity(issuer="https://a.example", subject="b"), AccountId(uuid7()))
+    await app.custody.privacy.mark(caller, SubjectMarks(user_id="gone", held=False, restricted=False))
+    await app.custody.privacy.erase(caller, "nobody")
     assert foreign.key_id
     return caller
 

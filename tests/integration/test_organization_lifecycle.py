@@ -11,9 +11,8 @@ import pytest
 from agentmem import AsyncMemory
 from agentmem.errors import AgentMemError, Conflict, NotFound
 from agentmem.foundation.authorization.caller import Caller
-from agentmem.foundation.database.database import Database, no_keys
-from agentmem.foundation.encryption.keyring import OrganizationKeys
-from agentmem.kit.cache import Cache
+from agentmem.foundation.database.database import Database
+from agentmem.foundation.database.known_keys import KnownKeys
 from agentmem.kit.ids import OrganizationId
 from agentmem.pipelines.administration.platform import Platform
 from agentmem.schemas.organizations import NewOrganization, OrganizationStatus
@@ -145,13 +144,13 @@ async def test_organization_that_is_restored_while_another_is_erased_stays(
     assert [hit.memory.content for hit in (await kept.search("keeping")).hits] == ["worth keeping"]
 
 
-def same_keys(database: Database) -> Cache[OrganizationId, OrganizationKeys]:
+def same_keys(database: Database) -> KnownKeys:
     """Give another process's cache, which holds what this one does."""
-    copied = no_keys()
+    copied = KnownKeys()
     for organization_id in database.known():
         keys = database._keys.get(organization_id)
         assert keys is not None
-        copied.put(organization_id, keys)
+        copied.put(keys)
     return copied
 
 

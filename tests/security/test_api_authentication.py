@@ -47,6 +47,7 @@ PLATFORM: Final = frozenset(
     {
         "list_organizations", "create_organization", "get_organization", "limit_organization", "erase_organization",
         "suspend_organization", "resume_organization", "revive_organization", "metrics", "list_instances",
+        "rotate_master_key",
         "list_accounts", "view_account", "disable_account", "enable_account", "unlock_account", "delete_account",
         "list_sessions_of_account", "end_sessions_of_account", "end_session_of_account",
         "list_signing_keys", "rotate_signing_keys", "get_factors_of_account", "reset_factors",
@@ -69,12 +70,14 @@ BY_ID: Final = frozenset(
         "get_job", "retry_job", "discard_job",
         "get_webhook", "update_webhook", "delete_webhook", "rotate_webhook_key", "test_webhook", "list_deliveries",
         "replay_delivery", "revoke_invitation",
+        "get_erasure",
     }
 )  # fmt: skip
 """Operations that name a thing: one of another organization is not found."""
 OWN: Final = frozenset(
     {
         "search", "query", "context", "add", "list", "delete_all", "duplicates", "stats", "import_", "export",
+        "list_encryption_keys", "rotate_data_key", "erase_subject", "get_subject", "mark_subject",
         "entities", "usage", "organization", "update_organization", "delete_organization", "restore_organization",
         "list_members", "create_member", "list_api_keys", "create_api_key", "list_jobs",
         "audit_entries", "export_audit", "verify_audit", "doctor", "vacuum", "reembed", "info",
@@ -91,7 +94,7 @@ BOUND: Final[Mapping[str, int]] = {
 """What a key that is bound to another user is told about memories; everything but memories is refused by 403."""
 UNLISTED: Final = frozenset({"/docs", "/docs/errors", "/docs/assets/{name}", "/openapi.json"})
 """Routes that are not in the description: the description itself and its pages, which everybody may read."""
-LAST: Final = ("delete_organization", "restore_organization")
+LAST: Final = ("erase_subject", "delete_organization", "restore_organization")
 """These come last, for a deleted organization answers nothing else."""
 
 Document = dict[str, Any]
@@ -184,6 +187,7 @@ async def scene(memory: AsyncMemory, document: Document) -> AsyncIterator[Scene]
         "job_id": str(await memory.app.upkeep.memories.order_model(memory.app.caller, "default")),
         "webhook_id": str(webhook.id),
         "delivery_id": str((await hooks.test(memory.app.caller, webhook.id)).id),
+        "erasure_id": str((await memory.app.custody.privacy.erase(memory.app.caller, "bob")).id),
         "organization_id": str(memory.app.caller.organization_id),
         "account_id": str(kept.id),
         "session_id": str(uuid4()),

@@ -86,6 +86,7 @@ async def targets(store: Store) -> AsyncIterator[dict[str, Target]]:
         "key_id": known.key_id,
         "webhook_id": str(known.webhook_id),
         "delivery_id": str(known.delivery_id),
+        "erasure_id": str(known.erasure_id),
         "organization_id": str((await store.organization()).app.caller.organization_id),
     }
     served = replace(served_by(store.app), admission=desk_of(store.app).admission)  # without rate limits

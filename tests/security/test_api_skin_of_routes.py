@@ -148,6 +148,7 @@ async def test_every_failure_of_the_database_is_dressed_and_tells_nothing_of_it(
         "delivery_id",
         "account_id",
         "invitation_id",
+        "erasure_id",
     )
     ids = dict.fromkeys(names, str(memory.app.caller.organization_id))
     ids |= {

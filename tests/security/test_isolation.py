@@ -21,6 +21,7 @@ from tests.support import (
     calls_identity,
     calls_jobs,
     calls_memories,
+    calls_privacy,
     calls_sessions,
     calls_tenants,
 )
@@ -46,7 +47,7 @@ NOT_FOUND = frozenset().union(
         for of in (
             *(calls_memories, calls_tenants, calls_identity, calls_jobs),
             *(calls_events, calls_accounts, calls_factors),
-            calls_sessions,
+            *(calls_sessions, calls_privacy),
         )
     )
 )

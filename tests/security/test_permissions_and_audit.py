@@ -58,6 +58,7 @@ async def test_caller_without_the_permission_is_denied_and_written_down(
     real = memory.app.database
     watched = WatchedDatabase(
         pool=real.pool,
+        key_pool=real.key_pool,
         provider=real.provider,
         tenant_filter=real.tenant_filter,
         opened=[],

@@ -28,6 +28,7 @@ LAST = (
         "revoke_api_key",
         "disable_member",
     ),
+    "erase_subject",
     *("delete_webhook", "revoke_invitation", "disable_account", "delete_account", "delete_own_account"),
     *("delete_organization", "restore_organization", "erase_organization", "revive_organization"),
 )

@@ -86,6 +86,7 @@ class Foreign:
     letters: Mapping[MailPurpose, Letter]
     invitation_id: UUID
     invitation_secret: str
+    erasure_id: UUID
     live: MemoryId
     deleted: MemoryId
     places: list[Place]
@@ -178,6 +179,7 @@ async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: st
         letters=await letters_to(app, app.caller, account),
         invitation_id=invitation_id,
         invitation_secret=invitation_secret,
+        erasure_id=(await app.custody.privacy.erase(app.caller, f"forgotten {content}")).id,
         live=live,
         deleted=gone,
         places=sorted({version.place for version in versions}),

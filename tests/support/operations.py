@@ -14,11 +14,13 @@ from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.system import SystemPurpose
 from tests.support import (
     calls_accounts,
+    calls_encryption,
     calls_events,
     calls_factors,
     calls_identity,
     calls_jobs,
     calls_memories,
+    calls_privacy,
     calls_sessions,
     calls_tenants,
 )
@@ -35,6 +37,8 @@ CALLS: dict[str, Call] = {
     **calls_accounts.CALLS,
     **calls_factors.CALLS,
     **calls_sessions.CALLS,
+    **calls_encryption.CALLS,
+    **calls_privacy.CALLS,
 }
 """An example of each operation, called with what belongs to somebody else."""
 

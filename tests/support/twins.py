@@ -49,6 +49,7 @@ class Twins:
             "job_id": str(known.job_id),
             "webhook_id": str(known.webhook_id),
             "delivery_id": str(known.delivery_id),
+            "erasure_id": str(known.erasure_id),
             "organization_id": str(known.organization_id),
             "user_id": known.user_id,
             "agent_id": known.agent_id,

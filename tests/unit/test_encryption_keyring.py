@@ -150,7 +150,9 @@ class RememberingProvider:
         self.given: list[SecretKey] = []
         self.reencrypt = provider.reencrypt
         self.describe = provider.describe
+        self.rotate = provider.rotate
         self.destroy = provider.destroy
+        self.aclose = provider.aclose
 
     async def generate_data_key(self, context: KeyContext) -> GeneratedKey:
         generated = await self.provider.generate_data_key(context)

@@ -22,6 +22,8 @@ account:manage            p
 account:use          -
 audit:read           oa   p
 audit:verify         oa   p
+encryption:read      oa   p
+encryption:rotate    oa   p
 event:read           oa
 job:read             oa   p
 job:write            oa   p
@@ -40,6 +42,8 @@ organization:read    oamv p
 organization:write   oa   p
 pii:read             oa
 platform:manage           p
+privacy:manage       oa
+privacy:read         oa
 usage:read           oamv p
 webhook:read         oa
 webhook:write        oa

@@ -8,14 +8,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from agentmem.bootstrap.app import App
 from agentmem.bootstrap.care import open_doctor, open_information
+from agentmem.bootstrap.keys import open_custody, open_database
 from agentmem.bootstrap.models import first_model, open_reranking
 from agentmem.bootstrap.opened import Opened
 from agentmem.bootstrap.people import open_accounts, open_factors, open_people, open_single
-from agentmem.bootstrap.stores import attach, bring_schema, open_replica
+from agentmem.bootstrap.stores import attach, open_replica
 from agentmem.features.audit.service import AuditService
 from agentmem.features.identity.request_keys.service import RequestKeyService
 from agentmem.features.identity.service import ApiKeyService
@@ -37,9 +38,7 @@ from agentmem.features.organizations.rules import Rules
 from agentmem.features.organizations.service import OrganizationService
 from agentmem.foundation.authorization.caller import local_operator
 from agentmem.foundation.authorization.platform import organization_id_of
-from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.probe import DatabaseProbe
-from agentmem.foundation.encryption.providers.file import FileKeyProvider
 from agentmem.foundation.inference.loaded import Models
 from agentmem.foundation.inference.open import open_model
 from agentmem.foundation.inference.shared import SharedQueries
@@ -81,6 +80,22 @@ __all__ = ["App", "open_app"]
 Result = TypeVar("Result")
 
 
+class HasWorks(Protocol):
+    """Has kinds of jobs, and what does them."""
+
+    def works(self) -> Sequence[Work]:
+        """Give them."""
+        ...
+
+
+class HasSchedules(Protocol):
+    """Has rounds that are made again and again."""
+
+    def schedules(self) -> Sequence[Schedule]:
+        """Give them."""
+        ...
+
+
 @asynccontextmanager
 async def open_app(
     settings: Settings, *, background: bool = True, watchers: Watchers | None = None
@@ -108,10 +123,7 @@ async def _open(stack: AsyncExitStack, settings: Settings, watchers: Watchers) -
     stack.push_async_callback(_discard, loading)
     server = await asyncio.to_thread(attach, settings)
     stack.push_async_callback(asyncio.to_thread, server.detach)
-    await asyncio.to_thread(bring_schema, server, migrate=settings.migrate)
-    provider = await FileKeyProvider.open(settings.master_key_file)
-    database = Database.open(server, provider, pool_size=settings.pool_size, guarded=guards.database)
-    stack.push_async_callback(database.close)
+    database = await open_database(stack, settings, guards, server)
     replica = open_replica(settings, database, guards.replica)
     if replica is not None:
         stack.push_async_callback(replica.close)
@@ -157,12 +169,12 @@ def _assemble(opened: Opened) -> App:
     requests, upkeep = IdempotentRequests(database=database, kept=kept), _upkeep(opened, kept)
     members, audit = MemberService(database=database), AuditService(database=database)
     platform, issuing = _platform(opened, members, upkeep), _issuing(opened, members)
-    accounts = open_accounts(opened)
+    accounts, custody = open_accounts(opened), open_custody(opened, requests)
     factors = open_factors(opened, members, issuing.admission.people, accounts)
     jobs = JobService(database=database, kept=timedelta(days=settings.job_days))
     events = Events.over(database, opened.state, opened.sender, settings)
-    steps: tuple[Step, ...] = (upkeep.look_after, audit.seal, issuing.expire_unused, requests.sweep, jobs.sweep)
-    steps += (events.sweep, accounts.keeping.forget_traces, factors.signing_in.sweep)
+    steps: tuple[Step, ...] = (custody.rotation.look_after, upkeep.look_after, audit.seal, issuing.expire_unused)
+    steps += (requests.sweep, jobs.sweep, events.sweep, accounts.keeping.forget_traces, factors.signing_in.sweep)
     sweeper = Sweeper(steps=steps, platform=platform, seconds=settings.sweep_seconds)
     return App(
         settings=settings,
@@ -198,7 +210,8 @@ def _assemble(opened: Opened) -> App:
         sweeper=sweeper,
         jobs=jobs,
         instances=Instances.over(database),
-        worker=_worker(opened, members, (*upkeep.works(), *events.works(), *accounts.works()), sweeper.schedules()),
+        worker=_worker(opened, members, (upkeep, events, accounts, custody), (sweeper, custody)),
+        custody=custody,
     )
 
 
@@ -235,7 +248,10 @@ def _retrieval(opened: Opened) -> Retrieval:
     )
 
 
-def _worker(opened: Opened, members: MemberService, works: Sequence[Work], schedules: Sequence[Schedule]) -> Worker:
+def _worker(
+    opened: Opened, members: MemberService, working: Sequence[HasWorks], planned: Sequence[HasSchedules]
+) -> Worker:
+    works = [work for each in working for work in each.works()]
     drains = Drains(
         database=opened.database,
         works={work.kind.name: work for work in works},
@@ -245,7 +261,7 @@ def _worker(opened: Opened, members: MemberService, works: Sequence[Work], sched
     return Worker(
         database=opened.database,
         drains=drains,
-        schedules=schedules,
+        schedules=[schedule for each in planned for schedule in each.schedules()],
         due=opened.watchers.jobs_due,
         at_once=opened.settings.jobs_at_once,
         grace=opened.settings.shutdown_seconds,

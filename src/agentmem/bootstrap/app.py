@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agentmem.bootstrap.keys import Custody
 from agentmem.features.audit.service import AuditService
 from agentmem.features.identity.service import ApiKeyService
 from agentmem.features.identity.usage import KeyUsage
@@ -90,6 +91,7 @@ class App:
     jobs: JobService
     instances: Instances
     worker: Worker
+    custody: Custody
 
     @property
     def signing_in(self) -> SigningIn:

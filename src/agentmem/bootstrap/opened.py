@@ -1,4 +1,4 @@
-"""What is opened once and closed at the end."""
+"""What an application opens once and closes at its end; everything else is made over it."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ class Opened:
 
     @property
     def locks(self) -> Locks:
-        """Locks over the shared state."""
+        """Locks over the state, with their fences in the database."""
         return Locks(state=self.state, database=self.database)
 
     @property
     def caretaker(self) -> Caretaker:
-        """What looks after the database itself."""
+        """What works on the database as its owner."""
         return Caretaker(server=self.server)

@@ -15,7 +15,7 @@ from agentmem.schemas.audit import AuditFormat, AuditQuery, SealHead
 from agentmem.schemas.base import Schema, Text, UtcTime, check_json, check_written, parse
 from agentmem.schemas.events import LARGEST_SEQUENCE, EventPattern
 from agentmem.schemas.jobs import JobQuery, JobState
-from agentmem.schemas.memories import Kind, Order, Origin, Scope
+from agentmem.schemas.memories import Kind, Order, Origin, Scope, ScopeId
 from agentmem.schemas.organizations import LONGEST_GRACE, Reason
 from agentmem.schemas.requests import ListRequest, ReadRequest
 
@@ -125,6 +125,12 @@ class DaysQuery(Schema):
                 f"Input is not valid: query.since: {message}.", faults=[Fault(field="query.since", message=message)]
             )
         return since, until
+
+
+class SubjectQuery(Schema):
+    """Which user."""
+
+    user_id: ScopeId
 
 
 class GraceQuery(Schema):

@@ -12,11 +12,14 @@ import typer
 
 from agentmem.entrypoints.cli import (
     audit,
+    backup,
     deploying,
+    encryption,
     jobs,
     keeping,
     moving,
     policies,
+    privacy,
     reading,
     serving,
     trusting,
@@ -139,7 +142,10 @@ app.add_typer(signing_keys, rich_help_panel=_PLATFORM)
 app.add_typer(invitations, rich_help_panel=_PLATFORM)
 app.add_typer(policies.commands, rich_help_panel=_PLATFORM)
 app.add_typer(audit.commands, rich_help_panel=_PLATFORM)
+app.add_typer(backup.commands, rich_help_panel=_PLATFORM)
+app.add_typer(encryption.commands, rich_help_panel=_PLATFORM)
 app.add_typer(jobs.commands, rich_help_panel=_PLATFORM)
 app.add_typer(factor_commands, rich_help_panel=_PLATFORM)
 app.command(rich_help_panel=_PLATFORM)(jobs.instances)
+app.add_typer(privacy.commands, rich_help_panel=_PLATFORM)
 app.add_typer(webhook_commands, rich_help_panel=_PLATFORM)

@@ -28,11 +28,12 @@ from agentmem.features.memories.index_writing import NOBODY, PENDING, SHORT
 from agentmem.features.memories.model import StoredVersion
 from agentmem.features.memories.packing import is_any, read_rows
 from agentmem.features.memories.posting_sums import PlaceSums
-from agentmem.features.memories.repository import RECORD_COLUMNS, RecordRow, content_digest, to_record
+from agentmem.features.memories.repository import RECORD_COLUMNS, RecordRow, content_digest, to_record, unlock
 from agentmem.features.memories.rewriting import texts_at
 from agentmem.features.memories.tables import index_entries, index_settings, memories, vectors
 from agentmem.foundation.authorization.caller import Permission
-from agentmem.foundation.database.database import Database, no_keys
+from agentmem.foundation.database.database import Database
+from agentmem.foundation.database.known_keys import KnownKeys
 from agentmem.foundation.database.tables import encryption_keys
 from agentmem.foundation.database.transaction import Transaction
 from agentmem.kit.ids import Place
@@ -62,7 +63,7 @@ class MemoryChecking:
     @classmethod
     def over(cls, database: Database) -> MemoryChecking:
         """Make it over a database: its transactions are snapshots, and unwrap the keys anew."""
-        return cls(database=replace(database, snapshots=True, _keys=no_keys()))
+        return cls(database=replace(database, snapshots=True, _keys=KnownKeys()))
 
     @operation(Permission.MEMORY_MAINTAIN, read_only=True)
     async def examine(self, tx: Transaction, indexed: IndexedBy, progress: Progress | None = None) -> Examination:
@@ -147,7 +148,8 @@ class _Reader:
         columns = (*RECORD_COLUMNS, memories.c.content_digest, memories.c.known_until)
         statement = select(*columns).where(self.tx.own(memories), memories.c.memory_id.in_(ids))
         versions: dict[UUID, list[RecordRow]] = defaultdict(list)
-        for row in await self.tx.execute(statement.order_by(memories.c.memory_id, memories.c.version)):
+        ordered = statement.order_by(memories.c.memory_id, memories.c.version)
+        for row in await unlock(self.tx, await self.tx.execute(ordered)):
             versions[row.memory_id].append(row)
         return versions
 
@@ -209,9 +211,7 @@ class _Reader:
 
     def _check_entry(self, text: _Text, entry: RecordRow, expected: IndexEntry | None) -> None:
         try:
-            opened = decode(
-                self.tx.keys.keyring.opener("index_entries", "entry")(entry.memory_id, entry.version, entry.entry)
-            )
+            opened = decode(self.tx.ring.opener("index_entries", "entry")(entry.memory_id, entry.version, entry.entry))
         except IntegrityError:
             self._found(FindingCode.ENTRY_DAMAGED, text.row, "Its index entry does not open, or is not one.")
             return
@@ -328,6 +328,7 @@ async def _read_entries(tx: Transaction, model: str, places: Sequence[int]) -> d
         # Sorted so that an entry without a model, which comes last, wins over one of a model that is not in force.
         for row in await tx.execute(other.order_by((index_entries.c.model == PENDING).asc())):
             own[row.place] = row
+    await tx.ring.unlock(row.entry for row in own.values())
     return own
 
 

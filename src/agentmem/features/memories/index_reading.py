@@ -35,7 +35,7 @@ from sqlalchemy.sql import ColumnElement
 from sqlalchemy.types import Float
 
 from agentmem.features.memories.index_writing import POSTING, vector_text
-from agentmem.features.memories.repository import RECORD_COLUMNS, to_record
+from agentmem.features.memories.repository import RECORD_COLUMNS, to_record, unlock
 from agentmem.features.memories.tables import (
     HalfVector,
     index_entries,
@@ -311,8 +311,9 @@ async def read_candidates(tx: Transaction, view: View, model: str, places: NDArr
         rows = await tx.run(statement, {**values, "places": array_text(places.tolist())})
     else:  # filters make a statement that nobody will ask again
         rows = list(await tx.execute(statement.where(view.filtered()), {**values, "places": places.tolist()}))
-    opener = tx.keys.keyring.opener("index_entries", "entry")
     rows = _one_each(rows)
+    await tx.ring.unlock(row.entry for row in rows)
+    opener = tx.ring.opener("index_entries", "entry")
     found, ids, versions, lengths, speakers, entries, embedded, days = zip(*rows, strict=True) if rows else ((),) * 8
     return Candidates(
         places=np.array(found, np.int64),
@@ -357,7 +358,7 @@ def _candidates(shape: Shape) -> Select[Any]:
 async def read_records(tx: Transaction, view: View, places: Sequence[int]) -> dict[int, MemoryRecord]:
     """Read the memories at these places that the view sees; filters have been applied to the places before."""
     rows = await tx.run(_records(view.shape(tx)), {**view.values(tx), "places": array_text(places)})
-    return {row.place: to_record(tx, row) for row in rows}
+    return {row.place: to_record(tx, row) for row in await unlock(tx, rows)}
 
 
 @lru_cache(SHAPES)

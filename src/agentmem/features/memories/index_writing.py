@@ -31,6 +31,7 @@ from agentmem.features.memories.tables import (
     vectors,
 )
 from agentmem.foundation.database.bulk import Rows, as_arrays, insert_arrays, write_together
+from agentmem.foundation.database.holding import hold_subjects
 from agentmem.foundation.database.transaction import Transaction
 from agentmem.foundation.jobs.queue import enqueue
 from agentmem.kit.ids import Place
@@ -134,6 +135,7 @@ async def write_index(
 ) -> None:
     """Write versions and make the latest of each memory findable, all in one statement; what lacks vectors is a job."""
     hashes = TermHashes(tx)
+    await hold_subjects(tx, {stored.record.user_id for stored, _ in written})
     parts = [*versions, *_entry_rows(tx, written, hashes), _posting_rows(_postings_of(written, hashes))]
     await write_together(tx, [*parts, _statistics_rows(_documents_of(written))])
     if any(memory.model == PENDING for _, memory in written):
@@ -158,26 +160,29 @@ async def write_entries(
     tx: Transaction, written: Sequence[tuple[StoredVersion, PreparedMemory]], hashes: TermHashes
 ) -> None:
     """Write the sealed entry and the vector of each, under the model that made them."""
+    await hold_subjects(tx, {stored.record.user_id for stored, _ in written})
     await write_together(tx, _entry_rows(tx, written, hashes))
 
 
 def _entry_rows(
     tx: Transaction, written: Sequence[tuple[StoredVersion, PreparedMemory]], hashes: TermHashes
 ) -> list[Rows]:
-    seal = tx.keys.keyring.sealer("index_entries", "entry")
-    entries = [
-        {
-            "model": memory.model,
-            "place": stored.place,
-            "memory_id": stored.record.id,
-            "version": stored.record.version,
-            "user_id": stored.record.user_id or NOBODY,
-            "length": memory.entry.length,
-            "speakers": hashes.of(memory.entry.speaker_terms),
-            "entry": seal(stored.record.id, stored.record.version, encode(memory.entry)),
-        }
-        for stored, memory in written
-    ]
+    entries = []
+    for stored, memory in written:
+        record = stored.record
+        seal = tx.ring.sealer("index_entries", "entry", record.user_id)
+        entries.append(
+            {
+                "model": memory.model,
+                "place": stored.place,
+                "memory_id": record.id,
+                "version": record.version,
+                "user_id": record.user_id or NOBODY,
+                "length": memory.entry.length,
+                "speakers": hashes.of(memory.entry.speaker_terms),
+                "entry": seal(record.id, record.version, encode(memory.entry)),
+            }
+        )
     embedded = [
         {
             "model": memory.model,

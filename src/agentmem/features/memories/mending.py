@@ -23,7 +23,7 @@ from agentmem.features.memories.index_writing import (
 from agentmem.features.memories.model import PreparedMemory, StoredVersion
 from agentmem.features.memories.packing import hold_rewriting, is_any, strip
 from agentmem.features.memories.quota import usage_error, usage_rows
-from agentmem.features.memories.repository import RECORD_COLUMNS, content_digest, to_record
+from agentmem.features.memories.repository import RECORD_COLUMNS, content_digest, to_record, unlock
 from agentmem.features.memories.rewriting import postings_of, texts_at
 from agentmem.features.memories.tables import index_entries, memories, sessions, vectors
 from agentmem.features.memories.upkeep import follow_memories, lock_texts
@@ -77,7 +77,7 @@ class MemoryMending:
     async def restore_digests(self, tx: Transaction, versions: Sequence[tuple[UUID, int]]) -> None:
         """Compute the digests of these versions anew."""
         chosen = tuple_(memories.c.memory_id, memories.c.version).in_(list(versions))
-        for row in (await tx.execute(select(*RECORD_COLUMNS).where(tx.own(memories), chosen))).all():
+        for row in await unlock(tx, await tx.execute(select(*RECORD_COLUMNS).where(tx.own(memories), chosen))):
             try:
                 digest = content_digest(tx, to_record(tx, row))
             except DecryptionFailed:

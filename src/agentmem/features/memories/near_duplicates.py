@@ -13,7 +13,7 @@ from sqlalchemy import LargeBinary, and_, case, func, literal, select, tuple_, t
 
 from agentmem.errors import IntegrityError, InvalidInput
 from agentmem.features.memories.binding import bound_scope
-from agentmem.features.memories.repository import RECORD_COLUMNS, to_record
+from agentmem.features.memories.repository import RECORD_COLUMNS, to_record, unlock
 from agentmem.features.memories.tables import index_settings, memories, vectors
 from agentmem.features.memories.visibility import View, visible
 from agentmem.foundation.authorization.caller import Permission
@@ -105,7 +105,7 @@ class NearDuplicates:
         named = tuple_(memories.c.memory_id, memories.c.version).in_(sorted(wanted))
         statement = select(*RECORD_COLUMNS).where(visible(view.shape(tx)), named)
         rows = await tx.execute(statement, view.values(tx))
-        records = {(row.memory_id, row.version): to_record(tx, row) for row in rows}
+        records = {(row.memory_id, row.version): to_record(tx, row) for row in await unlock(tx, rows)}
         return [
             NearDuplicate(first=records[pair.first], second=records[pair.second], similarity=pair.similarity)
             for pair in alike

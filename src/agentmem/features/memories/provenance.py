@@ -34,12 +34,12 @@ class _Sealed(Schema):
 
 
 def provenance_rows(tx: Transaction, written: Sequence[tuple[StoredVersion, PreparedMemory]]) -> list[Rows]:
-    """Make the rows that say who writes these memories, and from what."""
-    seal = tx.keys.keyring.sealer(*_SEALED)
+    """Make the rows that say who writes these memories, and from what; those they are about are held."""
     rows, parents = [], []
     for version, prepared in written:
         source, memory_id = prepared.new.source, version.record.id
         said = None if source is None else _Sealed(uri=source.uri, digest=source.digest)
+        seal = tx.ring.sealer(*_SEALED, version.record.user_id)
         rows.append(
             {
                 "memory_id": memory_id,
@@ -81,7 +81,8 @@ async def fetch_provenance(tx: Transaction, first: StoredVersion) -> Provenance:
     parents = (await tx.execute(of_memory.order_by(memory_parents.c.parent_id))).scalars()
     said = _Sealed()
     if row.source is not None:
-        said = _Sealed.model_validate_json(tx.keys.keyring.opener(*_SEALED)(record.id, _FIRST, row.source))
+        await tx.ring.unlock([row.source])
+        said = _Sealed.model_validate_json(tx.ring.opener(*_SEALED)(record.id, _FIRST, row.source))
     return Provenance(
         memory_id=record.id,
         principal=row.principal,

@@ -33,6 +33,7 @@ from agentmem.features.memories.quota import Used, check_quota, usage_rows
 from agentmem.features.memories.tables import index_entries, memories
 from agentmem.features.memories.visibility import SHAPES, Shape, View, in_scope, scope_values, visible
 from agentmem.foundation.database.bulk import Rows, as_arrays, insert_arrays, write_together
+from agentmem.foundation.database.holding import hold_subjects
 from agentmem.foundation.database.transaction import Transaction
 from agentmem.kit.ids import MemoryId, Place
 from agentmem.kit.paging import CursorValue
@@ -64,19 +65,28 @@ SORTS = {
 }
 
 
+async def unlock(tx: Transaction, rows: Iterable[RecordRow]) -> list[RecordRow]:
+    """Give rows whose sealed columns :func:`to_record` can open: the keys of their subjects are at hand."""
+    found = list(rows)
+    await tx.ring.unlock(row.content for row in found)
+    return found
+
+
+async def to_versions(tx: Transaction, rows: Iterable[RecordRow]) -> list[StoredVersion]:
+    """Open the sealed columns of rows and give them as values."""
+    return [to_version(tx, row) for row in await unlock(tx, rows)]
+
+
 def to_version(tx: Transaction, row: RecordRow) -> StoredVersion:
-    """Open a row's sealed columns and give it as a value."""
+    """Give a row that is unlocked as a value."""
     return StoredVersion(
         record=to_record(tx, row), place=Place(row.place), change=row.change, changed_by=row.changed_by
     )
 
 
 def to_record(tx: Transaction, row: RecordRow) -> MemoryRecord:
-    """Open a row's sealed columns and give it as a view."""
-    open_content, open_actor = (
-        tx.keys.keyring.opener("memories", "content"),
-        tx.keys.keyring.opener("memories", "actor"),
-    )
+    """Open the sealed columns of a row that is unlocked, and give it as a view."""
+    open_content, open_actor = tx.ring.opener("memories", "content"), tx.ring.opener("memories", "actor")
     memory_id, version = row.memory_id, row.version
     return MemoryRecord.model_construct(
         id=memory_id,
@@ -121,11 +131,12 @@ async def version_rows(tx: Transaction, versions: Sequence[StoredVersion], *, li
         for earlier, later in pairwise(versions)
         if earlier.record.id == later.record.id
     }
-    seal_content = tx.keys.keyring.sealer("memories", "content")
-    seal_actor = tx.keys.keyring.sealer("memories", "actor")
+    await hold_subjects(tx, {stored.record.user_id for stored in versions}, writing=True)
     rows = []
     for stored in versions:
         record = stored.record
+        seal_content = tx.ring.sealer("memories", "content", record.user_id)
+        seal_actor = tx.ring.sealer("memories", "actor", record.user_id)
         row = record.model_dump(exclude={"id", "content", "actor"})
         row |= {
             "memory_id": record.id,
@@ -158,7 +169,7 @@ async def find_by_digest(tx: Transaction, digests: Sequence[bytes]) -> dict[byte
     await tx.run(LOCKS, {"locks": locks})
     view = View()
     rows = await tx.run(_twins(view.shape(tx)), {**view.values(tx), "digests": list(digests)})
-    return {row.content_digest: to_version(tx, row) for row in rows}
+    return {row.content_digest: to_version(tx, row) for row in await unlock(tx, rows)}
 
 
 @lru_cache(SHAPES)
@@ -182,7 +193,7 @@ async def fetch_current(tx: Transaction, memory_ids: Sequence[MemoryId], *, lock
     statement = select(*RECORD_COLUMNS).where(
         tx.own(memories), memories.c.memory_id.in_(memory_ids), memories.c.known_until.is_(None)
     )
-    found = {row.memory_id: to_version(tx, row) for row in await tx.execute(statement)}
+    found = {stored.record.id: stored for stored in await to_versions(tx, await tx.execute(statement))}
     for memory_id in memory_ids:
         if memory_id not in found:
             raise not_found(memory_id)
@@ -225,14 +236,14 @@ async def fetch_visible(tx: Transaction, memory_id: MemoryId, view: View) -> Sto
     row = (await tx.execute(statement, view.values(tx))).first()
     if row is None:
         raise not_found(memory_id)
-    return to_version(tx, row)
+    return (await to_versions(tx, [row]))[0]
 
 
 async def fetch_history(tx: Transaction, memory_id: MemoryId) -> list[StoredVersion]:
     """Read every version of a memory, oldest first, or raise :class:`NotFound`."""
     statement = select(*RECORD_COLUMNS).where(tx.own(memories), memories.c.memory_id == memory_id)
     rows = await tx.execute(statement.order_by(memories.c.version))
-    versions = [to_version(tx, row) for row in rows]
+    versions = await to_versions(tx, rows)
     if not versions:
         raise not_found(memory_id)
     return versions
@@ -244,7 +255,7 @@ async def fetch_page(
     """Read up to ``limit`` memories in order, after the sort values of the last one seen."""
     seen = select(*RECORD_COLUMNS).where(visible(view.shape(tx)), view.filtered())
     statement = _ordered(seen, SORTS[order], after).limit(limit)
-    return [to_version(tx, row) for row in await tx.execute(statement, view.values(tx))]
+    return await to_versions(tx, await tx.execute(statement, view.values(tx)))
 
 
 def sort_values(record: MemoryRecord, order: Order) -> list[CursorValue]:
@@ -281,7 +292,7 @@ async def fetch_live(tx: Transaction, scope: Scope, limit: int) -> list[StoredVe
     values = scope_values(scope)
     statement = select(*RECORD_COLUMNS).where(tx.own(memories), in_scope(tuple(values)), live)
     rows = await tx.execute(statement.order_by(memories.c.memory_id).limit(limit).with_for_update(), values)
-    return [to_version(tx, row) for row in rows]
+    return await to_versions(tx, rows)
 
 
 async def count(tx: Transaction, scope: Scope) -> Stats:

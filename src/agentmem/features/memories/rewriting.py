@@ -14,7 +14,7 @@ from agentmem.features.memories.index_entry import build
 from agentmem.features.memories.index_writing import NOBODY, POSTING, SHORT, Block, insert_blocks
 from agentmem.features.memories.model import StoredVersion
 from agentmem.features.memories.packing import hold_rewriting, is_any, strip
-from agentmem.features.memories.repository import RECORD_COLUMNS, to_version
+from agentmem.features.memories.repository import RECORD_COLUMNS, to_version, unlock
 from agentmem.features.memories.tables import index_entries, memories, vectors
 from agentmem.foundation.database.transaction import Transaction
 from agentmem.kit.ids import Place
@@ -31,7 +31,7 @@ async def texts_at(tx: Transaction, places: Sequence[int]) -> list[StoredVersion
         .order_by(memories.c.place, memories.c.version.desc())
     )
     found = []
-    for row in await tx.execute(statement):
+    for row in await unlock(tx, await tx.execute(statement)):
         try:
             found.append(to_version(tx, row))
         except DecryptionFailed:

@@ -72,7 +72,7 @@ class MemoryRollback:
             memories.c.memory_id > (after or _NOBODY),
         )
         rows = await tx.execute(statement.order_by(memories.c.memory_id).limit(limit), values)
-        current = [repository.to_version(tx, row) for row in rows]
+        current = await repository.to_versions(tx, rows)
         then = await _as_known(tx, [version.record.id for version in current], asked.to)
         return [Changed(current=version, then=then.get(version.record.id)) for version in current]
 
@@ -113,4 +113,5 @@ async def _as_known(tx: Transaction, ids: Sequence[UUID], moment: datetime) -> M
         or_(memories.c.known_until.is_(None), memories.c.known_until > moment),
         memories.c.deleted_at.is_(None),
     )
-    return {row.memory_id: repository.to_record(tx, row) for row in await tx.execute(statement)}
+    rows = await repository.unlock(tx, await tx.execute(statement))
+    return {row.memory_id: repository.to_record(tx, row) for row in rows}

@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import UserDefinedType
 
-from agentmem.foundation.database.tables import SCHEMA, metadata
+from agentmem.foundation.database.tables import SCHEMA, SEALED, Sealed, metadata
 
 
 class HalfVector(UserDefinedType[str]):
@@ -43,6 +43,7 @@ class HalfVector(UserDefinedType[str]):
         return "halfvec" if self.dimensions is None else f"halfvec({self.dimensions})"
 
 
+OF_VERSION = Sealed(row_id="memory_id", version="version", user_id="user_id")
 CURRENT = text("known_until IS NULL")
 
 memories = Table(
@@ -62,8 +63,8 @@ memories = Table(
     Column("role", Text),
     Column("origin", Text, nullable=False),
     Column("authority", Text, nullable=False),
-    Column("content", LargeBinary, nullable=False),
-    Column("actor", LargeBinary),
+    Column("content", LargeBinary, nullable=False, info={SEALED: OF_VERSION}),
+    Column("actor", LargeBinary, info={SEALED: OF_VERSION}),
     Column("content_digest", LargeBinary, nullable=False),
     Column("metadata", JSONB, nullable=False),
     Column("importance", Float, nullable=False),
@@ -91,7 +92,7 @@ memory_provenance = Table(
     Column("api_key", Text),
     Column("request_id", Text),
     Column("origin", Text, nullable=False),
-    Column("source", LargeBinary),
+    Column("source", LargeBinary, info={SEALED: Sealed(row_id="memory_id", version=1)}),
     Column("recorded_at", DateTime(timezone=True), nullable=False),
     Index("memory_provenance_by_writer", "organization_id", "principal", "origin", "recorded_at"),
 )
@@ -151,7 +152,7 @@ index_entries = Table(
     Column("user_id", Text, nullable=False),
     Column("length", Integer, nullable=False),
     Column("speakers", ARRAY(BigInteger), nullable=False),
-    Column("entry", LargeBinary, nullable=False),
+    Column("entry", LargeBinary, nullable=False, info={SEALED: OF_VERSION}),
 )
 
 vectors = Table(

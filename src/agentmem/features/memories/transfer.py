@@ -61,8 +61,10 @@ class MemoryTransfer:
         )
         statement = select(*repository.RECORD_COLUMNS).where(tx.own(memories), memories.c.memory_id.in_(current))
         versions: dict[UUID, list[StoredVersion]] = defaultdict(list)
-        for row in await tx.execute(statement.order_by(memories.c.version), values):
-            versions[row.memory_id].append(repository.to_version(tx, row))
+        for stored in await repository.to_versions(
+            tx, await tx.execute(statement.order_by(memories.c.version), values)
+        ):
+            versions[stored.record.id].append(stored)
         return sorted((_stored(found) for found in versions.values()), key=lambda memory: memory.place)
 
     @operation(Permission.MEMORY_READ, read_only=True)

@@ -150,7 +150,7 @@ class MemoryUpkeep:
             await hold_rewriting(tx)
             every = and_(tx.own(memories), memories.c.memory_id.in_(ids))
             sizes = list((await tx.execute(select(func.octet_length(memories.c.content)).where(every))).scalars())
-            await _remove_index(tx, ids, Used(memories=0, versions=-len(sizes), content_bytes=-sum(sizes)))
+            await remove_index(tx, ids, Used(memories=0, versions=-len(sizes), content_bytes=-sum(sizes)))
             await tx.execute(delete(memories).where(every))
         tx.touch(ids)
         return len(ids)
@@ -225,7 +225,7 @@ async def _end_pending(tx: Transaction, places: Sequence[Place]) -> None:
     )
 
 
-async def _remove_index(tx: Transaction, ids: Sequence[UUID], used: Used) -> None:
+async def remove_index(tx: Transaction, ids: Sequence[UUID], used: Used) -> None:
     """Remove everything by which these memories are found, and count them out."""
     entries = select(index_entries.c.place, index_entries.c.user_id, index_entries.c.length).distinct()
     indexed = (await tx.execute(entries.where(tx.own(index_entries), index_entries.c.memory_id.in_(ids)))).all()

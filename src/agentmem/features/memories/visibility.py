@@ -8,11 +8,12 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Final
 
-from sqlalchemy import DateTime, Text, and_, bindparam, or_, true
+from sqlalchemy import ARRAY, DateTime, Text, and_, bindparam, func, or_, select, true
 from sqlalchemy.sql import ColumnElement
 
 from agentmem.features.memories.filtering import compile_filter
 from agentmem.features.memories.tables import memories
+from agentmem.foundation.database.tables import subjects
 from agentmem.foundation.database.transaction import TenantFilter, Transaction
 from agentmem.schemas.filters import Filter
 from agentmem.schemas.memories import Scope
@@ -84,7 +85,7 @@ def scope_values(scope: Scope) -> dict[str, object]:
 @lru_cache(SHAPES)
 def visible(shape: Shape) -> ColumnElement[bool]:
     """Build the condition that a row of ``memories`` is seen by views of this shape, before their filters."""
-    return and_(shape.own(memories), in_scope(shape.scope), _known(shape), _true_then(shape))
+    return and_(shape.own(memories), in_scope(shape.scope), _known(shape), _true_then(shape), _unrestricted(shape))
 
 
 def in_scope(parameters: tuple[str, ...]) -> ColumnElement[bool]:
@@ -93,6 +94,13 @@ def in_scope(parameters: tuple[str, ...]) -> ColumnElement[bool]:
         true(),
         *(memories.c[name.removeprefix("scope_")] == bindparam(name, type_=Text()) for name in parameters),
     )
+
+
+def _unrestricted(shape: Shape) -> ColumnElement[bool]:
+    """What is about a user under restriction is kept, and not used; asked once for each statement, of an index."""
+    restricted = select(subjects.c.user_id).where(shape.own(subjects), subjects.c.restricted)
+    users: ColumnElement[list[str]] = func.array(restricted.scalar_subquery(), type_=ARRAY(Text))
+    return or_(memories.c.user_id.is_(None), memories.c.user_id != func.all(users))
 
 
 def _moment(name: str) -> ColumnElement[datetime]:

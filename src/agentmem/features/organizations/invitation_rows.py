@@ -14,6 +14,7 @@ from agentmem.features.organizations.model import Invited, Membership
 from agentmem.features.organizations.tables import account_memberships, invitations, members
 from agentmem.foundation.database.system import SystemTransaction
 from agentmem.foundation.database.transaction import Transaction
+from agentmem.foundation.encryption.seal import Location
 from agentmem.kit.ids import AccountId, OrganizationId, PrincipalId
 from agentmem.kit.secret_text import ids_of
 from agentmem.schemas.access import Role
@@ -43,14 +44,14 @@ async def fetch_invitation(tx: Transaction, invitation_id: UUID) -> Invitation:
     row = (await tx.execute(_of(tx).where(invitations.c.invitation_id == invitation_id))).first()
     if row is None:
         raise NotFound(f"There is no invitation {invitation_id}.")
-    return _to_invitation(tx, row)
+    return await _to_invitation(tx, row)
 
 
 async def fetch_invitations(tx: Transaction, after: UUID | None, limit: int) -> list[Invitation]:
     """Read up to ``limit`` invitations, the oldest first."""
     statement = _of(tx) if after is None else _of(tx).where(invitations.c.invitation_id > after)
     rows = await tx.execute(statement.order_by(invitations.c.invitation_id).limit(limit))
-    return [_to_invitation(tx, row) for row in rows]
+    return [await _to_invitation(tx, row) for row in rows]
 
 
 async def remove_invitation(tx: Transaction, invitation_id: UUID) -> bool:
@@ -76,7 +77,7 @@ async def read_invited(tx: Transaction, secret: str) -> Invited:
         raise not_valid()
     return Invited(
         invitation_id=row.invitation_id,
-        email=_to_invitation(tx, row).email,
+        email=(await _to_invitation(tx, row)).email,
         role=Role(row.role),
         invited_by=PrincipalId(row.invited_by),
     )
@@ -119,11 +120,11 @@ def _of(tx: Transaction) -> Any:  # a statement of SQLAlchemy, whose type names 
     return select(invitations).where(tx.own(invitations))
 
 
-def _to_invitation(tx: Transaction, row: Row[Any]) -> Invitation:
-    opener = tx.keys.keyring.opener(invitations.name, "sealed")
+async def _to_invitation(tx: Transaction, row: Row[Any]) -> Invitation:
+    place = Location(table=invitations.name, column="sealed", row_id=row.invitation_id, row_version=_ROW_VERSION)
     return Invitation(
         id=row.invitation_id,
-        email=opener(row.invitation_id, _ROW_VERSION, row.sealed).decode(),
+        email=(await tx.ring.opened(place, row.sealed)).decode(),
         role=Role(row.role),
         invited_by=row.invited_by,
         created_at=row.created_at,

@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from agentmem.foundation.database.tables import metadata
+from agentmem.foundation.database.tables import SEALED, Sealed, metadata
 
 organizations = Table(
     "organizations",
@@ -84,7 +84,7 @@ invitations = Table(
     Column("organization_id", Uuid, primary_key=True),
     Column("invitation_id", Uuid, primary_key=True),
     Column("role", Text, nullable=False),
-    Column("sealed", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary, nullable=False, info={SEALED: Sealed(row_id="invitation_id", version=1)}),
     Column("token_mac", LargeBinary),
     Column("invited_by", Text, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),

@@ -52,7 +52,7 @@ async def fetch_stored(tx: Transaction, webhook_id: UUID, *, lock: bool = False)
     row = (await tx.execute(statement.with_for_update(key_share=True) if lock else statement)).first()
     if row is None:
         raise NotFound(f"There is no webhook {webhook_id}.")
-    return _stored(tx, row)
+    return await _stored(tx, row)
 
 
 async def fetch_webhook(tx: Transaction, webhook_id: UUID) -> Webhook:
@@ -66,7 +66,7 @@ async def fetch_page(tx: Transaction, after: UUID | None, limit: int) -> list[We
     if after is not None:
         statement = statement.where(webhooks.c.webhook_id > after)
     rows = await tx.execute(statement.order_by(webhooks.c.webhook_id).limit(limit))
-    return [_stored(tx, row).view(tx.now) for row in rows]
+    return [(await _stored(tx, row)).view(tx.now) for row in rows]
 
 
 async def count_webhooks(tx: Transaction) -> int:
@@ -160,9 +160,10 @@ async def forget_deliveries(tx: Transaction, kept: timedelta, limit: int) -> int
     return (await tx.execute(delete(DELIVERIES).where(tx.own(DELIVERIES), DELIVERIES.c.delivery_id.in_(old)))).rowcount
 
 
-def _stored(tx: Transaction, row: Row[Any]) -> StoredWebhook:
+async def _stored(tx: Transaction, row: Row[Any]) -> StoredWebhook:
     """Map a row, and open what is sealed of it."""
-    text = tx.keys.keyring.opener(webhooks.name, "sealed")(row.webhook_id, row.version, row.sealed)
+    await tx.ring.unlock([row.sealed])
+    text = tx.ring.opener(webhooks.name, "sealed")(row.webhook_id, row.version, row.sealed)
     values = json.loads(text)
     receiver = Receiver(url=values["url"], description=values["description"], keys=tuple(values["keys"]))
     return StoredWebhook(

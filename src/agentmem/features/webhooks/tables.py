@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-from agentmem.foundation.database.tables import SCHEMA, metadata
+from agentmem.foundation.database.tables import SCHEMA, SEALED, Sealed, metadata
 
 webhooks = Table(
     "webhooks",
@@ -30,7 +30,7 @@ webhooks = Table(
     Column("types", ARRAY(Text), nullable=False),
     Column("enabled", Boolean, nullable=False),
     Column("disabled_reason", Text),
-    Column("sealed", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary, nullable=False, info={SEALED: Sealed(row_id="webhook_id", version="version")}),
     Column("old_key_until", DateTime(timezone=True)),
     Column("failures", Integer, nullable=False),
     Column("failing_since", DateTime(timezone=True)),

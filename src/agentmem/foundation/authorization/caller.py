@@ -37,6 +37,8 @@ SERVICE: Final = PrincipalId("service")
 """An organization's own background work."""
 _SERVICE_PERMISSIONS: Final = frozenset(
     {
+        Permission.ENCRYPTION_READ,
+        Permission.ENCRYPTION_ROTATE,
         Permission.KEY_READ,
         Permission.KEY_WRITE,
         Permission.MEMORY_MAINTAIN,

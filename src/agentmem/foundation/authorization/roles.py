@@ -15,6 +15,8 @@ _MANAGE: Final = frozenset(
     {
         Permission.AUDIT_READ,
         Permission.AUDIT_VERIFY,
+        Permission.ENCRYPTION_READ,
+        Permission.ENCRYPTION_ROTATE,
         Permission.JOB_READ,
         Permission.JOB_WRITE,
         Permission.KEY_READ,
@@ -36,6 +38,8 @@ _ADMIN: Final = (
         Permission.MEMORY_MAINTAIN,
         Permission.MEMORY_PROMOTE,
         Permission.PII_READ,
+        Permission.PRIVACY_MANAGE,
+        Permission.PRIVACY_READ,
     }
 )
 

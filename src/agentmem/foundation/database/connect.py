@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 import psycopg
@@ -42,6 +42,9 @@ DATABASE: Final = Guard(
     breaker=BreakerRules(open_seconds=1.0, successes=1),
     retry=RetryPolicy(attempts=4, base=0.1, cap=1.0),
 )
+
+
+KEY_DATABASE: Final = replace(DATABASE, name="key_database", what="The key database")
 
 
 class Server(Protocol):

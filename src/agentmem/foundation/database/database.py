@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from sqlalchemy import select
@@ -15,7 +16,9 @@ from agentmem.foundation.authorization.caller import Caller
 from agentmem.foundation.database.connect import DATABASE, Server
 from agentmem.foundation.database.failures import translated
 from agentmem.foundation.database.fences import raise_fence, require_fence
+from agentmem.foundation.database.known_keys import KnownKeys
 from agentmem.foundation.database.pool import ConnectionPool, Link
+from agentmem.foundation.database.subjects import SubjectKeys, SubjectRing
 from agentmem.foundation.database.system import ACT_AS_SYSTEM, SystemPurpose, SystemTransaction
 from agentmem.foundation.database.tables import encryption_keys
 from agentmem.foundation.database.transaction import (
@@ -26,22 +29,15 @@ from agentmem.foundation.database.transaction import (
     enter,
     set_organization,
 )
+from agentmem.foundation.database.wrapped_keys import to_wrapped_key
 from agentmem.foundation.encryption.keyring import OrganizationKeys, WrappedKey, unwrap_organization_keys
-from agentmem.foundation.encryption.providers.port import KeyProvider, KeyPurpose
+from agentmem.foundation.encryption.providers.port import KeyProvider
+from agentmem.foundation.encryption.seal import HEADER_BYTES
 from agentmem.foundation.resilience.guarded import Guarded
-from agentmem.kit.cache import Cache
 from agentmem.kit.clock import utc_now
-from agentmem.kit.ids import KeyId, OrganizationId
+from agentmem.kit.ids import OrganizationId
 
-KEPT_KEYS: Final = 4096
-"""Organizations whose unwrapped keys a process holds."""
-KEPT_KEYS_SECONDS: Final = 900.0
-"""For how long: after it the key provider is asked again, which may have been told to unwrap them no more."""
-
-
-def no_keys() -> Cache[OrganizationId, OrganizationKeys]:
-    """Give an empty cache of unwrapped keys."""
-    return Cache(capacity=KEPT_KEYS, seconds=KEPT_KEYS_SECONDS)
+KEY_CONNECTIONS: Final = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,13 +54,15 @@ class Database:
     """A pool of connections and the keys of the organizations seen; holds no state that another process lacks."""
 
     pool: ConnectionPool
+    key_pool: ConnectionPool
+    """To the database of the subjects' keys: connections of its own, for who waits there holds one of the others."""
     provider: KeyProvider
     ahead: timedelta = timedelta(0)
     """How far in the future this process works, for tests."""
     tenant_filter: TenantFilter = by_organization
     snapshots: bool = False
     """Whether all statements of a transaction see the same moment."""
-    _keys: Cache[OrganizationId, OrganizationKeys] = field(default_factory=no_keys)
+    _keys: KnownKeys = field(default_factory=KnownKeys)
 
     @classmethod
     def open(
@@ -74,11 +72,17 @@ class Database:
         *,
         pool_size: int,
         guarded: Guarded | None = None,
+        key_pool: ConnectionPool | None = None,
         tenant_filter: TenantFilter = by_organization,
     ) -> Database:
-        """Make a database over a server; connects when first used, behind guards of its own if none are given."""
-        pool = ConnectionPool(server, pool_size, guarded or Guarded(DATABASE))
-        return cls(pool=pool, provider=provider, tenant_filter=tenant_filter)
+        """Make a database over a server; connects when first used, behind guards of its own if none are given.
+
+        Without a ``key_pool`` the keys of subjects are on the same server.
+        """
+        guarded = guarded or Guarded(DATABASE)
+        key_pool = key_pool or ConnectionPool(server, KEY_CONNECTIONS, guarded)
+        pool = ConnectionPool(server, pool_size, guarded)
+        return cls(pool=pool, key_pool=key_pool, provider=provider, tenant_filter=tenant_filter)
 
     def clock(self) -> datetime:
         """Give the present moment by this machine's clock; a transaction has the server's, which all share."""
@@ -87,6 +91,7 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self.pool.close()
+        await self.key_pool.close()
 
     @asynccontextmanager
     async def transaction(self, caller: Caller, *, read_only: bool = False) -> AsyncIterator[Transaction]:
@@ -94,16 +99,21 @@ class Database:
 
         One that writes holds the organization, which is not erased meanwhile; raises :class:`NotFound` if it was.
         """
-        keys = await self.keys(caller.organization_id)
-        bind = set_organization(caller.organization_id) if read_only else enter(keys)
-        async with self.connection(bind, read_only=read_only) as begun:
-            if begun.value is False:
-                self.forget_keys([caller.organization_id])
-                raise NotFound(f"The organization {caller.organization_id} was erased.")
-            tx = self.bound(begun, caller, keys)
-            if caller.fence is not None and not read_only:
-                await require_fence(tx, caller.fence)
-            yield tx
+        for again in (False, True):
+            keys = await self.keys(caller.organization_id)
+            bind = set_organization(caller.organization_id) if read_only else enter(keys)
+            async with self.connection(bind, read_only=read_only) as begun:
+                if begun.value is False:
+                    # The data key was rotated, and its successor seals from now on; or there is none any more.
+                    self.forget_keys([caller.organization_id])
+                    if again:
+                        raise NotFound(f"The organization {caller.organization_id} was erased.")
+                    continue
+                tx = self.bound(begun, caller, keys)
+                if caller.fence is not None and not read_only:
+                    await require_fence(tx, caller.fence)
+                yield tx
+                return
 
     async def fenced(self, caller: Caller, work: str) -> Caller:
         """Begin a work in the caller's organization: give the caller who writes until somebody else begins it.
@@ -125,13 +135,26 @@ class Database:
                 tenant_filter=self.tenant_filter,
             )
 
+    @property
+    def subjects(self) -> SubjectKeys:
+        """The keys of subjects."""
+        return SubjectKeys(pool=self.key_pool, known=self._keys)
+
     async def keys(self, organization_id: OrganizationId) -> OrganizationKeys:
         """Give the organization's keys, unwrapped once; raises :class:`NotFound` if there is no such organization."""
-        return self._keys.get(organization_id) or await self._load_keys(organization_id)
+        return await self._keys.find(organization_id, self._load_keys)
+
+    async def keys_of(self, organization_id: OrganizationId, blobs: Iterable[bytes | None]) -> OrganizationKeys:
+        """Give the organization's keys, read again if one sealed these blobs that this process does not know."""
+        keys = await self.keys(organization_id)
+        if {blob[:HEADER_BYTES] for blob in blobs if blob} - keys.keyring.by_header().keys():
+            self.forget_keys([organization_id])
+            keys = await self.keys(organization_id)
+        return keys
 
     def known(self) -> list[OrganizationId]:
         """Name the organizations whose unwrapped keys are at hand."""
-        return self._keys.keys()
+        return self._keys.names()
 
     def forget_keys(self, organization_ids: Iterable[OrganizationId]) -> None:
         """Drop the unwrapped keys of organizations that are no more."""
@@ -144,7 +167,7 @@ class Database:
         keys = await unwrap_organization_keys(self.provider, caller.organization_id, wrapped)
         async with self.connection(set_organization(caller.organization_id), read_only=False) as begun:
             yield self.bound(begun, caller, keys)
-        self._keys.put(caller.organization_id, keys)
+        self._keys.put(keys)
 
     def bound(self, begun: Begun, caller: Caller, keys: OrganizationKeys) -> Transaction:
         """Give the transaction that was begun on a connection and bound to the caller's organization."""
@@ -153,6 +176,7 @@ class Database:
             driver=begun.link.driver,
             caller=caller,
             keys=keys,
+            ring=SubjectRing(keys, self.subjects, partial(self._renew_keys, begun.link, caller.organization_id)),
             now=begun.now,
             tenant_filter=self.tenant_filter,
         )
@@ -181,28 +205,25 @@ class Database:
             finally:
                 await pool.give_back(link)
 
+    async def _renew_keys(self, link: Link, organization_id: OrganizationId) -> OrganizationKeys:
+        """Read the keys again over the connection of a transaction that has met one which this process does not know.
+
+        Not over another: all of them may be held by those who wait here.
+        """
+        wrapped = await self._read_keys(link, organization_id)
+        keys = await unwrap_organization_keys(self.provider, organization_id, wrapped)
+        self._keys.put(keys)
+        return keys
+
+    async def _read_keys(self, link: Link, organization_id: OrganizationId) -> list[WrappedKey]:
+        statement = select(encryption_keys).where(self.tenant_filter(encryption_keys))
+        rows = await link.connection.execute(statement, {OWN_ORGANIZATION: organization_id})
+        # Whatever the statement lets through: another organization's keys are no keys here.
+        return [to_wrapped_key(row) for row in rows if row.organization_id == organization_id]
+
     async def _load_keys(self, organization_id: OrganizationId) -> OrganizationKeys:
         async with self.connection(set_organization(organization_id), read_only=True) as begun:
-            rows = await begun.link.connection.execute(
-                select(encryption_keys).where(self.tenant_filter(encryption_keys)),
-                {OWN_ORGANIZATION: organization_id},
-            )
-            wrapped = [
-                WrappedKey(
-                    organization_id=organization_id,
-                    key_id=KeyId(row.key_id),
-                    purpose=KeyPurpose(row.purpose),
-                    subject=row.subject,
-                    wrapped=row.wrapped,
-                    provider=row.provider,
-                    provider_key_id=row.provider_key_id,
-                    created_at=row.created_at,
-                    retired_at=row.retired_at,
-                )
-                for row in rows
-            ]
+            wrapped = await self._read_keys(begun.link, organization_id)
         if not wrapped:
             raise NotFound(f"There is no organization {organization_id}.")
-        keys = await unwrap_organization_keys(self.provider, organization_id, wrapped)
-        self._keys.put(organization_id, keys)
-        return keys
+        return await unwrap_organization_keys(self.provider, organization_id, wrapped)

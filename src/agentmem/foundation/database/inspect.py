@@ -81,6 +81,13 @@ class Caretaker:
         """Free the space of removed rows for new ones, and bring the planner's statistics up to date."""
         await asyncio.to_thread(self._vacuum)
 
+    async def rewrite(self) -> None:
+        """Write every table and index anew and let go of the log before: removed rows leave no bytes behind.
+
+        Whoever uses a table waits while it is written. Where the owner may not switch the log, that is left to time.
+        """
+        await asyncio.to_thread(self._rewrite)
+
     async def ensure_graph(self, dimensions: int) -> bool:
         """Make the HNSW graph for vectors of this length unless it is there; say no if pgvector has none so long."""
         if dimensions > MOST_GRAPH_DIMENSIONS:
@@ -162,6 +169,15 @@ class Caretaker:
         """
         return await asyncio.to_thread(self._erase, organization_id, now)
 
+    async def remove_organization(self, organization_id: OrganizationId) -> None:
+        """Remove every row of an organization that came back with a backup, whatever it says of itself."""
+        await asyncio.to_thread(self._remove_organization, organization_id)
+
+    def _remove_organization(self, organization_id: OrganizationId) -> None:
+        with translated(), self._connect() as connection:
+            connection.execute("SELECT set_config('agentmem.organization_id', %s, false)", (str(organization_id),))
+            _empty_all(connection, organization_id)
+
     def _erase(self, organization_id: OrganizationId, now: datetime) -> int | None:
         with translated(), self._connect() as connection:
             # Forced row security binds an owner that is no superuser too.
@@ -170,13 +186,7 @@ class Caretaker:
                 if not _is_due(connection, organization_id, now):
                     return None
                 removed = sum(_remove(connection, table, organization_id) for table in _ERASED_FIRST)
-            for table in reversed(metadata.sorted_tables):
-                if table.name != "organization_directory":
-                    removed += _empty(connection, table.name, organization_id)
-            connection.execute(
-                "UPDATE agentmem.organization_directory SET erased_at = now() WHERE organization_id = %s",
-                (organization_id,),
-            )
+            removed += _empty_all(connection, organization_id)
         return removed
 
     @asynccontextmanager
@@ -226,6 +236,18 @@ class Caretaker:
             tables = sql.SQL(", ").join(sql.Identifier(SCHEMA, str(name)) for (name,) in names)
             connection.execute(sql.SQL("VACUUM (ANALYZE) {}").format(tables))
 
+    def _rewrite(self) -> None:
+        with translated(), self._connect() as connection:
+            found = connection.execute(
+                "SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN (%s, 'agentmem_keys')", (SCHEMA,)
+            ).fetchall()
+            for schema, name in found:
+                table = sql.Identifier(str(schema), str(name))
+                connection.execute(sql.SQL("VACUUM (FULL, ANALYZE) {}").format(table))
+            with suppress(psycopg.errors.InsufficientPrivilege):
+                connection.execute("SELECT pg_switch_wal()")
+                connection.execute("CHECKPOINT")
+
     def _ensure_graph(self, dimensions: int) -> None:
         name = f"vectors_graph_{dimensions}"
         with translated(), self._connect() as connection, connection.transaction():
@@ -274,6 +296,17 @@ def _is_due(connection: Connection[TupleRow], organization_id: OrganizationId, n
 def _remove(connection: Connection[TupleRow], table: str, organization_id: OrganizationId) -> int:
     statement = sql.SQL("DELETE FROM {} WHERE organization_id = %s").format(sql.Identifier(SCHEMA, table))
     return connection.execute(statement, (organization_id,)).rowcount
+
+
+def _empty_all(connection: Connection[TupleRow], organization_id: OrganizationId) -> int:
+    removed = 0
+    for table in reversed(metadata.sorted_tables):
+        if table.name != "organization_directory":
+            removed += _empty(connection, table.name, organization_id)
+    connection.execute(
+        "UPDATE agentmem.organization_directory SET erased_at = now() WHERE organization_id = %s", (organization_id,)
+    )
+    return removed
 
 
 def _empty(connection: Connection[TupleRow], table: str, organization_id: OrganizationId) -> int:

@@ -13,6 +13,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 from agentmem.errors import IncompatibleStore
+from agentmem.foundation.database.migrations.versions.m0020_subjects import KEYS, WALLS
 from agentmem.foundation.database.tables import SCHEMA
 
 _LOCK = 0x6167656E746D656D  # "agentmem" in ASCII
@@ -36,6 +37,12 @@ def bring_up_to_date(connection: Connection[tuple[object, ...]], *, migrate: boo
         raise IncompatibleStore(
             f"PostgreSQL {connection.info.server_version // 10000} is too old.", hint="Use version 16 or newer."
         )
+    restoring = connection.execute("SELECT to_regnamespace('agentmem_restoring') IS NOT NULL").fetchone()
+    if restoring is not None and restoring[0]:
+        raise IncompatibleStore(
+            "The database is being restored, and what was erased since its backup is not erased again yet.",
+            hint="Let `agentmem backup restore` end, or restore into another empty database.",
+        )
     script = ScriptDirectory.from_config(_config())
     head, current = script.get_current_head(), current_revision(connection)
     if current == head:
@@ -54,6 +61,24 @@ def bring_up_to_date(connection: Connection[tuple[object, ...]], *, migrate: boo
             hint="Run `agentmem migrate`, or set AGENTMEM_MIGRATE=true.",
         )
     _upgrade(connection, to)
+
+
+def bring_key_database(connection: Connection[tuple[object, ...]], *, migrate: bool) -> None:
+    """Make the tables of a key database that is apart from the store, unless they are there.
+
+    Raises :class:`IncompatibleStore` if they are not and ``migrate`` is off.
+    """
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+    found = connection.execute("SELECT to_regclass('agentmem_keys.subject_keys')").fetchone()
+    if found is None or found[0] is None:
+        if not migrate:
+            raise IncompatibleStore(
+                "The key database has no tables.",
+                hint="Run `agentmem migrate`, or set AGENTMEM_MIGRATE=true.",
+            )
+        connection.execute(KEYS.encode())
+        connection.execute(WALLS.encode())
+    connection.commit()
 
 
 def newest_revision() -> str:

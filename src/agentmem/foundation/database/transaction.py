@@ -16,6 +16,7 @@ from sqlalchemy.sql import ColumnElement, Executable
 
 from agentmem.foundation.authorization.caller import Caller
 from agentmem.foundation.database.prepared import prepared
+from agentmem.foundation.database.subjects import SubjectRing
 from agentmem.foundation.encryption.keyring import OrganizationKeys
 from agentmem.kit.ids import OrganizationId
 
@@ -85,6 +86,7 @@ class Transaction(Statements):
 
     caller: Caller
     keys: OrganizationKeys
+    ring: SubjectRing
     touched: list[UUID] = field(default_factory=list)
     """Ids that the audit entry of this operation will name."""
 

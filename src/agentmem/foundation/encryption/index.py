@@ -23,6 +23,7 @@ _TERM_INFO: Final = b"agentmem/1/term-hash"
 _DIGEST_INFO: Final = b"agentmem/1/content-digest"
 _CREDENTIAL_INFO: Final = b"agentmem/1/credential"
 _IDENTIFIER_INFO: Final = b"agentmem/1/identifier"
+_SUBJECT_INFO: Final = b"agentmem/1/subject"
 _ABSENT: Final = b"\x00"
 _PRESENT: Final = b"\x01"
 _pack_length: Final = struct.Struct(">I").pack
@@ -36,7 +37,7 @@ class IndexKeys:
     as the three bytes that UTF-8 would give it, so that no text is refused here and its words never reach an error.
     """
 
-    __slots__ = ("_credential", "_digest", "_identifier", "_term", "organization_id")
+    __slots__ = ("_credential", "_digest", "_identifier", "_subject", "_term", "organization_id")
 
     def __init__(self, *, organization_id: OrganizationId, secret: SecretKey) -> None:
         self.organization_id = organization_id
@@ -44,6 +45,7 @@ class IndexKeys:
         self._digest = _derived_hmac(organization_id, secret, _DIGEST_INFO)
         self._credential = _derived_hmac(organization_id, secret, _CREDENTIAL_INFO)
         self._identifier = _derived_hmac(organization_id, secret, _IDENTIFIER_INFO)
+        self._subject = _derived_hmac(organization_id, secret, _SUBJECT_INFO)
 
     def term_hash(self, term: str) -> int:
         """Hash a term to a signed 64-bit integer: the head of HMAC-SHA256, big endian."""
@@ -78,6 +80,12 @@ class IndexKeys:
     def identifier_mac(self, identifier: str) -> bytes:
         """Authenticate what somebody is known by, such as an e-mail address, to 32 bytes by which it is found."""
         return _whole(self._identifier, identifier)
+
+    def subject(self, user_id: str) -> bytes:
+        """Name a user by 16 bytes that say nothing without the key."""
+        mac = self._subject.copy()
+        mac.update(user_id.encode("utf-8", "surrogatepass"))
+        return mac.finalize()[:DIGEST_BYTES]
 
     def __repr__(self) -> str:
         return f"IndexKeys(organization_id={self.organization_id}, keys=***)"

@@ -172,6 +172,10 @@ class Keyring:
             opener = self._openers[table, column] = Opener(self._keys, table, column)
         return opener
 
+    def by_header(self) -> dict[bytes, SealingKey]:
+        """Give the keys by the header of what they sealed."""
+        return dict(self._keys)
+
     def __repr__(self) -> str:
         keys = ", ".join(str(key.key_id) for key in self._keys.values())
         return f"Keyring(organization_id={self.active.organization_id}, key_ids=[{keys}], keys=***)"

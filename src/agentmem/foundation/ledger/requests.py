@@ -97,7 +97,7 @@ class IdempotentRequests:
                 same_request(key, found.route.encode(), route.encode())
                 same_request(key, found.request_digest, digest)
                 if found.state == DONE:
-                    return _replay(tx, found)
+                    return await _replay(tx, found)
                 if found.lease_until > tx.now:
                     raise RequestRunning(
                         f"The request with the idempotency key {key!r} is still running.",
@@ -139,6 +139,11 @@ class IdempotentRequests:
         async with self.database.transaction(caller) as tx:
             mine = _own(tx, key) & (_table.c.row_id == begun.row_id)
             await tx.execute(update(_table).where(mine).values(lease_until=tx.now))
+
+    async def forget_all(self, caller: Caller) -> int:
+        """Forget every answer of the organization, and say how many; requests that run are left alone."""
+        async with self.database.transaction(caller) as tx:
+            return (await tx.execute(delete(_table).where(tx.own(_table), _table.c.state == DONE))).rowcount
 
     async def sweep(self, caller: Caller) -> int:
         """Forget the organization's answers that have been kept long enough, and say how many; and the keys of adds."""
@@ -187,8 +192,9 @@ def _named(tx: Transaction, namespace: str, key: str) -> ColumnElement[bool]:
     return tx.own(_table) & (_table.c.namespace == namespace) & (_table.c.key == key)
 
 
-def _replay(tx: Transaction, found: Row[tuple[object, ...]]) -> Replay:
-    body = tx.keys.keyring.opener(_table.name, "body")(found.row_id, 0, found.body)
+async def _replay(tx: Transaction, found: Row[tuple[object, ...]]) -> Replay:
+    await tx.ring.unlock([found.body])
+    body = tx.ring.opener(_table.name, "body")(found.row_id, 0, found.body)
     return Replay(
         answer=StoredAnswer(status=found.status, headers=found.headers, body=body), digest=bytes(found.request_digest)
     )

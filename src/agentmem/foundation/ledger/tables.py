@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import ARRAY, BigInteger, Boolean, Column, DateTime, Index, LargeBinary, SmallInteger, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
-from agentmem.foundation.database.tables import metadata
+from agentmem.foundation.database.tables import SEALED, Sealed, metadata
 
 audit_entries = Table(
     "audit_entries",
@@ -73,7 +73,7 @@ idempotent_requests = Table(
     Column("status", SmallInteger),
     Column("headers", JSONB),
     Column("row_id", Uuid, nullable=False),
-    Column("body", LargeBinary),
+    Column("body", LargeBinary, info={SEALED: Sealed(row_id="row_id")}),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Index("idempotent_requests_by_age", "created_at"),
 )

@@ -92,6 +92,7 @@ class Platform:
         removed = await self.caretaker.erase_organization(organization_id, self.database.clock())
         if removed is not None:
             self.database.forget_keys([organization_id])
+            await self.database.subjects.destroy_all(organization_id)
         return removed is not None
 
     async def forget_erased(self) -> None:

@@ -308,8 +308,8 @@ class Admission:
             return None
         organization_id = chain[0].organization_id
         try:
-            keys = await self._database.keys(organization_id)
             signers = await self._signers.of_key(organization_id, chain[0].key_id)
+            keys = await self._database.keys_of(organization_id, (signer.sealed for signer in signers))
             standing = await self._members.standing(organization_id, members_of(chain))
         except NotFound:
             return None

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from agentmem.foundation.database.connect import DATABASE
+from agentmem.foundation.database.connect import DATABASE, KEY_DATABASE
 from agentmem.foundation.database.replica import REPLICA
+from agentmem.foundation.encryption.providers.guarded import KEY_PROVIDER
 from agentmem.foundation.inference.endpoint import EMBEDDER, RERANKER
 from agentmem.foundation.mail.smtp import SMTP
 from agentmem.foundation.resilience.breaker import BreakerState
@@ -25,6 +26,8 @@ class Guards:
     embedder: Guarded
     reranker: Guarded
     mail: Guarded
+    key_provider: Guarded
+    key_database: Guarded
 
     @classmethod
     def of(cls, settings: Settings, observer: Observer) -> Guards:
@@ -36,9 +39,14 @@ class Guards:
             embedder=Guarded(EMBEDDER, observer),
             mail=Guarded(SMTP, observer),
             reranker=Guarded(replace(RERANKER, seconds=settings.reranker_deadline), observer),
+            key_provider=Guarded(KEY_PROVIDER, observer),
+            key_database=Guarded(KEY_DATABASE, observer),
         )
 
     def states(self) -> Mapping[str, BreakerState]:
         """Say of each dependency whether it is asked."""
-        every = (self.database, self.replica, self.redis, self.embedder, self.reranker, self.mail)
+        every = (
+            *(self.database, self.replica, self.redis, self.embedder, self.reranker),
+            *(self.mail, self.key_provider, self.key_database),
+        )
         return {guarded.name: guarded.state for guarded in every}

@@ -23,8 +23,16 @@ from agentmem.schemas.memories import Scope
 from agentmem.settings import Settings
 
 HIDDEN: Final = "***"
-_SECRETS: Final = ("database_url", "embedding_key", "redis_url", "reranker_key")
-_ADDRESSES: Final = ("embedding_url", "reranker_url")
+_SECRETS: Final = (
+    "database_url",
+    "embedding_key",
+    "key_database_url",
+    "pkcs11_pin",
+    "redis_url",
+    "reranker_key",
+    *("backup_identity", "vault_token"),
+)
+_ADDRESSES: Final = ("aws_endpoint", "backup_endpoint", "embedding_url", "reranker_url", "vault_url")
 
 
 @dataclass(frozen=True, kw_only=True)

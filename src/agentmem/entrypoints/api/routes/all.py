@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from agentmem.entrypoints.api.routes.account import account_routes
 from agentmem.entrypoints.api.routes.accounts import accounts_routes, invitation_routes
 from agentmem.entrypoints.api.routes.audit import audit
+from agentmem.entrypoints.api.routes.encryption import encryption
 from agentmem.entrypoints.api.routes.entities import entities
 from agentmem.entrypoints.api.routes.events import events_routes
 from agentmem.entrypoints.api.routes.factors import own_factors
@@ -24,6 +25,7 @@ from agentmem.entrypoints.api.routes.networks import network_routes
 from agentmem.entrypoints.api.routes.organizations import member_routes, organization_routes
 from agentmem.entrypoints.api.routes.platform import platform
 from agentmem.entrypoints.api.routes.policies import policy_routes
+from agentmem.entrypoints.api.routes.privacy import privacy
 from agentmem.entrypoints.api.routes.registration import registration_routes
 from agentmem.entrypoints.api.routes.request_keys import request_key_routes
 from agentmem.entrypoints.api.routes.searching import searching
@@ -69,5 +71,7 @@ def routers() -> Sequence[APIRouter]:
         signing_keys,
         well_known,
         platform,
+        encryption,
+        privacy,
         maintenance,
     )

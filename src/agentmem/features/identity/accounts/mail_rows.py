@@ -13,6 +13,7 @@ from agentmem.errors import NotFound
 from agentmem.features.identity.accounts.model import PREFIX, Letter, MailPurpose
 from agentmem.features.identity.accounts.tables import account_mails as mails
 from agentmem.foundation.database.transaction import Transaction
+from agentmem.foundation.encryption.seal import Location
 from agentmem.kit.ids import AccountId
 from agentmem.kit.secret_text import ids_of
 
@@ -42,7 +43,7 @@ async def insert_mail(
 async def find_mail(tx: Transaction, mail_id: UUID) -> Letter | None:
     """Read a mail that can still be sent."""
     row = (await tx.execute(_of(tx, mail_id).where(mails.c.expires_at > tx.now))).first()
-    return None if row is None else _to_letter(tx, row)
+    return None if row is None else await _to_letter(tx, row)
 
 
 async def keep_code(tx: Transaction, mail_id: UUID, secret: str) -> None:
@@ -61,7 +62,7 @@ async def read_letter(tx: Transaction, secret: str, purpose: MailPurpose) -> Let
         raise _not_valid()
     if not hmac.compare_digest(code, tx.keys.index.credential_mac(secret)):
         raise _not_valid()
-    return _to_letter(tx, row)
+    return await _to_letter(tx, row)
 
 
 async def use_letter(tx: Transaction, secret: str, purpose: MailPurpose) -> Letter:
@@ -87,12 +88,12 @@ def _of(tx: Transaction, mail_id: UUID) -> Any:  # a statement of SQLAlchemy, wh
     return select(mails).where(tx.own(mails), mails.c.mail_id == mail_id)
 
 
-def _to_letter(tx: Transaction, row: Row[Any]) -> Letter:
-    opener = tx.keys.keyring.opener(mails.name, "sealed")
+async def _to_letter(tx: Transaction, row: Row[Any]) -> Letter:
+    place = Location(table=mails.name, column="sealed", row_id=row.mail_id, row_version=_ROW_VERSION)
     return Letter(
         mail_id=row.mail_id,
         purpose=MailPurpose(row.purpose),
-        email=opener(row.mail_id, _ROW_VERSION, row.sealed).decode(),
+        email=(await tx.ring.opened(place, row.sealed)).decode(),
         account_id=row.account_id,
     )
 

@@ -46,7 +46,7 @@ async def find_account(tx: Transaction, email: str) -> Account | None:
     """Look an account up by its address in canonical form."""
     mac = tx.keys.index.identifier_mac(email)
     row = (await tx.execute(select(accounts).where(tx.own(accounts), accounts.c.email_mac == mac))).first()
-    return None if row is None else _to_account(tx, row)
+    return None if row is None else await _to_account(tx, row)
 
 
 async def fetch_account(tx: Transaction, account_id: AccountId, *, lock: bool = False) -> Account:
@@ -55,7 +55,7 @@ async def fetch_account(tx: Transaction, account_id: AccountId, *, lock: bool = 
     row = (await tx.execute(statement.with_for_update() if lock else statement)).first()
     if row is None:
         raise NotFound(f"There is no account {account_id}.")
-    return _to_account(tx, row)
+    return await _to_account(tx, row)
 
 
 async def fetch_page(tx: Transaction, after: UUID | None, limit: int) -> list[Account]:
@@ -64,7 +64,7 @@ async def fetch_page(tx: Transaction, after: UUID | None, limit: int) -> list[Ac
     if after is not None:
         statement = statement.where(accounts.c.account_id > after)
     rows = await tx.execute(statement.order_by(accounts.c.account_id).limit(limit))
-    return [_to_account(tx, row) for row in rows]
+    return [await _to_account(tx, row) for row in rows]
 
 
 async def change_account(tx: Transaction, found: Account, values: Mapping[str, object]) -> Account:
@@ -85,7 +85,7 @@ async def fetch_passwords(tx: Transaction, account_id: AccountId, limit: int) ->
     """Read the last passwords of an account, the present one first."""
     of_account = tx.own(PASSWORDS), PASSWORDS.c.account_id == account_id
     statement = select(PASSWORDS).where(*of_account).order_by(PASSWORDS.c.number.desc()).limit(limit)
-    return [_to_password(tx, row) for row in await tx.execute(statement)]
+    return [await _to_password(tx, row) for row in await tx.execute(statement)]
 
 
 async def add_password(tx: Transaction, account_id: AccountId, hashed: str, *, kept: int) -> None:
@@ -137,14 +137,14 @@ def _place(account_id: AccountId, number: int) -> Location:
     return Location(table=PASSWORDS.name, column="sealed", row_id=account_id, row_version=number)
 
 
-def _to_password(tx: Transaction, row: Row[Any]) -> StoredPassword:
-    hashed = tx.keys.keyring.open(_place(row.account_id, row.number), row.sealed).decode()
+async def _to_password(tx: Transaction, row: Row[Any]) -> StoredPassword:
+    hashed = (await tx.ring.opened(_place(row.account_id, row.number), row.sealed)).decode()
     return StoredPassword(number=row.number, hashed=hashed, set_at=row.set_at)
 
 
-def _to_account(tx: Transaction, row: Row[Any]) -> Account:
-    opener = tx.keys.keyring.opener(accounts.name, "sealed")
-    email, name = json.loads(opener(row.account_id, row.version, row.sealed))
+async def _to_account(tx: Transaction, row: Row[Any]) -> Account:
+    place = Location(table=accounts.name, column="sealed", row_id=row.account_id, row_version=row.version)
+    email, name = json.loads(await tx.ring.opened(place, row.sealed))
     return Account(
         id=row.account_id,
         email=email,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Column, DateTime, ForeignKeyConstraint, Index, Integer, LargeBinary, Table, Text, Uuid
 from sqlalchemy import UniqueConstraint as Unique
 
-from agentmem.foundation.database.tables import SCHEMA, metadata
+from agentmem.foundation.database.tables import SCHEMA, SEALED, Sealed, metadata
 
 
 def _of_account() -> ForeignKeyConstraint:
@@ -19,7 +19,7 @@ accounts = Table(
     Column("organization_id", Uuid, primary_key=True),
     Column("account_id", Uuid, primary_key=True),
     Column("email_mac", LargeBinary, nullable=False),
-    Column("sealed", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary, nullable=False, info={SEALED: Sealed(row_id="account_id", version="version")}),
     Column("created_by", Text, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("verified_at", DateTime(timezone=True)),
@@ -35,7 +35,7 @@ account_passwords = Table(
     Column("organization_id", Uuid, primary_key=True),
     Column("account_id", Uuid, primary_key=True),
     Column("number", Integer, primary_key=True),
-    Column("sealed", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary, nullable=False, info={SEALED: Sealed(row_id="account_id", version="number")}),
     Column("set_at", DateTime(timezone=True), nullable=False),
     _of_account(),
 )
@@ -47,7 +47,7 @@ account_mails = Table(
     Column("mail_id", Uuid, primary_key=True),
     Column("purpose", Text, nullable=False),
     Column("account_id", Uuid),
-    Column("sealed", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary, nullable=False, info={SEALED: Sealed(row_id="mail_id", version=1)}),
     Column("token_mac", LargeBinary),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("expires_at", DateTime(timezone=True), nullable=False),

@@ -15,6 +15,7 @@ from agentmem.features.identity.factors.model import StoredPasskey
 from agentmem.features.identity.factors.tables import passkeys
 from agentmem.features.identity.factors.webauthn import Registered
 from agentmem.foundation.database.transaction import Transaction
+from agentmem.foundation.encryption.seal import Location
 from agentmem.kit.ids import AccountId, uuid7
 from agentmem.schemas.factors import Passkey
 
@@ -46,7 +47,7 @@ async def insert_passkey(tx: Transaction, account_id: AccountId, name: str, made
 async def fetch_passkeys(tx: Transaction, account_id: AccountId) -> list[StoredPasskey]:
     """Read the passkeys of an account, the oldest first."""
     statement = select(passkeys).where(tx.own(passkeys), passkeys.c.account_id == account_id)
-    return [_stored(tx, row) for row in await tx.execute(statement.order_by(passkeys.c.passkey_id))]
+    return [await _stored(tx, row) for row in await tx.execute(statement.order_by(passkeys.c.passkey_id))]
 
 
 async def fetch_views(tx: Transaction, account_id: AccountId) -> list[Passkey]:
@@ -56,7 +57,7 @@ async def fetch_views(tx: Transaction, account_id: AccountId) -> list[Passkey]:
     return [
         Passkey(
             id=row.passkey_id,
-            name=_stored(tx, row).name,
+            name=(await _stored(tx, row)).name,
             created_at=row.created_at,
             last_used_at=row.last_used_at,
         )
@@ -70,7 +71,7 @@ async def fetch_passkey(tx: Transaction, account_id: AccountId, credential_id: b
         tx.own(passkeys), passkeys.c.account_id == account_id, passkeys.c.credential_mac == _mac(tx, credential_id)
     )
     row = (await tx.execute(statement)).first()
-    return None if row is None else _stored(tx, row)
+    return None if row is None else await _stored(tx, row)
 
 
 async def count_passkeys(tx: Transaction, account_id: AccountId) -> int:
@@ -106,10 +107,10 @@ def _mac(tx: Transaction, credential_id: bytes) -> bytes:
     return tx.keys.index.identifier_mac(f"passkey {b64encode(credential_id).decode()}")
 
 
-def _stored(tx: Transaction, row: Row[Any]) -> StoredPasskey:
+async def _stored(tx: Transaction, row: Row[Any]) -> StoredPasskey:
     """Map a row, and open what is sealed of it."""
-    text = tx.keys.keyring.opener(passkeys.name, "sealed")(row.passkey_id, _SEALED_VERSION, row.sealed)
-    values = json.loads(text)
+    place = Location(table=passkeys.name, column="sealed", row_id=row.passkey_id, row_version=_SEALED_VERSION)
+    values = json.loads(await tx.ring.opened(place, row.sealed))
     return StoredPasskey(
         passkey_id=row.passkey_id,
         # The sealed one: a row that was moved to another account opens no door there.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
-from sqlalchemy import delete, func, insert, select, true, update
+from sqlalchemy import Table, delete, func, insert, select, true, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from agentmem.errors import Conflict
@@ -19,6 +19,7 @@ from agentmem.features.identity.factors.tables import (
     totp_factors,
 )
 from agentmem.foundation.database.transaction import Transaction
+from agentmem.foundation.encryption.seal import Location
 from agentmem.kit.ids import AccountId
 from agentmem.schemas.factors import FactorKind
 
@@ -45,7 +46,7 @@ async def hold_factors(tx: Transaction, account_id: AccountId) -> None:
 
 async def put_secret(tx: Transaction, account_id: AccountId, secret: str) -> None:
     """Keep a secret that is not confirmed yet, in place of such a one; raises :class:`Conflict` beside a confirmed."""
-    sealed = tx.keys.keyring.sealer(TOTP.name, "sealed")(account_id, _SEALED_VERSION, secret.encode())
+    sealed = tx.keys.keyring.seal(_place(TOTP, account_id), secret.encode())
     row = {
         "organization_id": tx.organization_id,
         "account_id": account_id,
@@ -69,7 +70,7 @@ async def fetch_secret(tx: Transaction, account_id: AccountId, *, confirmed: boo
     sealed = (await tx.execute(statement.with_for_update())).scalar_one_or_none()
     if sealed is None:
         return None
-    return tx.keys.keyring.opener(TOTP.name, "sealed")(account_id, _SEALED_VERSION, sealed).decode()
+    return (await tx.ring.opened(_place(TOTP, account_id), sealed)).decode()
 
 
 async def confirm_secret(tx: Transaction, account_id: AccountId, step: int) -> None:
@@ -148,7 +149,7 @@ async def clear_failures(tx: Transaction, account_id: AccountId) -> None:
 
 async def put_receiver(tx: Transaction, account_id: AccountId, kind: FactorKind, receiver: str) -> None:
     """Keep where codes are sent, not confirmed yet; raises :class:`Conflict` beside a confirmed one."""
-    sealed = tx.keys.keyring.sealer(CODES.name, "sealed")(account_id, _SEALED_VERSION, receiver.encode())
+    sealed = tx.keys.keyring.seal(_place(CODES, account_id), receiver.encode())
     row = {
         "organization_id": tx.organization_id,
         "account_id": account_id,
@@ -173,7 +174,7 @@ async def put_sent_code(tx: Transaction, account_id: AccountId, kind: FactorKind
     sealed = (await tx.execute(statement.values(**values).returning(CODES.c.sealed))).scalar_one_or_none()
     if sealed is None:
         return None
-    return tx.keys.keyring.opener(CODES.name, "sealed")(account_id, _SEALED_VERSION, sealed).decode()
+    return (await tx.ring.opened(_place(CODES, account_id), sealed)).decode()
 
 
 async def take_sent_code(tx: Transaction, account_id: AccountId, kind: FactorKind, mac: bytes) -> bool:
@@ -186,6 +187,10 @@ async def take_sent_code(tx: Transaction, account_id: AccountId, kind: FactorKin
         .returning(CODES.c.account_id)
     )
     return (await tx.execute(statement)).first() is not None
+
+
+def _place(table: Table, account_id: AccountId) -> Location:
+    return Location(table=table.name, column="sealed", row_id=account_id, row_version=_SEALED_VERSION)
 
 
 _TABLES: Final = {

@@ -17,7 +17,7 @@ from sqlalchemy import (
     Uuid,
 )
 
-from agentmem.foundation.database.tables import SCHEMA, metadata
+from agentmem.foundation.database.tables import SCHEMA, SEALED, Sealed, metadata
 
 
 def _of_account() -> ForeignKeyConstraint:
@@ -30,7 +30,7 @@ totp_factors = Table(
     metadata,
     Column("organization_id", Uuid, primary_key=True),
     Column("account_id", Uuid, primary_key=True),
-    Column("sealed", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary, nullable=False, info={SEALED: Sealed(row_id="account_id", version=1)}),
     Column("last_step", BigInteger, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("confirmed_at", DateTime(timezone=True)),
@@ -54,7 +54,7 @@ passkeys = Table(
     Column("passkey_id", Uuid, primary_key=True),
     Column("account_id", Uuid, nullable=False),
     Column("credential_mac", LargeBinary, nullable=False),
-    Column("sealed", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary, nullable=False, info={SEALED: Sealed(row_id="passkey_id", version=1)}),
     Column("sign_count", BigInteger, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("last_used_at", DateTime(timezone=True)),
@@ -70,7 +70,7 @@ factor_codes = Table(
     Column("organization_id", Uuid, primary_key=True),
     Column("account_id", Uuid, primary_key=True),
     Column("kind", Text, primary_key=True),
-    Column("sealed", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary, nullable=False, info={SEALED: Sealed(row_id="account_id", version=1)}),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("confirmed_at", DateTime(timezone=True)),
     Column("code_mac", LargeBinary),

@@ -12,6 +12,7 @@ from agentmem.errors import Conflict
 from agentmem.features.identity.federation.model import Identity
 from agentmem.features.identity.federation.tables import federated_identities, sso_secrets
 from agentmem.foundation.database.transaction import Transaction
+from agentmem.foundation.encryption.seal import Location
 from agentmem.kit.ids import AccountId
 
 _VERSION: Final = 1
@@ -63,5 +64,5 @@ async def fetch_secret(tx: Transaction) -> str | None:
     row = (await tx.execute(select(sso_secrets.c.sealed).where(tx.own(sso_secrets)))).first()
     if row is None:
         return None
-    opened = tx.keys.keyring.opener(sso_secrets.name, "sealed")(tx.organization_id, _VERSION, row.sealed)
-    return opened.decode()
+    place = Location(table=sso_secrets.name, column="sealed", row_id=tx.organization_id, row_version=_VERSION)
+    return (await tx.ring.opened(place, row.sealed)).decode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, DateTime, Integer, LargeBinary, Table, Uuid
 
-from agentmem.foundation.database.tables import metadata
+from agentmem.foundation.database.tables import SEALED, Sealed, metadata
 
 federated_identities = Table(
     "federated_identities",
@@ -19,6 +19,6 @@ sso_secrets = Table(
     "sso_secrets",
     metadata,
     Column("organization_id", Uuid, primary_key=True),
-    Column("sealed", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary, nullable=False, info={SEALED: Sealed(row_id="organization_id", version="version")}),
     Column("version", Integer, nullable=False),
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Column, DateTime, ForeignKeyConstraint, Index, LargeBinary, Table, Text, Uuid
 
-from agentmem.foundation.database.tables import metadata
+from agentmem.features.identity.model import key_number
+from agentmem.foundation.database.tables import SEALED, Sealed, metadata
 
 request_keys = Table(
     "request_keys",
@@ -15,7 +16,7 @@ request_keys = Table(
     Column("name", Text, nullable=False),
     Column("algorithm", Text, nullable=False),
     Column("public_key", LargeBinary),
-    Column("sealed", LargeBinary),
+    Column("sealed", LargeBinary, info={SEALED: Sealed(row_id="request_key_id", version=1, as_id=key_number)}),
     Column("created_by", Text, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("revoked_at", DateTime(timezone=True)),

@@ -88,9 +88,11 @@ def _open_at(tx: Statements, moment: datetime) -> ColumnElement[bool]:
 async def fetch_open(tx: Transaction, account_id: AccountId) -> list[Session]:
     """Read the sessions of an account that are good now, those opened first before the others."""
     statement = select(SESSIONS).where(_open_at(tx, tx.now), SESSIONS.c.account_id == account_id)
-    opener = tx.keys.keyring.opener(SESSIONS.name, "device")
+    rows = (await tx.execute(statement.order_by(SESSIONS.c.session_id))).all()
+    await tx.ring.unlock(row.device for row in rows)
+    opener = tx.ring.opener(SESSIONS.name, "device")
     found = []
-    for row in await tx.execute(statement.order_by(SESSIONS.c.session_id)):
+    for row in rows:
         device = Device(**json.loads(opener(row.session_id, _SEALED_VERSION, bytes(row.device))))
         found.append(_to_session(row, device, current=row.session_id == tx.caller.session_id))
     return found

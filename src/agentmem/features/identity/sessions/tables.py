@@ -16,7 +16,7 @@ from sqlalchemy import (
     text,
 )
 
-from agentmem.foundation.database.tables import SCHEMA, metadata
+from agentmem.foundation.database.tables import SCHEMA, SEALED, Sealed, metadata
 
 account_sessions = Table(
     "account_sessions",
@@ -28,7 +28,7 @@ account_sessions = Table(
     Column("member_id", Uuid, nullable=False),
     Column("methods", ARRAY(Text), nullable=False),
     Column("level", Text, nullable=False),
-    Column("device", LargeBinary, nullable=False),
+    Column("device", LargeBinary, nullable=False, info={SEALED: Sealed(row_id="session_id")}),
     Column("authenticated_at", DateTime(timezone=True), nullable=False),
     Column("last_seen_at", DateTime(timezone=True), nullable=False),
     Column("idle_seconds", Integer, nullable=False),

@@ -12,6 +12,7 @@ from agentmem.features.identity.signing.model import KeyTimes, KnownKey
 from agentmem.features.identity.signing.tables import signing_keys
 from agentmem.foundation.database.system import SystemTransaction
 from agentmem.foundation.database.transaction import Statements, Transaction
+from agentmem.foundation.encryption.seal import Location
 from agentmem.foundation.tokens.keys import PrivateKey, read_private_key, read_public_key
 from agentmem.kit.ids import uuid7
 from agentmem.schemas.sessions import SigningKey
@@ -71,8 +72,8 @@ async def fetch_private(tx: Transaction, key_id: UUID) -> PrivateKey:
     """Read a key whole."""
     statement = select(signing_keys).where(tx.own(signing_keys), signing_keys.c.key_id == key_id)
     row = (await tx.execute(statement)).one()
-    opener = tx.keys.keyring.opener(signing_keys.name, "sealed")
-    return read_private_key(opener(row.key_id, _SEALED_VERSION, bytes(row.sealed)))
+    place = Location(table=signing_keys.name, column="sealed", row_id=row.key_id, row_version=_SEALED_VERSION)
+    return read_private_key(await tx.ring.opened(place, bytes(row.sealed)))
 
 
 async def end_keys(tx: Transaction, but: UUID, checks_until: datetime) -> list[UUID]:

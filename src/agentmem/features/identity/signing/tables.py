@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Column, DateTime, LargeBinary, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
-from agentmem.foundation.database.tables import metadata
+from agentmem.foundation.database.tables import SEALED, Sealed, metadata
 
 signing_keys = Table(
     "signing_keys",
@@ -14,7 +14,7 @@ signing_keys = Table(
     Column("key_id", Uuid, primary_key=True),
     Column("kid", Text(collation="C"), nullable=False),
     Column("public", JSONB, nullable=False),
-    Column("sealed", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary, nullable=False, info={SEALED: Sealed(row_id="key_id")}),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("signs_from", DateTime(timezone=True), nullable=False),
     Column("checks_until", DateTime(timezone=True)),

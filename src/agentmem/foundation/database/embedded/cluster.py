@@ -52,6 +52,8 @@ wal_level = minimal
 max_wal_senders = 0
 max_wal_size = 256MB
 min_wal_size = 32MB
+# A segment that is used again keeps the bytes that it had, of what was erased too.
+wal_recycle = off
 checkpoint_timeout = 10min
 max_logical_replication_workers = 0
 autovacuum = on

@@ -10,12 +10,11 @@ import asyncio
 import os
 from pathlib import Path
 from typing import Final
-from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from agentmem.errors import DecryptionFailed, KeyUnavailable
+from agentmem.errors import KeyUnavailable
 from agentmem.foundation.encryption.providers import masterfile
 from agentmem.foundation.encryption.providers.masterfile import MasterKey, MasterKeys
 from agentmem.foundation.encryption.providers.port import (
@@ -24,14 +23,10 @@ from agentmem.foundation.encryption.providers.port import (
     ProviderDescription,
     RewrappedKey,
 )
+from agentmem.foundation.encryption.providers.wrapping import does_not_open, new_envelope, take_apart
 from agentmem.foundation.encryption.secret import KEY_BYTES, SecretKey
 
 PROVIDER_NAME: Final = "file"
-
-_HEADER_BYTES: Final = 18
-_NONCE_BYTES: Final = 12
-_WRAPPED_BYTES: Final = _HEADER_BYTES + _NONCE_BYTES + KEY_BYTES + 16
-_VERSION_AND_ALGORITHM: Final = b"\x01\x01"
 
 
 class FileKeyProvider:
@@ -86,9 +81,16 @@ class FileKeyProvider:
             key_ids=tuple(str(master.key_id) for master in masters.keys),
         )
 
+    async def rotate(self) -> str:
+        """Add a fresh master key to the file, which wraps from now on, and retire the one before."""
+        return await asyncio.to_thread(masterfile.add_key, self._path)
+
     async def destroy(self, provider_key_id: str) -> None:
         """Take a retired master key out of the file for good; copies of the file are for their owner to delete."""
         await asyncio.to_thread(masterfile.remove_key, self._path, provider_key_id)
+
+    async def aclose(self) -> None:
+        """Do nothing: no file is kept open."""
 
     async def _read(self) -> MasterKeys:
         return await asyncio.to_thread(masterfile.read, self._path)
@@ -98,37 +100,24 @@ class FileKeyProvider:
 
 
 def _wrap(master: MasterKey, key: SecretKey, context: KeyContext) -> bytes:
-    header = _VERSION_AND_ALGORITHM + master.key_id.bytes
-    nonce = os.urandom(_NONCE_BYTES)
-    sealed = AESGCM(master.key.reveal()).encrypt(nonce, key.reveal(), header + _bound(context))
-    return header + nonce + sealed
+    envelope = new_envelope(master.key_id, context)
+    aead = AESGCM(master.key.reveal())
+    return envelope.put(aead.encrypt(envelope.nonce, key.reveal(), envelope.associated_data))
 
 
 def _unwrap(masters: MasterKeys, wrapped: bytes, context: KeyContext, path: Path) -> SecretKey:
-    header = wrapped[:_HEADER_BYTES]
-    if len(wrapped) != _WRAPPED_BYTES or not header.startswith(_VERSION_AND_ALGORITHM):
-        raise DecryptionFailed(f"The wrapped key {context.key_id} is damaged, or of a format this version cannot read.")
-    master_id = UUID(bytes=header[2:])
-    master = masters.find(master_id)
+    envelope, sealed = take_apart(wrapped, context)
+    master = masters.find(envelope.master_id)
     if master is None:
         raise KeyUnavailable(
-            f"Key {context.key_id} was wrapped by the master key {master_id}, which is not in {path}.",
+            f"Key {context.key_id} was wrapped by the master key {envelope.master_id}, which is not in {path}.",
             hint="Restore the key file that belongs to this database.",
         )
-    nonce, sealed = wrapped[_HEADER_BYTES : _HEADER_BYTES + _NONCE_BYTES], wrapped[_HEADER_BYTES + _NONCE_BYTES :]
     key = SecretKey(bytearray(KEY_BYTES))
     try:
-        AESGCM(master.key.reveal()).decrypt_into(nonce, sealed, header + _bound(context), key.reveal())
+        AESGCM(master.key.reveal()).decrypt_into(envelope.nonce, sealed, envelope.associated_data, key.reveal())
     except InvalidTag:
         # OpenSSL writes before it has checked the tag.
         key.wipe()
-        raise DecryptionFailed(
-            f"The wrapped key {context.key_id} does not open: its row was changed, or belongs to another organization.",
-            hint="Restore the row of encryption_keys from a backup.",
-        ) from None
+        raise does_not_open(context) from None
     return key
-
-
-def _bound(context: KeyContext) -> bytes:
-    purpose = context.purpose.encode()
-    return context.organization_id.bytes + context.key_id.bytes + bytes((len(purpose),)) + purpose

@@ -11,9 +11,9 @@ import hashlib
 import os
 import shlex
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -74,15 +74,9 @@ def create_if_missing(path: Path) -> None:
     with _refusals(path, "read"):
         if path.exists():
             return
-    fresh = MasterKey(
-        key_id=uuid4(),
-        active=True,
-        created_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        key=SecretKey(bytearray(os.urandom(KEY_BYTES))),
-    )
     with _refusals(path, "created"):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _draft(path, MasterKeys(keys=(fresh,))) as draft, suppress(FileExistsError):
+        with _draft(path, MasterKeys(keys=(_fresh_key(),))) as draft, suppress(FileExistsError):
             # A hard link fails if the name is taken: of several processes one wins, and no one sees half a file.
             os.link(draft, path)
         with _directory(path.parent) as descriptor:
@@ -108,20 +102,48 @@ def is_open_to_others(found: os.stat_result) -> bool:
     return bool(found.st_mode & (_MOUNTED_OPEN if mounted else _OPEN_TO_OTHERS))
 
 
+def _fresh_key() -> MasterKey:
+    return MasterKey(
+        key_id=uuid4(),
+        active=True,
+        created_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        key=SecretKey(bytearray(os.urandom(KEY_BYTES))),
+    )
+
+
+def add_key(path: Path) -> str:
+    """Replace the file by one with a fresh active key, the others retired, and give the key's id."""
+    fresh = _fresh_key()
+    with _changing(path) as change:
+        change(MasterKeys(keys=(*(replace(key, active=False) for key in read(path).keys), fresh)))
+    return str(fresh.key_id)
+
+
 def remove_key(path: Path, key_id: str) -> None:
     """Replace the file by one without this retired key."""
-    with _refusals(path, "written"), _directory(path.parent) as descriptor:
-        # Of two removals at once, the second must start from what the first has written.
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with _changing(path) as change:
         keys = read(path)
         if str(keys.active.key_id) == key_id:
             raise KeyUnavailable(f"The master key {key_id} is the active one and is not destroyed.")
         kept = tuple(key for key in keys.keys if str(key.key_id) != key_id)
         if len(kept) == len(keys.keys):
             raise KeyUnavailable(f"There is no master key {key_id} in {path}.")
-        with _draft(path, MasterKeys(keys=kept)) as draft:
-            draft.replace(path)
-        os.fsync(descriptor)
+        change(MasterKeys(keys=kept))
+
+
+@contextmanager
+def _changing(path: Path) -> Iterator[Callable[[MasterKeys], None]]:
+    """Give what replaces the file, to one process at a time."""
+    with _refusals(path, "written"), _directory(path.parent) as descriptor:
+        # Of two changes at once, the second must start from what the first has written.
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+        def change(keys: MasterKeys) -> None:
+            with _draft(path, keys) as draft:
+                draft.replace(path)
+            os.fsync(descriptor)
+
+        yield change
 
 
 @contextmanager

@@ -55,8 +55,9 @@ class ProviderDescription:
 class KeyProvider(Protocol):
     """Wraps and unwraps keys with master keys that never leave it.
 
-    Every method raises ``KeyUnavailable`` when the master key cannot be reached, is unknown or may not be used, and
-    ``DecryptionFailed`` when the wrapped bytes were changed or belong to another context.
+    Every method raises ``KeyUnavailable`` when the master key is unknown or may not be used, ``DecryptionFailed`` when
+    the wrapped bytes were changed or belong to another context, and ``KeyProviderUnavailable`` when the provider does
+    not answer.
     """
 
     async def generate_data_key(self, context: KeyContext) -> GeneratedKey:
@@ -75,6 +76,14 @@ class KeyProvider(Protocol):
         """Say which master keys there are."""
         ...
 
+    async def rotate(self) -> str:
+        """Make a new master key, which wraps from now on, and give its id; those before it unwrap as ever."""
+        ...
+
     async def destroy(self, provider_key_id: str) -> None:
         """Destroy a master key for good: what only it wrapped is lost. The active one is refused."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of connections."""
         ...

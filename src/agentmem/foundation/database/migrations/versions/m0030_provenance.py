@@ -9,7 +9,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0030"
-down_revision = "0012"
+down_revision = "0022"
 
 TENANT_TABLES = ("memory_provenance", "memory_parents")
 

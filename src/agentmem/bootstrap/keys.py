@@ -1,0 +1,115 @@
+"""Composition of what guards data at rest: the key provider, the database over it, rotation, erasure, backups."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+
+from agentmem.bootstrap.opened import Opened
+from agentmem.bootstrap.stores import bring_schema, key_server
+from agentmem.features.encryption.service import EncryptionService
+from agentmem.features.memories.erasing import MemoryErasing
+from agentmem.features.organizations.platform import PlatformService
+from agentmem.features.privacy.service import PrivacyService
+from agentmem.foundation.backup.storage import open_storage
+from agentmem.foundation.database.connect import Server
+from agentmem.foundation.database.database import KEY_CONNECTIONS, Database
+from agentmem.foundation.database.inspect import Caretaker
+from agentmem.foundation.database.pool import ConnectionPool
+from agentmem.foundation.encryption.providers.open import open_key_provider
+from agentmem.foundation.jobs.model import Work
+from agentmem.foundation.jobs.upkeep import Schedule
+from agentmem.foundation.ledger.requests import IdempotentRequests
+from agentmem.pipelines.backup.backups import Backups
+from agentmem.pipelines.encryption.rotation import Rotation
+from agentmem.pipelines.health.guards import Guards
+from agentmem.pipelines.privacy.erasure import Privacy
+from agentmem.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Custody:
+    """What guards data at rest: keys are rotated, persons erased, backups made."""
+
+    rotation: Rotation
+    privacy: Privacy
+    backups: Backups
+
+    def works(self) -> Sequence[Work]:
+        """Give their jobs."""
+        return (*self.rotation.works(), *self.privacy.works())
+
+    def schedules(self) -> Sequence[Schedule]:
+        """Give their rounds."""
+        return (*self.privacy.schedules(), *self.backups.schedules())
+
+
+def open_custody(opened: Opened, requests: IdempotentRequests) -> Custody:
+    """Make it over what is open."""
+    return Custody(
+        rotation=_rotation(opened.settings, opened.database),
+        privacy=_privacy(opened, requests),
+        backups=_backups(opened),
+    )
+
+
+async def open_database(stack: AsyncExitStack, settings: Settings, guards: Guards, server: Server) -> Database:
+    """Open the database of a server, its schema up to date, with the key provider; the stack closes both."""
+    keys_at = key_server(settings, server)
+    await asyncio.to_thread(bring_schema, server, keys_at, migrate=settings.migrate)
+    provider = await open_key_provider(settings, guards.key_provider)
+    stack.push_async_callback(provider.aclose)
+    database = Database.open(
+        server,
+        provider,
+        pool_size=settings.pool_size,
+        guarded=guards.database,
+        key_pool=ConnectionPool(keys_at, KEY_CONNECTIONS, guards.key_database),
+    )
+    stack.push_async_callback(database.close)
+    return database
+
+
+def _privacy(opened: Opened, requests: IdempotentRequests) -> Privacy:
+    settings, database = opened.settings, opened.database
+    servers = dict.fromkeys((opened.server, key_server(settings, opened.server)))
+    return Privacy(
+        service=PrivacyService(database=database, backups_kept=timedelta(days=settings.backup_days)),
+        memories=MemoryErasing(database=database),
+        requests=requests,
+        platform=PlatformService(database=database),
+        database=database,
+        caretakers=[Caretaker(server=server) for server in servers],
+        window=timedelta(hours=settings.erasure_hours),
+    )
+
+
+def _backups(opened: Opened) -> Backups:
+    settings, server = opened.settings, opened.server
+    identity, hours = settings.backup_identity, settings.backup_hours
+    folder = settings.data_directory
+    return Backups(
+        database=opened.database,
+        server=server,
+        key_server=key_server(settings, server),
+        storage=partial(open_storage, settings.backup_location or str(folder / "backups"), settings.backup_endpoint),
+        recipients=settings.backup_recipients,
+        signing_key=settings.backup_signing_key or folder / "keys" / "backup-signing.pem",
+        signers=settings.backup_signers,
+        identity=None if identity is None else identity.get_secret_value(),
+        kept=timedelta(days=settings.backup_days),
+        interval=None if hours is None else timedelta(hours=hours),
+    )
+
+
+def _rotation(settings: Settings, database: Database) -> Rotation:
+    days = settings.data_key_days
+    return Rotation(
+        service=EncryptionService(database=database),
+        database=database,
+        data_key_age=None if days is None else timedelta(days=days),
+    )

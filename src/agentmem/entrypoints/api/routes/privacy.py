@@ -1,0 +1,55 @@
+"""What is done about a person: erasing, restricting, holding."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from agentmem.entrypoints.api.access import access
+from agentmem.entrypoints.api.answers import answer
+from agentmem.entrypoints.api.gate import address_of, app_of, caller_of, router
+from agentmem.foundation.authorization.caller import Permission
+from agentmem.schemas.privacy import Erasure, ErasureRequest, SubjectMarks, SubjectState
+from agentmem.schemas.queries import SubjectQuery
+
+privacy = router("privacy")
+SUBJECTS = "/privacy/subjects"
+
+
+@privacy.post(
+    "/privacy/erasures",
+    response_model=Erasure,
+    status_code=HTTPStatus.ACCEPTED,
+    openapi_extra=access(Permission.PRIVACY_MANAGE, cost=10),
+)
+async def erase_subject(request: Request, asked: ErasureRequest) -> Response:
+    """Have everything removed that is stored about a user, in the background, and their key destroyed.
+
+    From now on nothing is written about the user until it is done. One that is under way is answered again.
+    """
+    erasure = await app_of(request).custody.privacy.erase(caller_of(request), asked.user_id)
+    headers = {"Location": address_of(request, f"/v1/privacy/erasures/{erasure.id}")}
+    return answer(erasure, HTTPStatus.ACCEPTED, headers=headers)
+
+
+@privacy.get("/privacy/erasures/{erasure_id}", response_model=Erasure, openapi_extra=access(Permission.PRIVACY_READ))
+async def get_erasure(request: Request, erasure_id: UUID) -> Response:
+    """Read how far an erasure is, and its certificate once it has finished: what was removed, by store."""
+    return answer(await app_of(request).custody.privacy.certificate(caller_of(request), erasure_id))
+
+
+@privacy.get(SUBJECTS, response_model=SubjectState, openapi_extra=access(Permission.PRIVACY_READ))
+async def get_subject(request: Request, query: Annotated[SubjectQuery, Query()]) -> Response:
+    """Read whether a user is held or restricted."""
+    return answer(await app_of(request).custody.privacy.marks(caller_of(request), query.user_id))
+
+
+@privacy.post(SUBJECTS, response_model=SubjectState, openapi_extra=access(Permission.PRIVACY_MANAGE))
+async def mark_subject(request: Request, marks: SubjectMarks) -> Response:
+    """Hold a user, who is then not erased, or restrict one, who is then neither read nor changed; or end that."""
+    return answer(await app_of(request).custody.privacy.mark(caller_of(request), marks))

@@ -1,0 +1,39 @@
+"""The keys of an organization, as those who administer it see them; never a key itself."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from agentmem.schemas.base import Schema
+
+
+class KeyState(Schema):
+    """A key of the organization: ``values`` counts by table what it seals, ``subject_keys`` the keys that it wraps.
+
+    A retired key seals nothing new, and is removed once nothing is sealed by it.
+    """
+
+    key_id: UUID
+    purpose: str
+    provider: str
+    master_key_id: str
+    created_at: datetime
+    retired_at: datetime | None
+    values: dict[str, int]
+    subject_keys: int
+
+
+class KeyInventory(Schema):
+    """Which key protects how much; ``subject_values`` counts by table what keys of subjects seal."""
+
+    keys: list[KeyState]
+    subject_keys: int
+    subject_values: dict[str, int]
+    active_master_key_id: str
+
+
+class MasterKeyRotation(Schema):
+    """The master key that wraps from now on; the organizations' keys are wrapped anew in the background."""
+
+    master_key_id: str

@@ -1,0 +1,184 @@
+"""Keys are rotated under load: nothing is unreadable at any moment, and what the old key sealed is sealed anew."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from agentmem import AsyncMemory
+from agentmem.errors import Conflict
+from agentmem.foundation.authorization.caller import service_caller
+from agentmem.foundation.database.known_keys import KnownKeys
+from agentmem.foundation.database.resealing import sealed_columns, sealed_tables
+from agentmem.kit.ids import JobId
+from agentmem.schemas.encryption import KeyInventory
+from agentmem.schemas.jobs import JobState
+from tests.support.foreign import foreign_of
+from tests.support.jobs import until, working
+from tests.support.stores import Owner, Store
+from tests.support.walls import app_over
+
+
+def sealed_by(owner: Owner, memory: AsyncMemory, key_id: UUID) -> dict[str, int]:
+    """Count the values that name a key in their header, in every column of bytes that there is."""
+    columns = owner.execute(
+        "SELECT table_schema, table_name, column_name FROM information_schema.columns "
+        "WHERE data_type = 'bytea' AND table_schema IN ('agentmem', 'agentmem_keys')"
+    ).fetchall()
+    found = {}
+    for schema, table, column in columns:
+        named = (
+            f'SELECT count(*) FROM {schema}.{table} WHERE organization_id = %s AND substring("{column}", 3, 16) = %s'
+        )
+        counted = owner.execute(named.encode(), [memory.app.caller.organization_id, key_id.bytes]).fetchone()
+        if counted is not None and counted[0]:
+            found[f"{table}.{column}"] = int(str(counted[0]))
+    return found
+
+
+async def active_key(memory: AsyncMemory) -> UUID:
+    memory.app.database.forget_keys([memory.app.caller.organization_id])
+    return (await memory.app.database.keys(memory.app.caller.organization_id)).keyring.active.key_id
+
+
+async def rotate(memory: AsyncMemory, owner: Owner) -> None:
+    """Rotate the data key, and have a worker do the job that it asks for."""
+    job_id = await memory.app.custody.rotation.rotate_data_key(memory.app.caller)
+    await reseal(memory, owner, job_id)
+
+
+async def reseal(memory: AsyncMemory, owner: Owner, job_id: JobId) -> None:
+    worker = replace(memory.app.worker, queues=[str(memory.app.caller.organization_id)], schedules=(), grace=0.0)
+    async with working(worker):
+        await until(owner, job_id, JobState.SUCCEEDED)
+
+
+async def test_a_rotated_data_key_seals_nothing_and_is_gone_once_all_is_sealed_anew(
+    memory: AsyncMemory, owner: Owner
+) -> None:
+    await foreign_of(memory, user_id="u", content="all about herons", key="once")
+    office = (await memory.add("the office is closed on Mondays")).memories[0]
+    old = await active_key(memory)
+    before = sealed_by(owner, memory, old)
+
+    job_id = await memory.app.custody.rotation.rotate_data_key(memory.app.caller)
+    assert await active_key(memory) != old
+    await memory.add("written under the new key")
+    assert sealed_by(owner, memory, old) == before
+    assert (await memory.get(office.id)).content == "the office is closed on Mondays"
+    await reseal(memory, owner, job_id)
+
+    assert {"memories.content", "index_entries.entry", "webhooks.sealed", "subject_keys.wrapped"} <= before.keys()
+    assert sealed_by(owner, memory, old) == {}
+    inventory = await memory.app.custody.rotation.inventory(memory.app.caller)
+    assert old not in {key.key_id for key in inventory.keys}
+    assert (await memory.get(office.id)).content == "the office is closed on Mondays"
+    assert [hit.memory.content for hit in (await memory.search("herons", user_id="u")).hits] == ["all about herons"]
+    assert (await memory.doctor()).findings == []
+
+
+async def test_another_process_goes_on_through_a_rotation(store: Store, memory: AsyncMemory, owner: Owner) -> None:
+    async with app_over(store.app, replace(store.app.database, _keys=KnownKeys())) as other:
+        twin = AsyncMemory(organization=memory._settings.organization)
+        twin._opened = replace(other, caller=memory.app.caller, settings=memory._settings)
+        first = (await twin.add("sealed before")).memories[0]
+        job_id = await memory.app.custody.rotation.rotate_data_key(memory.app.caller)
+        second = (await memory.add("sealed after")).memories[0]
+        assert (await twin.get(second.id)).content == "sealed after"
+        third = (await twin.add("sealed by who had the old key")).memories[0]
+        await reseal(memory, owner, job_id)
+        assert {(await twin.get(one.id)).content for one in (first, second, third)} == {
+            "sealed before",
+            "sealed after",
+            "sealed by who had the old key",
+        }
+
+
+async def test_rotation_under_load_of_64_at_once_disturbs_nobody(
+    store: Store, memory: AsyncMemory, owner: Owner, full: bool
+) -> None:
+    rounds, ended = (40 if full else 4), asyncio.Event()
+    kept = [(await memory.add(f"fact {number}")).memories[0] for number in range(8)]
+
+    async def work(number: int) -> int:
+        done = 0
+        while not ended.is_set() or not done:
+            if number % 4 == 0:
+                await memory.add(f"news {number} {done}", user_id=f"user {number}" if number % 8 else None)
+            elif number % 4 == 1:
+                await memory.search("which facts are there?", limit=5)
+            else:
+                one = kept[(number + done) % len(kept)]
+                assert (await memory.get(one.id)).content == one.content
+            done += 1
+        return done
+
+    async def rotate_all() -> None:
+        try:
+            for _ in range(rounds):
+                await rotate(memory, owner)
+                await memory.app.custody.rotation.rotate_master_key(memory.app.caller)
+                await memory.app.custody.rotation.rewrap(memory.app.caller)
+        finally:
+            ended.set()
+
+    old = await active_key(memory)
+    done = await asyncio.gather(rotate_all(), *(work(number) for number in range(64)))
+    assert all(count for count in done[1:])
+    assert sealed_by(owner, memory, old) == {}
+    assert (await memory.doctor()).findings == []
+
+
+async def test_of_two_rotations_at_once_one_is_refused(memory: AsyncMemory) -> None:
+    rotate = memory.app.custody.rotation.rotate_data_key
+    done = await asyncio.gather(*(rotate(memory.app.caller) for _ in range(4)), return_exceptions=True)
+    assert any(isinstance(one, UUID) for one in done)
+    assert all(isinstance(one, UUID | Conflict) for one in done)
+    await memory.add("written after it")
+
+
+async def test_a_new_master_key_wraps_every_key_anew_and_changes_no_value(memory: AsyncMemory, owner: Owner) -> None:
+    added = (await memory.add("keeps bees", user_id="alice")).memories[0]
+    before: KeyInventory = await memory.app.custody.rotation.inventory(memory.app.caller)
+    rotated = await memory.app.custody.rotation.rotate_master_key(memory.app.caller)
+    assert await memory.app.custody.rotation.rewrap(service_caller(memory.app.caller.organization_id)) == 2
+    assert await memory.app.custody.rotation.rewrap(memory.app.caller) == 0
+    after = await memory.app.custody.rotation.inventory(memory.app.caller)
+    assert {key.master_key_id for key in after.keys} == {rotated.master_key_id} == {after.active_master_key_id}
+    assert [key.key_id for key in after.keys] == [key.key_id for key in before.keys]
+    memory.app.database.forget_keys([memory.app.caller.organization_id])
+    assert (await memory.get(added.id)).content == "keeps bees"
+
+
+async def test_the_inventory_counts_what_each_key_protects(memory: AsyncMemory) -> None:
+    await memory.add("keeps bees", user_id="alice")
+    await memory.add("the office is closed on Mondays")
+    inventory = await memory.app.custody.rotation.inventory(memory.app.caller)
+    data, index = sorted(inventory.keys, key=lambda key: key.purpose)
+    assert (data.purpose, data.values, data.subject_keys) == ("data", {"memories": 1, "index_entries": 1}, 1)
+    assert (index.purpose, index.values) == ("index", {})
+    assert (inventory.subject_keys, inventory.subject_values) == (1, {"memories": 1, "index_entries": 1})
+
+
+async def test_an_old_data_key_is_rotated_by_itself(memory: AsyncMemory) -> None:
+    old = await active_key(memory)
+    caller = service_caller(memory.app.caller.organization_id)
+    rotation = replace(memory.app.custody.rotation, data_key_age=timedelta(days=30))
+    await rotation.look_after(caller)
+    assert await active_key(memory) == old
+    await replace(rotation, database=replace(rotation.database, ahead=timedelta(days=31))).look_after(caller)
+    assert await active_key(memory) != old
+
+
+def test_every_sealed_column_says_how_it_is_sealed() -> None:
+    declared = {f"{name}.{column.name}" for name, table in sealed_tables().items() for column in sealed_columns(table)}
+    assert {"memories.content", "memories.actor", "index_entries.entry", "webhooks.sealed"} <= declared
+
+
+@pytest.mark.parametrize("name", ["memories", "index_entries"])
+def test_what_is_about_a_person_is_sealed_by_their_key(name: str) -> None:
+    assert {bound.user_id for bound in sealed_columns(sealed_tables()[name]).values()} == {"user_id"}
