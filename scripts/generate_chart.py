@@ -15,7 +15,8 @@ from typing import Any, Final
 
 import yaml
 
-from agentmem.settings import Settings, is_secret
+from agentmem.kit.secret_files import is_secret
+from agentmem.settings import Settings
 
 CHART: Final = Path(__file__).resolve().parent.parent / "deploy" / "helm" / "agentmem"
 GENERATED: Final = "<!-- Written by `make docs` from values.yaml; change it there. -->\n"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Final, Literal, Self, get_args
+from typing import Final, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from agentmem.errors import ConfigurationError
 from agentmem.kit.networks import parse_network
+from agentmem.kit.secret_files import SecretFiles
 from agentmem.kit.validation import faults_of
 
 PREFIX: Final = "AGENTMEM_"
@@ -27,35 +27,6 @@ def default_data_directory() -> Path:
         return Path("/var/lib/agentmem")
     base = os.environ.get("XDG_DATA_HOME", "")
     return (Path(base) if base else Path.home() / ".local" / "share") / "agentmem"
-
-
-class _SecretFiles(PydanticBaseSettingsSource):
-    """Reads secrets from the files that ``AGENTMEM_<NAME>_FILE`` name, as orchestrators mount them."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[object, str, bool]:
-        """Read the file of a setting that is a secret; a newline at its end is not a part of it."""
-        variable = f"{PREFIX}{field_name.upper()}"
-        path = os.environ.get(f"{variable}_FILE") if is_secret(field) else None
-        if path is None:
-            return None, field_name, False
-        if variable in os.environ:
-            raise ConfigurationError(f"{variable} and {variable}_FILE are both set.", hint="Set one of them.")
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeError) as error:
-            raise ConfigurationError(
-                f"The file that {variable}_FILE names cannot be read: {path} ({type(error).__name__})."
-            ) from None
-        return text.removesuffix("\n").removesuffix("\r"), field_name, False
-
-    def __call__(self) -> dict[str, object]:
-        found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
-        return {name: value for name, value in found.items() if value is not None}
-
-
-def is_secret(field: FieldInfo) -> bool:
-    """Tell whether a setting is a secret, which a file may hold."""
-    return SecretStr in get_args(field.annotation)
 
 
 class Settings(BaseSettings):
@@ -403,7 +374,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # its files have names of another kind
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Read keywords first, then the environment, then the files that it names."""
-        return init_settings, env_settings, _SecretFiles(settings_cls)
+        return init_settings, env_settings, SecretFiles(settings_cls, PREFIX)
 
     @classmethod
     def load(cls, **given: object) -> Self:

@@ -7,6 +7,7 @@ from typing import Final
 from pydantic import JsonValue
 
 from agentmem.entrypoints.api.examples_common import ID, KEY_ID, NOW, OTHER_ID, page
+from agentmem.entrypoints.api.examples_custody import CUSTODY_EXAMPLES
 from agentmem.entrypoints.api.examples_factors import FACTOR_EXAMPLES
 from agentmem.entrypoints.api.examples_identity import OF_IDENTITY
 from agentmem.entrypoints.api.examples_sessions import SESSION_EXAMPLES
@@ -186,6 +187,7 @@ PROBLEM: Final[dict[str, JsonValue]] = {
 
 EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
     **OF_IDENTITY,
+    **CUSTODY_EXAMPLES,
     **FACTOR_EXAMPLES,
     **SESSION_EXAMPLES,
     "AddRequest": {"content": "Ada likes green tea", "user_id": "ada", "metadata": {"topic": "drinks"}},
@@ -212,19 +214,6 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
         "counts": {},
         "repaired": [],
     },
-    "Erasure": {
-        "id": ID,
-        "subject": "5f0c3b1e9d2a47c88a61f2d0b7e4c935",
-        "requested_by": f"member:{OTHER_ID}",
-        "requested_at": NOW,
-        "finished_at": NOW,
-        "removed": {"memories": 12, "memory_versions": 15, "vectors": 0, "stored_answers": 3, "keys": 1},
-        "rewritten_at": None,
-        "backups_expire_at": "2026-12-22T09:30:00Z",
-    },
-    "ErasureRequest": {"user_id": "ada"},
-    "SubjectState": {"held": True, "restricted": False},
-    "SubjectMarks": {"user_id": "ada", "held": False, "restricted": False},
     "Imported": {"imported": 120, "skipped": 3},
     "IssuedKey": {"key": SECRET, "api_key": API_KEY},
     "IssuedRequestKey": {"key": "ams_ed25519_<id>_<secret>", "request_key": REQUEST_KEY},
@@ -280,24 +269,6 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
     "Organization": ORGANIZATION,
     "OrganizationLimits": LIMITS,
     "OrganizationPatch": {"max_key_days": 180},
-    "KeyInventory": {
-        "keys": [
-            {
-                "key_id": ID,
-                "purpose": "data",
-                "provider": "aws",
-                "master_key_id": "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
-                "created_at": NOW,
-                "retired_at": None,
-                "values": {"memories": 120, "index_entries": 100},
-                "subject_keys": 40,
-            }
-        ],
-        "subject_keys": 40,
-        "subject_values": {"memories": 4000, "index_entries": 3600},
-        "active_master_key_id": "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
-    },
-    "MasterKeyRotation": {"master_key_id": "9a4c1a3e-3a52-4a58-9df4-fd0f8c5f0f61"},
     "OrderedJob": {"job_id": ID},
     "PackedContext": {
         "text": "[1] 2026-11-22 09:30 (user) Ada likes green tea",
