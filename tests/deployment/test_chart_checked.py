@@ -24,7 +24,7 @@ EXTERNAL = {
             "store": {"name": "vault"},
             "data": {"database_url": {"key": "db"}, "redis_url": {"key": "redis"}, "master_key": {"key": "key"}},
         }
-    }
+    },
 }
 
 
