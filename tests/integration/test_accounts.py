@@ -274,7 +274,8 @@ async def test_last_passwords_cannot_come_again_and_none_is_changed_too_soon(sto
 
     signed_in = await keeping.check.verify(account.email, PASSWORD)
     for days, due in ((29, False), (30, True)):
-        then = replace(keeping, clock=lambda days=days: signed_in.password_set_at + timedelta(days=days))
+        moment = signed_in.password_set_at + timedelta(days=days)
+        then = replace(keeping, clock=moment.replace)
         assert (await then.expired(signed_in.account_id) is not None) is due
 
 
