@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from agentmem.client.asynchronous import AsyncClient
+    from agentmem.client.person import Person
     from agentmem.client.synchronous import Client
     from agentmem.entrypoints.embedded.memory import AsyncMemory
     from agentmem.entrypoints.embedded.sync import Memory
     from agentmem.errors import AgentMemError
 
-__all__ = ["AgentMemError", "AsyncClient", "AsyncMemory", "Client", "Memory", "errors"]
+__all__ = ["AgentMemError", "AsyncClient", "AsyncMemory", "Client", "Memory", "Person", "errors"]
 
 _HOMES: Final = {
     "AgentMemError": "agentmem.errors",
@@ -23,6 +24,7 @@ _HOMES: Final = {
     "AsyncMemory": "agentmem.entrypoints.embedded.memory",
     "Client": "agentmem.client.synchronous",
     "Memory": "agentmem.entrypoints.embedded.sync",
+    "Person": "agentmem.client.person",
 }
 
 

@@ -87,6 +87,11 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("no master key", {"masterKey": {"existingSecret": ""}}, "No master key"),
     ("no database", {"secrets": {"existingSecret": ""}}, "No database"),
     ("several processes without Redis", {"secrets": {"existingSecret": "s", "keys": ["database_url"]}}, "redis_url"),
+    (
+        "secrets of its own beside those of a Secret",
+        {"secrets": {"existingSecret": "s", "values": {"embedding_key": "k"}}},
+        "The chart writes no Secret beside one of yours",
+    ),
     ("a route without a gateway", {"httpRoute": {"enabled": True}}, "parentRefs"),
     ("a certificate without an issuer", {"certificate": {"enabled": True}}, "issuer"),
     (

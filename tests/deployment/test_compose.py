@@ -109,7 +109,7 @@ class Platform:
         assert podman("wait", self.name("migrate")) == "0", logs(self.name("migrate"))
         self.compose("up", "--detach", "server-1", "server-2", "worker")
         for name in ("server-1", "server-2"):
-            wait_until(partial(self.is_ready, name))
+            wait_until(partial(self.is_ready, name), seconds=180)
         self.compose("up", "--detach", "nginx")
         ready(self.url)
 

@@ -239,7 +239,6 @@ def test_pod_of_the_chart_runs_as_it_is_rendered(image: str, database: str, tmp_
         assert add(url, key, "The pod remembers the harbour.") in found(url, key, "harbour")
     finally:
         podman("pod", "rm", "--force", "--ignore", "memory-agentmem-api-pod-0")
-        podman("volume", "prune", "--force")
 
 
 def test_environment_of_the_containers_is_what_the_scripts_say() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from agentmem.schemas.request_keys import to_text
 from tests.support.command_line import CommandLine, temporary_command_line
 
 
@@ -44,3 +45,25 @@ def test_impossible_key_is_one_line_of_error(agentmem: CommandLine) -> None:
 
     assert failed.stderr.startswith("error: Input is not valid: networks.0")
     assert unknown.stderr == "error: There is no API key '0123456789ab'. (not_found)\n"
+
+
+def test_key_that_signs_is_made_shown_once_listed_and_ended(agentmem: CommandLine) -> None:
+    key: Any = agentmem.json("keys", "create", "signed")
+    key_id = key["api_key"]["id"]
+    made: Any = agentmem.json("keys", "signing", "create", key_id, "laptop")
+    pair = to_text(bytes(32))
+    own: Any = agentmem.json("keys", "signing", "create", key_id, "of my own", "--public-key", pair)
+    signer_id = made["request_key"]["id"]
+    assert made["key"].startswith(f"ams_ed25519_{signer_id}_")
+    assert (own["key"], own["request_key"]["public_key"]) == (None, pair)
+
+    ended: Any = agentmem.json("keys", "signing", "revoke", key_id, signer_id)
+    assert ended["revoked_at"] is not None
+    listed: Any = agentmem.json("keys", "signing", "list", key_id)
+    assert {key["id"]: key["revoked_at"] for key in listed} == {
+        signer_id: ended["revoked_at"],
+        own["request_key"]["id"]: None,
+    }
+    assert made["key"] not in agentmem.run("keys", "signing", "list", key_id).stdout
+    unknown = agentmem.run("keys", "signing", "revoke", key_id, "0123456789ab", status=1)
+    assert "(not_found)" in unknown.stderr

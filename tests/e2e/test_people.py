@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
+from agentmem import AsyncClient, Client, Person
+from agentmem.errors import ConfigurationError, InvalidGrant, Unauthenticated
 from agentmem.features.identity.factors.totp import code_at
 from tests.support.embedded_server import open_folder
 from tests.support.people_site import PeopleSite, now_step, people_site
@@ -85,3 +88,57 @@ async def test_app_that_was_added_is_asked_for_at_every_server(site: PeopleSite)
     assert again.status_code == 401
     sessions = (await site.done("GET", "/v1/account/sessions", token=shown["access_token"], at=1))["items"]
     assert {one["level"] for one in sessions if one["current"]} == {"aal2"}
+
+
+def refreshes(site: PeopleSite) -> int:
+    """Count the exchanges that the first server has taken."""
+    first = site.running[0]
+    return (first.printed + first.said).count("/v1/auth/refresh")
+
+
+async def test_client_of_a_person_exchanges_its_tokens_once_for_all_calls_that_wait(site: PeopleSite) -> None:
+    email = await site.person(FIRST)
+    ada = Person(email=email, password=FIRST)
+    async with AsyncClient(base_url=site.running[0].url, person=ada) as memory:
+        assert (await memory.me()).api_key_id is None
+        assert ada.password is None
+        first, before = ada.refresh_token, refreshes(site)
+        ada.access_token = "ended.in.between"
+        await asyncio.gather(*(memory.me() for _ in range(20)))
+        assert ada.refresh_token != first
+        await asyncio.sleep(0.2)  # until the last line is read
+        assert refreshes(site) == before + 1
+    assert FIRST not in repr(ada)
+    assert str(ada.refresh_token) not in repr(ada)
+
+    again = Person(refresh_token=ada.refresh_token)
+    await asyncio.to_thread(in_threads, site.running[0].url, again)
+    with pytest.raises(InvalidGrant):
+        async with AsyncClient(base_url=site.running[0].url, person=again) as memory:
+            await memory.me()
+
+
+def in_threads(url: str, person: Person) -> None:
+    """Use a person's client, until their session is ended."""
+    with Client(base_url=url, person=person) as memory:
+        assert memory.me().role == "member"
+        person.access_token = "ended.in.between"
+        added = memory.add("Ada likes green tea")
+        assert memory.get(added.memories[0].id).content == "Ada likes green tea"
+        memory._connection._http.post("/v1/auth/sign-out").raise_for_status()
+
+
+async def test_client_of_a_person_says_what_it_cannot_do(site: PeopleSite) -> None:
+    email = await site.person(FIRST)
+    await site.add_app((await site.sign_in(email, FIRST))["access_token"])
+    url = site.running[0].url
+    async with AsyncClient(base_url=url, person=Person(email=email, password=FIRST)) as memory:
+        with pytest.raises(Unauthenticated, match="factor_required"):
+            await memory.me()
+    async with AsyncClient(base_url=url, person=Person(email=email, password=SECOND)) as memory:
+        with pytest.raises(Unauthenticated, match="password is wrong"):
+            await memory.me()
+    with pytest.raises(ConfigurationError, match="not both"):
+        Client(site.key, base_url=url, person=Person(refresh_token="amr_"))
+    with pytest.raises(ConfigurationError, match="refresh_token, or"):
+        Person(email=email)

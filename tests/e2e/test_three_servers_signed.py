@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from agentmem import Client
+from agentmem.errors import InvalidSignature
 from tests.support.command_line import CommandLine
-from tests.support.embedded_server import store_folder
+from tests.support.embedded_server import store_folder, wait_until
 from tests.support.patience import eventually
 from tests.support.redis_server import redis_server
 from tests.support.servers import ServerProcess, servers
@@ -67,6 +71,42 @@ async def test_signed_request_that_is_sent_to_all_servers_at_once_is_taken_by_on
         assert sorted(answers) == [201, *[401] * 11]
     listed = ask(three[2], key, "GET", "/v1/memories").json()["items"]
     assert len(listed) == 1  # the three texts are one memory
+
+
+@dataclass(frozen=True)
+class AtOurServer(httpx.BaseTransport):
+    """Carries what is sent to the public address to a server of this machine, as a balancer does."""
+
+    server: ServerProcess
+    http: httpx.HTTPTransport = field(default_factory=httpx.HTTPTransport)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        request.url = request.url.copy_with(scheme="http", host="127.0.0.1", port=self.server.port)
+        return self.http.handle_request(request)
+
+    def close(self) -> None:
+        self.http.close()
+
+
+def _refuses(memory: Client) -> bool:
+    try:
+        memory.stats()
+    except InvalidSignature:
+        return True
+    return False
+
+
+def test_client_of_threads_signs_what_it_sends(three: list[ServerProcess], key: str) -> None:
+    key_id = key.split("_")[2]
+    made = ask(three[0], key, "POST", f"/v1/api-keys/{key_id}/signing-keys", {"name": "threads"}).json()
+    terms: dict[str, Any] = {"base_url": PUBLIC, "transport": AtOurServer(three[1]), "signing_key": made["key"]}
+    with Client(key, **terms) as memory:
+        added = memory.add("Bob likes black tea")
+        assert memory.get(added.memories[0].id).content == "Bob likes black tea"
+        memory.keys.revoke_signing_key(key_id, made["request_key"]["id"])
+        wait_until(lambda: _refuses(memory))  # every server knows within a second
+    with Client(key, **(terms | {"signing_key": None, "transport": AtOurServer(three[2])})) as memory:
+        memory.delete(added.memories[0].id)
 
 
 async def test_denied_address_is_refused_by_every_server_until_the_command_line_takes_it_back(

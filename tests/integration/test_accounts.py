@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from ipaddress import ip_address
 from uuid import uuid4
 
@@ -28,7 +28,7 @@ from agentmem.foundation.authorization.caller import Caller, accounts_caller, se
 from agentmem.foundation.authorization.platform import platform_id
 from agentmem.foundation.passwords.hashing import Passwords
 from agentmem.foundation.state.memory import MemoryState
-from agentmem.kit.clock import Clock, utc_now
+from agentmem.kit.clock import utc_now
 from agentmem.kit.ids import AccountId
 from agentmem.schemas.access import Role
 from agentmem.schemas.accounts import NewAccount
@@ -47,11 +47,6 @@ HOME = ip_address("192.0.2.1")
 async def operator(store: Store) -> Caller:
     """An operator of the platform."""
     return await operator_of(store.app)
-
-
-def _always(moment: datetime) -> Clock:
-    """Give a clock that stands still."""
-    return lambda: moment
 
 
 async def test_right_password_gives_the_account_and_a_token_of_the_device(store: Store, operator: Caller) -> None:
@@ -280,7 +275,7 @@ async def test_last_passwords_cannot_come_again_and_none_is_changed_too_soon(sto
     signed_in = await keeping.check.verify(account.email, PASSWORD)
     for days, due in ((29, False), (30, True)):
         moment = signed_in.password_set_at + timedelta(days=days)
-        then = replace(keeping, clock=_always(moment))
+        then = replace(keeping, clock=moment.replace)
         assert (await then.expired(signed_in.account_id) is not None) is due
 
 

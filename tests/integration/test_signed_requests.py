@@ -22,9 +22,12 @@ from agentmem.foundation.state.port import PUBLIC
 from agentmem.foundation.state.redis import RedisState
 from agentmem.kit.clock import utc_now
 from agentmem.pipelines.admission.signatures import SINCE, Signatures
+from agentmem.schemas.access import Role
+from agentmem.schemas.policies import FactorPolicy
 from agentmem.schemas.request_keys import SignatureAlgorithm, read_key, to_text
 from tests.support.foreign_programs import needs_npm, run_script
 from tests.support.served import BASE_URL, client, key_of, served_by
+from tests.support.sign_ins import gatehouse_of, person_of
 from tests.support.signers import signed_get, signed_post
 from tests.support.states import NOWHERE
 
@@ -262,3 +265,32 @@ async def test_signature_of_a_foreign_program_is_taken_once(signer: Signer) -> N
     ]
 
     assert statuses == [401, 201, 401]
+
+
+async def test_signatures_are_demanded_by_nobody_who_could_send_none_unless_forced(memory: AsyncMemory) -> None:
+    path, policy = "/v1/organization/policies/signing", {"policy": {"kind": "signing", "required": True}}
+    api_key = await key_of(memory)
+    async with client(memory.app, api_key) as nameless:
+        refused = await nameless.put(path, json=policy)
+    assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+    assert "AGENTMEM_PUBLIC_URL" in refused.json()["hint"]
+
+    app = await knows_its_address(memory)
+    await memory.app.accounts.policies.update(memory.app.caller, FactorPolicy(required_for=()))
+    ada = await person_of(memory.app, Role.OWNER)
+    token = (await gatehouse_of(memory.app).sign_in(ada)).access_token
+    async with client(app, api_key) as unsigned, client(app, token) as person:
+        refused = await unsigned.put(path, json=policy)
+        assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+        assert "nothing signs for it" in refused.json()["detail"]
+        assert (await unsigned.put(path, json={"policy": {"kind": "signing"}})).status_code == 200
+        assert (await unsigned.put(path, json=policy, params={"force": "true"})).status_code == 200
+        app.admission.forget([])
+        assert (await unsigned.get("/v1/me")).status_code == 401
+        # People sign nothing: they demand it of keys, and take it back.
+        off = {"policy": {"kind": "signing", "required": False}}
+        assert [(await person.put(path, json=body)).status_code for body in (off, policy, off)] == [200] * 3
+        app.admission.forget([])
+        assert (await unsigned.get("/v1/me")).status_code == 200
+        await signing_key_of(app, api_key)
+        assert (await unsigned.put(path, json=policy)).status_code == 200

@@ -35,11 +35,13 @@ PUBLIC: Final = frozenset(
         "health", "health_live", "health_ready", "report_leak",
         "register", "verify_email", "accept_invitation", "forgot_password", "reset_password", "password_rules",
         "ask_to_unlock", "unlock", "sign_in", "refresh", "revoke", "json_web_keys", "start_sso", "finish_sso",
-        "begin_factor", "show_factor", "ask_for_any_passkey", "sign_in_by_passkey",
+        "begin_factor", "show_factor", "ask_for_any_passkey", "sign_in_by_passkey", "choose_password",
     }
 )  # fmt: skip
 """Operations that need no key."""
-PROOFS: Final = frozenset({"sign_in", "refresh", "begin_factor", "show_factor", "sign_in_by_passkey"})
+PROOFS: Final = frozenset(
+    {"sign_in", "refresh", "begin_factor", "show_factor", "sign_in_by_passkey", "choose_password"}
+)
 """Those of them that ask for another proof, and answer 401 to one that is not good."""
 ANY_KEY: Final = frozenset({"me", "roles", "introspect"})
 """Operations that every key opens."""
@@ -63,7 +65,7 @@ PLATFORM: Final = frozenset(
 """Operations of the platform's operators alone: the owner of an organization is refused."""
 BY_ID: Final = frozenset(
     {
-        "get", "update", "delete", "history", "restore", "pin", "update_many", "delete_many",
+        "get", "update", "delete", "history", "restore", "pin", "update_many", "delete_many", "provenance", "promote",
         "get_member", "update_member", "disable_member",
         "get_api_key", "update_api_key", "revoke_api_key", "rotate_api_key", "api_key_usage",
         "list_request_keys", "create_request_key", "revoke_request_key", "remove_network",
@@ -78,6 +80,7 @@ OWN: Final = frozenset(
     {
         "search", "query", "context", "add", "list", "delete_all", "duplicates", "stats", "import_", "export",
         "list_encryption_keys", "rotate_data_key", "erase_subject", "get_subject", "mark_subject",
+        "taint", "rollback",
         "entities", "usage", "organization", "update_organization", "delete_organization", "restore_organization",
         "list_members", "create_member", "list_api_keys", "create_api_key", "list_jobs",
         "audit_entries", "export_audit", "verify_audit", "doctor", "vacuum", "reembed", "info",
@@ -88,10 +91,13 @@ OWN: Final = frozenset(
 """Operations that name nothing: they work on what is the caller's own, whatever it knows of others."""
 BOUND: Final[Mapping[str, int]] = {
     **dict.fromkeys(("get", "update", "delete", "history", "restore", "pin", "update_many", "delete_many"), 404),
+    "provenance": 404,
     **dict.fromkeys(("search", "query", "context", "add", "list", "delete_all", "duplicates"), 403),
     **dict.fromkeys(("stats", "import_", "export", "entities"), 403),
 }
 """What a key that is bound to another user is told about memories; everything but memories is refused by 403."""
+MAINTAINING: Final = frozenset({"doctor", "vacuum", "reembed", "info", "promote", "taint", "rollback"})
+"""Operations of whoever looks after memories; no key that is bound to a user may."""
 UNLISTED: Final = frozenset({"/docs", "/docs/errors", "/docs/assets/{name}", "/openapi.json"})
 """Routes that are not in the description: the description itself and its pages, which everybody may read."""
 LAST: Final = ("erase_subject", "delete_organization", "restore_organization")
@@ -213,7 +219,7 @@ async def test_every_operation_is_in_the_tables(scene: Scene) -> None:
     assert {one.name for one in scene.operations if one.permission is None} == PUBLIC
     assert {one.name for one in scene.operations if one.permission == "any"} == ANY_KEY
     memories = {one.name for one in scene.operations if str(one.permission).startswith("memory:")}
-    assert set(BOUND) == memories - {"doctor", "vacuum", "reembed", "info"}
+    assert set(BOUND) == memories - MAINTAINING
 
 
 def test_every_route_is_in_the_description_or_on_the_list_of_what_is_not(store: Store, document: Document) -> None:

@@ -82,7 +82,7 @@ def ready(url: str, made: str | None = None) -> None:
         except httpx.TransportError:
             return False
 
-    wait_until(answers)
+    wait_until(answers, seconds=180)
 
 
 def add(url: str, key: str, content: str) -> str:

@@ -172,7 +172,7 @@ async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: st
         webhook_id=webhook_id,
         delivery_id=delivery_id,
         request_key_id=signer.request_key.id,
-        rule_id=(await app.networks.add(app.caller, _rule(content))).id,
+        rule_id=(await app.networks.add(app.caller, rule(content))).id,
         account=account,
         opened=await _opened_session(app, account),
         device=device,
@@ -225,7 +225,8 @@ async def _tested_webhook(app: App, description: str) -> tuple[UUID, UUID]:
     return webhook.id, (await hooks.test(app.caller, webhook.id)).id
 
 
-def _rule(reason: str) -> NewNetworkRule:
+def rule(reason: str) -> NewNetworkRule:
+    """Make a rule that refuses a network nobody asks from."""
     return NewNetworkRule(network="192.0.2.0/24", list=NetworkList.DENY, reason=reason)
 
 

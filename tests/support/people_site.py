@@ -75,7 +75,8 @@ class PeopleSite:
             return bool(found)
 
         await eventually(came)
-        self.keep(mailed=found[-1])
+        if pattern is SECRET:
+            self.keep(mailed=found[-1])
         return found[-1]
 
     async def person(self, password: str) -> str:

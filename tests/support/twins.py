@@ -58,6 +58,11 @@ class Twins:
             "actor": f"member:{known.member_id}",
             "account_id": str(known.account_id),
             "invitation_id": str(known.invitation_id),
+            "session_id": str(known.session_id),
+            "request_key_id": known.request_key_id,
+            "rule_id": str(known.rule_id),
+            "passkey_id": str(known.account_id),
+            "factor_kind": "totp",
             "kind": "users",
             "policy_kind": "password",
             "query": f"What does the {CANARY} sing?",
@@ -85,10 +90,14 @@ def of_memory(memory_id: str) -> dict[str, str]:
     return dict.fromkeys(("memory_id", "id", "target"), memory_id)
 
 
+NAMES_OF_ALL: Final = frozenset({"factor_kind", "kind", "policy_kind", "query"})
+"""What requests have in their paths that is no id of anybody's."""
+
+
 def of_nobody(ids: Mapping[str, str]) -> dict[str, str]:
     """Give ids of the same forms that nobody has."""
     fresh = {value: _another(value) for value in set(ids.values())}
-    return {name: value if name in {"kind", "policy_kind", "query"} else fresh[value] for name, value in ids.items()}
+    return {name: value if name in NAMES_OF_ALL else fresh[value] for name, value in ids.items()}
 
 
 def _another(value: str) -> str:

@@ -282,6 +282,27 @@ def test_whatever_is_presented_nothing_breaks(text: str) -> None:
     assert key_of_token(text) is None or "." in text
 
 
+def test_name_of_a_key_is_read_of_what_has_the_form_of_a_token_alone() -> None:
+    assert key_of_token(signed({**HEADER, "kid": "other"}, key=OTHER)) == "other"
+    for name in ("kid that is no text", "no kid", "stray bits in the signature", "padding", "four parts", "empty"):
+        assert key_of_token(ATTACKS[name]()) is None, name
+
+
+def test_token_of_the_greatest_length_is_read_and_no_longer_one() -> None:
+    claims = json.dumps(values()).encode()
+    payloads = (claims.ljust(size) for size in range(LONGEST // 2, LONGEST))
+    longest = next(payload for payload in payloads if len(signed(payload=payload)) == LONGEST)
+    text, longer = signed(payload=longest), signed(payload=longest + b" ")
+
+    assert (key_of_token(text), check(text)) == (KEY.kid, CLAIMS)
+    assert (key_of_token(longer), check(longer)) == (None, None)
+
+
+@pytest.mark.parametrize("payload", [b"\x00\x00W", b"\xff\xff\xff", b"a", b"ab", b"abc"])
+def test_whatever_was_signed_is_given_as_it_was(payload: bytes) -> None:
+    assert signed_payload(signed(payload=payload), KEY.public) == payload
+
+
 def test_key_that_may_only_encrypt_is_no_matter_for_ours() -> None:
     secret = OctKey.import_key({"kty": "oct", "k": encode(bytes(32)), "use": "enc"})
     foreign = OKPKey.generate_key("Ed25519", private=True)

@@ -254,6 +254,9 @@ def test_whoever_is_refused_a_key_is_told_why_and_what_to_do() -> None:
         "The key would have no permission at all.",
         "Ask for another member or binding.",
     )
+
+
+def test_whoever_is_refused_more_than_they_have_is_told_how_much_that_is() -> None:
     assert refusal(lambda: terms_of_new(new(networks=["10.0.0.0/8"]), ceiling(networks=(HOME,)))) == (
         "The key's networks reach beyond those of the key that creates it.",
         None,
@@ -270,6 +273,7 @@ def test_whoever_is_refused_a_key_is_told_why_and_what_to_do() -> None:
         "The role admin neither makes nor manages keys that act as owner.",
         "Ask somebody of the role owner.",
     )
+    reader = frozenset({Permission.MEMORY_READ})
     two = replace(key(1), scopes=frozenset({Permission.MEMORY_WRITE, Permission.MEMORY_DELETE}))
     assert refusal(lambda: require_managed([two], ceiling(permissions=reader))) == (
         "The key may do more than whoever manages it: memory:delete, memory:write.",
@@ -350,6 +354,7 @@ def test_whatever_is_asked_for_a_new_key_is_within_its_ceiling(
 def test_rate_of_a_new_key_is_at_most_that_of_the_key_that_makes_it() -> None:
     assert terms_of_new(new(), ceiling(requests_per_minute=10)).requests_per_minute == 10
     assert terms_of_new(new(requests_per_minute=5), ceiling(requests_per_minute=10)).requests_per_minute == 5
+    assert terms_of_new(new(requests_per_minute=10), ceiling(requests_per_minute=10)).requests_per_minute == 10
     assert terms_of_new(new(requests_per_minute=5), ceiling()).requests_per_minute == 5
     with pytest.raises(PermissionDenied, match="10 requests a minute"):
         terms_of_new(new(requests_per_minute=11), ceiling(requests_per_minute=10))

@@ -23,6 +23,7 @@ from agentmem.client.namespaces_async import (
 )
 from agentmem.client.networks_async import AsyncNetworks
 from agentmem.client.paging import async_items
+from agentmem.client.person import Person
 from agentmem.client.streams import LineSender, Progress, async_pieces, stream
 from agentmem.client.transport import DEFAULT_URL, starred
 from agentmem.client.webhooks_async import AsyncWebhooks
@@ -61,8 +62,8 @@ class AsyncClient:
     ``async with AsyncClient(api_key) as memory`` has the methods of :class:`AsyncMemory` with the same meaning, and
     raises the same errors. ``timeout`` is in seconds and holds for connecting, sending and waiting each; ``retries`` is
     how often a call is sent again where that is safe. An address that is not of this machine must be ``https://``
-    unless ``insecure`` allows otherwise. A ``signing_key`` of the API key
-    signs all that is sent but streams. Proxies and certificates of your own go into ``transport``.
+    unless ``insecure`` allows otherwise. A ``signing_key`` of the API key signs all that is sent but
+    streams. A ``person`` acts in the place of an API key. Proxies and certificates of your own go into ``transport``.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class AsyncClient:
         retries: int = 2,
         insecure: bool = False,
         signing_key: str | None = None,
+        person: Person | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._connection = connect_async(
@@ -83,6 +85,7 @@ class AsyncClient:
             retries=retries,
             insecure=insecure,
             signing_key=signing_key,
+            person=person,
             transport=transport,
         )
         self._described = f"AsyncClient({starred(api_key)}, base_url={base_url!r})"

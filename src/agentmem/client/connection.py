@@ -12,6 +12,7 @@ import httpx
 
 from agentmem.client.calls import Call
 from agentmem.client.following import Follower
+from agentmem.client.person import Person, auth_of
 from agentmem.client.retries import Failed, Retries
 from agentmem.client.signing import RequestSigner
 from agentmem.client.streams import LineSplitter
@@ -218,13 +219,16 @@ def connect_async(
     retries: int,
     insecure: bool,
     signing_key: str | None,
+    person: Person | None,
     transport: httpx.AsyncBaseTransport | None,
 ) -> AsyncConnection:
     """Make a connection; nothing is sent yet."""
     signer = None if signing_key is None else RequestSigner(signing_key)
+    url = address_of(base_url, insecure=insecure)
     http = httpx.AsyncClient(
-        base_url=address_of(base_url, insecure=insecure),
+        base_url=url,
         headers=headers_of(api_key),
+        auth=auth_of(api_key, person, url),
         limits=LIMITS,
         transport=transport,
         trust_env=False,
@@ -240,13 +244,16 @@ def connect(
     retries: int,
     insecure: bool,
     signing_key: str | None,
+    person: Person | None,
     transport: httpx.BaseTransport | None,
 ) -> Connection:
     """Make a connection; nothing is sent yet."""
     signer = None if signing_key is None else RequestSigner(signing_key)
+    url = address_of(base_url, insecure=insecure)
     http = httpx.Client(
-        base_url=address_of(base_url, insecure=insecure),
+        base_url=url,
         headers=headers_of(api_key),
+        auth=auth_of(api_key, person, url),
         limits=LIMITS,
         transport=transport,
         trust_env=False,

@@ -15,6 +15,7 @@ from agentmem.client.connection import connect
 from agentmem.client.following import Follower
 from agentmem.client.namespaces_sync import Audit, Jobs, Keys, Members, OwnOrganization, Platform
 from agentmem.client.networks_sync import Networks
+from agentmem.client.person import Person
 from agentmem.client.streams import LineSender, Progress, checked, pieces
 from agentmem.client.transport import DEFAULT_URL, starred
 from agentmem.client.webhooks_sync import Webhooks
@@ -53,8 +54,8 @@ class Client:
     ``with Client(api_key) as memory`` has the methods of :class:`Memory` with the same meaning, and
     raises the same errors. ``timeout`` is in seconds and holds for connecting, sending and waiting each; ``retries`` is
     how often a call is sent again where that is safe. An address that is not of this machine must be ``https://``
-    unless ``insecure`` allows otherwise. A ``signing_key`` of the API key
-    signs all that is sent but streams. Proxies and certificates of your own go into ``transport``.
+    unless ``insecure`` allows otherwise. A ``signing_key`` of the API key signs all that is sent but
+    streams. A ``person`` acts in the place of an API key. Proxies and certificates of your own go into ``transport``.
     Threads may share one client.
     """
 
@@ -67,6 +68,7 @@ class Client:
         retries: int = 2,
         insecure: bool = False,
         signing_key: str | None = None,
+        person: Person | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._connection = connect(
@@ -76,6 +78,7 @@ class Client:
             retries=retries,
             insecure=insecure,
             signing_key=signing_key,
+            person=person,
             transport=transport,
         )
         self._described = f"Client({starred(api_key)}, base_url={base_url!r})"

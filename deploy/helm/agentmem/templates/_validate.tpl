@@ -16,6 +16,9 @@
 {{- if and (not (has "redis_url" $names)) (or .Values.worker.enabled .Values.api.autoscaling.enabled (gt (int .Values.api.replicas) 1)) -}}
 {{- fail "Several processes share a Redis: secrets has no redis_url. Give one, or set api.replicas=1 and worker.enabled=false." -}}
 {{- end -}}
+{{- if and (not (include "agentmem.writesSecret" .)) (or .Values.secrets.values .Values.postgresql.enabled .Values.redis.enabled) -}}
+{{- fail "The chart writes no Secret beside one of yours: leave out secrets.existingSecret and secrets.externalSecret, or secrets.values, postgresql.enabled and redis.enabled." -}}
+{{- end -}}
 {{- if and .Values.secrets.externalSecret.enabled .Values.secrets.existingSecret -}}
 {{- fail "secrets.externalSecret.enabled and secrets.existingSecret exclude each other." -}}
 {{- end -}}

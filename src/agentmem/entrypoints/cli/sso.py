@@ -44,12 +44,15 @@ def set_(
     as_json: options.AsJson = False,
 ) -> None:
     """Say where an organization's people sign in."""
+    if any("=" not in role for role in roles or []):
+        raise typer.BadParameter("is GROUP=ROLE, such as engineering=member", param_hint="--role")
+    given = dict(role.split("=", 1) for role in roles or [])
 
     async def work(opened: App) -> PolicyInForce:
         values = {
             "issuer": issuer,
             "client_id": client_id,
-            "roles": dict(role.split("=", 1) for role in roles or [] if "=" in role),
+            "roles": given,
             "default_role": default_role,
             "break_glass": break_glass or [],
             "enforced": enforced,

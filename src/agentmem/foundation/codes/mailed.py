@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from agentmem.foundation.mail.port import Mail, Mailer
-
-_TEXT: Final = """Your code is {code}. It is good for ten minutes, once.
-
-If you are not signing in to AgentMem now, somebody else knows your password: change it.
-"""
 
 
 @dataclass(frozen=True, kw_only=True)

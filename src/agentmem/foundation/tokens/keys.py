@@ -37,7 +37,7 @@ class PrivateKey:
 
 def new_private_key() -> PrivateKey:
     """Make a key from the system's random numbers."""
-    return _private(OKPKey.generate_key(CURVE, private=True))
+    return _private(OKPKey.generate_key(CURVE))
 
 
 def read_private_key(text: bytes) -> PrivateKey:
