@@ -13,6 +13,8 @@ from agentmem import AsyncMemory
 from agentmem.errors import Conflict, NotFound
 from agentmem.foundation.database.connect import connect_as_owner
 from agentmem.foundation.database.known_keys import KnownKeys
+from agentmem.foundation.encryption.seal import HEADER_BYTES
+from agentmem.schemas.memories import NewMemory, Origin, Source
 from agentmem.schemas.privacy import Erasure, SubjectMarks
 from tests.support.embedded_server import is_down, wait_until
 from tests.support.jobs import working
@@ -67,6 +69,29 @@ async def test_an_erased_person_is_nowhere_and_others_are_whole(memory: AsyncMem
     assert keys.fetchone() == (1,)
     usage = await memory.app.usage.current(memory.app.caller)
     assert (usage.memories, usage.versions) == (1, 1)
+
+
+async def test_where_memories_of_an_erased_person_came_from_is_forgotten_with_them(
+    memory: AsyncMemory, owner: Owner
+) -> None:
+    source = Source(origin=Origin.EXTERNAL, uri="https://alice.example/diary")
+    first = (await memory.add(NewMemory(content="keeps bees", user_id="alice", source=source))).memories[0]
+    derived = Source(origin=Origin.EXTERNAL, uri="https://bob.example", parents=[first.id])
+    second = (await memory.add(NewMemory(content="buys honey", user_id="bob", source=derived))).memories[0]
+    sealed = owner.execute("SELECT source FROM agentmem.memory_provenance WHERE memory_id = %s", [first.id]).fetchone()
+    data_keys = (await memory.app.database.keys(memory.app.caller.organization_id)).keyring.by_header()
+
+    assert (await memory.provenance(first.id)).uri == "https://alice.example/diary"
+    assert sealed is not None
+    assert bytes(sealed[0])[:HEADER_BYTES] not in data_keys  # type: ignore[call-overload]
+    await erase(memory, "alice")
+    assert (await memory.provenance(second.id)).parents == []
+    for table in ("memory_provenance", "memory_parents"):
+        left = owner.execute(
+            f"SELECT count(*) FROM agentmem.{table} WHERE organization_id = %s AND memory_id = %s".encode(),
+            [memory.app.caller.organization_id, first.id],
+        )
+        assert left.fetchone() == (0,)
 
 
 async def test_a_process_that_kept_the_key_seals_by_a_fresh_one_after_the_erasure(

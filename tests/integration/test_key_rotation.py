@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
@@ -11,12 +12,19 @@ import pytest
 
 from agentmem import AsyncMemory
 from agentmem.errors import Conflict
+from agentmem.features.identity.factors.passkey_service import PasskeyService
+from agentmem.features.identity.factors.service import FactorService
+from agentmem.features.identity.request_keys.service import RequestKeyService
+from agentmem.features.identity.sessions.service import SessionService
+from agentmem.features.identity.signing.service import SigningKeyService
 from agentmem.foundation.authorization.caller import service_caller
 from agentmem.foundation.database.known_keys import KnownKeys
 from agentmem.foundation.database.resealing import sealed_columns, sealed_tables
 from agentmem.kit.ids import JobId
 from agentmem.schemas.encryption import KeyInventory
+from agentmem.schemas.factors import FactorKind
 from agentmem.schemas.jobs import JobState
+from agentmem.schemas.request_keys import NewRequestKey, SignatureAlgorithm
 from tests.support.foreign import foreign_of
 from tests.support.jobs import until, working
 from tests.support.stores import Owner, Store
@@ -96,6 +104,46 @@ async def test_another_process_goes_on_through_a_rotation(store: Store, memory: 
             "sealed after",
             "sealed by who had the old key",
         }
+
+
+async def test_what_people_and_clients_prove_themselves_by_opens_in_a_process_that_knew_the_old_key(
+    store: Store, memory: AsyncMemory, owner: Owner
+) -> None:
+    caller = memory.app.caller
+    foreign = await foreign_of(memory, user_id="u", content="all about herons", key="once")
+    await memory.app.single.federation.set_secret(caller, "the provider's")
+    signer = await memory.app.issuing.add_signer(
+        caller, foreign.key_id, NewRequestKey(name="signs", algorithm=SignatureAlgorithm.HMAC_SHA256)
+    )
+    person = replace(caller, account_id=foreign.account_id)
+    async with app_over(store.app, replace(store.app.database, _keys=KnownKeys())) as other:
+        database = other.database
+        stale = await database.keys(caller.organization_id)
+        old = stale.keyring.active.key_id
+        before = sealed_by(owner, memory, old)
+        await rotate(memory, owner)
+        assert sealed_by(owner, memory, old) == {}
+        signers = await RequestKeyService(database=database).of_key(caller.organization_id, foreign.key_id)
+        keys = await database.keys_of(caller.organization_id, (one.sealed for one in signers))
+        opened = {one.request_key_id: one.opened(keys.keyring) for one in signers}
+        assert opened[signer.request_key.id].algorithm is SignatureAlgorithm.HMAC_SHA256
+
+        reads: tuple[Callable[[], Awaitable[object]], ...] = (
+            lambda: other.accounts.service.get(caller, foreign.account_id),
+            lambda: SessionService(database=database).own(person),
+            lambda: PasskeyService(database=database).all(person),
+            lambda: FactorService(database=database).issue_code(person, FactorKind.SMS),
+            lambda: SigningKeyService(database=database).signing(caller),
+            lambda: other.accounts.invitations.page(caller),
+            lambda: other.single.federation.secret(caller),
+        )
+        for read in reads:
+            database._keys.put(stale)
+            assert await read()
+
+    people = {"accounts.sealed", "passkeys.sealed", "factor_codes.sealed", "totp_factors.sealed", "signing_keys.sealed"}
+    people |= {"invitations.sealed", "account_mails.sealed", "account_sessions.device", "request_keys.sealed"}
+    assert people | {"sso_secrets.sealed"} <= before.keys()
 
 
 async def test_rotation_under_load_of_64_at_once_disturbs_nobody(
