@@ -10,6 +10,7 @@ from agentmem.foundation.database.system import SystemPurpose
 from agentmem.schemas.events import EVENT_TYPES
 from tests.support.operations import (
     CALLS,
+    DECIDING,
     needed,
     operations,
     service_classes,
@@ -46,8 +47,6 @@ READS_BY_NAME = frozenset(
         "SigningKeyService.signing",
     }
 )
-# The entries of this one say what it has decided: it writes them itself.
-DECIDING = {"SessionService.refresh": {"session.refreshed", "session.reuse_detected"}}
 WRITES_OF_READS = frozenset({"AuditService.note_read"})
 """Operations that whoever may read may, and that write down what was read."""
 READS = frozenset(

@@ -56,7 +56,7 @@ def test_continuous_integration_calls_make_test_and_nothing_else() -> None:
         if line and not line.startswith(("#", "set ", "cd "))
     ]
 
-    assert commands == ["timeout --signal=INT --kill-after=60 1700 make test"]
+    assert commands == ["timeout --signal=INT --kill-after=20 1770 make test"]
 
 
 def test_every_target_of_the_makefile_explains_itself() -> None:

@@ -63,7 +63,7 @@ OWN: Final[Mapping[str, int]] = {
     **dict.fromkeys(("get_policy", "set_policy"), 200),
 }
 """Operations that take ids of the victim's as the attacker's own, and what they answer; all others answer 404."""
-SAMPLED: Final = 4
+SAMPLED: Final = 8
 """Of so many operations one is tried with each wall alone, unless the suite runs whole."""
 PLATFORM: Final = frozenset({"platform:manage", "account:manage", "account:use"})
 """Permissions that no role of an organization has; the attacker is told that it lacks them."""

@@ -42,7 +42,7 @@ from agentmem.foundation.database.transaction import Transaction
 from agentmem.schemas.access import Role
 from agentmem.schemas.memories import MemoryPatch
 from agentmem.schemas.policies import SessionPolicy
-from tests.support import calls_events, calls_jobs, calls_privacy
+from tests.support import calls_events, calls_jobs, calls_privacy, calls_proofs
 from tests.support.foreign import Foreign
 from tests.support.operations import service_modules
 
@@ -81,6 +81,7 @@ DIRECT_CALLS: dict[str, DirectCall] = {
     **calls_events.DIRECT_CALLS,
     **calls_jobs.DIRECT_CALLS,
     **calls_privacy.DIRECT_CALLS,
+    **calls_proofs.DIRECT_CALLS,
     "audit.repository.entries_by_id": lambda tx, f: audit.entries_by_id(tx, f.entries),
     "audit.repository.unsealed_before": lambda tx, _: audit.unsealed_before(tx, tx.now + timedelta(days=1), 1000),
     "audit.repository.write_seal": _seal,

@@ -90,3 +90,7 @@ def service_of(name: str, database: Database) -> object:
     """Make the service of an operation over a database."""
     owner = {cls.__qualname__: cls for cls in service_classes()}[name.split(".", maxsplit=1)[0]]
     return owner(database=database)
+
+
+DECIDING = {"SessionService.refresh": {"session.refreshed", "session.reuse_detected"}}
+"""Operations that write down themselves what they have decided, and by which names."""
