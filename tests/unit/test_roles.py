@@ -40,6 +40,7 @@ organization:read    oamv p
 organization:write   oa   p
 pii:read             oa
 platform:manage           p
+sso:use              -
 usage:read           oamv p
 webhook:read         oa
 webhook:write        oa
