@@ -42,7 +42,14 @@ async def _deleted_memory(client: httpx.AsyncClient) -> dict[str, str]:
 
 async def _memory(client: httpx.AsyncClient) -> dict[str, str]:
     added = await client.post("/v1/memories", json={"content": "Ada likes tea"})
-    return {"id": added.json()["memories"][0]["id"]}
+    memory_id = added.json()["memories"][0]["id"]
+    return {"id": memory_id, "memory_id": memory_id}
+
+
+async def _distrusted_memory(client: httpx.AsyncClient) -> dict[str, str]:
+    new = {"content": "Ada likes tea", "source": {"origin": "external"}}
+    added = await client.post("/v1/memories", json=new)
+    return {"memory_id": added.json()["memories"][0]["id"]}
 
 
 async def _api_key(client: httpx.AsyncClient) -> dict[str, str]:
@@ -104,7 +111,7 @@ PREPARED: dict[str, Prepare] = {
     "delete_many": _memory,
     "rotate_api_key": _api_key,
     "create_request_key": _api_key,
-    "promote": _memory,
+    "promote": _distrusted_memory,
     "retry_job": _discarded_job,
     "discard_job": _job,
     "rotate_webhook_key": _webhook,
