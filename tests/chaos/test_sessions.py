@@ -18,7 +18,7 @@ from agentmem.foundation.authorization.platform import platform_id
 from agentmem.foundation.database.connect import connect_as_owner
 from agentmem.schemas.access import Role
 from agentmem.schemas.base import parse
-from agentmem.schemas.policies import AtCap, SessionPolicy
+from agentmem.schemas.policies import AtCap, FactorPolicy, SessionPolicy
 from agentmem.settings import Settings
 from tests.support.patience import eventually
 from tests.support.redis_server import RedisServer, redis_server
@@ -55,6 +55,7 @@ class Site:
         """Make somebody under a policy of sessions."""
         policies = self.app.accounts.policies
         await policies.update(self.app.caller, parse(SessionPolicy, policy))
+        await policies.update(self.app.caller, FactorPolicy(required_for=()))
         return await person_of(self.app, Role.OWNER)
 
     async def device(self, person: Person) -> str:
