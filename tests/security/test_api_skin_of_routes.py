@@ -81,6 +81,8 @@ async def test_every_success_is_dressed_and_open_to_listed_origins_only(
         for operation in in_order(without_proofs(operations)):
             name = operation.operation_id
             of_operators = operation.permission in {"platform:manage", "metrics:read", "account:manage"}
+            if name == "json_web_keys":  # may be kept, as its own headers say
+                continue
             known = {**ids, "memory_id": str(twins.foreign.deleted)} if name in {"restore", "delete"} else ids
             answered = await operation.send(
                 operator if of_operators else twins.theirs, known, headers={"Origin": origin}
