@@ -85,6 +85,11 @@ async def targets(store: Store) -> AsyncIterator[dict[str, Target]]:
         "member_id": str(known.member_id),
         "key_id": known.key_id,
         "webhook_id": str(known.webhook_id),
+        "session_id": str(known.session_id),
+        "rule_id": str(known.rule_id),
+        "request_key_id": known.request_key_id,
+        "passkey_id": str(known.account_id),
+        "factor_kind": "totp",
         "delivery_id": str(known.delivery_id),
         "organization_id": str((await store.organization()).app.caller.organization_id),
     }

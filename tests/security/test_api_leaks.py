@@ -15,7 +15,7 @@ from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer, redis_server
 from tests.support.served import served_by
 from tests.support.stores import Owner, Store
-from tests.support.twins import CANARY, PLACES, WALLS, Twins, standing, twins_in
+from tests.support.twins import CANARY, NAMES_OF_ALL, PLACES, WALLS, Twins, standing, twins_in
 
 TEXTS: Final = {
     **{name: f"the {CANARY} is a {name}" for name in ("content", "name", "query", "reason", "topic")},
@@ -90,7 +90,7 @@ async def test_nothing_beside_the_answers_tells_what_the_victim_or_the_attacker_
     assert '"event": "request"' in log.getvalue()
     assert ":query:" in shared
     assert CANARY not in "".join(answer.text for answer in own)
-    ids = [value for name, value in twins.ids.items() if name not in {"kind", "query"}]
+    ids = [value for name, value in twins.ids.items() if name not in NAMES_OF_ALL]
     for told in (metrics, log.getvalue(), shared, audited.text):
         assert CANARY not in told
     for told in (metrics, log.getvalue()):
