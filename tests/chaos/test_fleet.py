@@ -99,25 +99,41 @@ async def test_every_acknowledged_write_is_there_once_and_told_of_after_kills_at
     chance = random.Random(0)
     with receiving() as receiver:
         made = call(installation.servers[0], installation.key, "POST", "/webhooks", {"url": receiver.url})
+        told = Told(receiver, made["key"])
         async with load(installation.url, installation.key, clients=16, gateway_may_fail=True) as book:
             for _ in range(100 if full else 2):
                 await book.grows(chance.randint(1, 40))
                 victim = chance.choice([*installation.servers, *installation.workers])
                 await to_thread(victim.kill)
                 await to_thread(victim.start)
+                told.read()
         assert await audit(installation.url, installation.key, book) == []
 
         async def is_told() -> bool:
-            return book.ids <= told(receiver, made["key"])
+            told.read()
+            return book.ids <= told.targets
 
         await eventually(is_told, seconds=300)
-        bodies = dict[str, set[str]]()
-        for taken in receiver.taken:
-            bodies.setdefault(taken.message_id, set()).add(str(taken.verified(made["key"])["data"]))
-        assert [each for each in bodies.values() if len(each) > 1] == []
+        assert [each for each in told.bodies.values() if len(each) > 1] == []
         call(installation.servers[0], installation.key, "DELETE", f"/webhooks/{made['webhook']['id']}")
 
 
-def told(receiver: Receiver, key: str) -> set[str]:
-    """Give the ids of the memories that a receiver was told of."""
-    return {target for taken in list(receiver.taken) for target in taken.verified(key)["data"]["targets"]}
+class Told:
+    """What a receiver was told, read as it comes: a signature is good for five minutes."""
+
+    def __init__(self, receiver: Receiver, key: str) -> None:
+        self._receiver, self._key = receiver, key
+        self._read = 0
+        self.bodies = dict[str, set[str]]()
+        """What came under each id of a message."""
+        self.targets = set[str]()
+        """The ids of the memories that it was told of."""
+
+    def read(self) -> None:
+        """Read what has come since the last time."""
+        came = self._receiver.taken[self._read :]
+        self._read += len(came)
+        for taken in came:
+            data = taken.verified(self._key)["data"]
+            self.bodies.setdefault(taken.message_id, set()).add(str(data))
+            self.targets.update(data["targets"])
