@@ -90,6 +90,7 @@ async def targets(store: Store) -> AsyncIterator[dict[str, Target]]:
         "request_key_id": known.request_key_id,
         "passkey_id": str(known.account_id),
         "factor_kind": "totp",
+        "policy_kind": "password",
         "delivery_id": str(known.delivery_id),
         "organization_id": str((await store.organization()).app.caller.organization_id),
     }

@@ -91,7 +91,7 @@ async def test_nothing_beside_the_answers_tells_what_the_victim_or_the_attacker_
     assert ":query:" in shared
     assert CANARY not in "".join(answer.text for answer in own)
     ids = [value for name, value in twins.ids.items() if name not in NAMES_OF_ALL]
-    for told in (metrics, log.getvalue(), shared, audited.text):
-        assert CANARY not in told
-    for told in (metrics, log.getvalue()):
-        assert not [value for value in ids if value in told]
+    for seen in (metrics, log.getvalue(), shared, audited.text):
+        assert CANARY not in seen
+    for seen in (metrics, log.getvalue()):
+        assert not [value for value in ids if value in seen]
