@@ -30,12 +30,13 @@ expected-statuses = [400, 401, 403, 404, 405, 409, 412, 413, 415, 422, 428]
 include-operation-id = ["context", "query", "search"]
 phases.coverage.enabled = false
 [[operations]]
-include-operation-id = ["usage", "api_key_usage"]
+include-operation-id = ["api_key_usage", "set_policy", "show_factor", "taint", "usage"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", 401, 403, 404, 422]
 """
 """Beside the defaults: what is refused for its version or its length is refused. And a filter nests: the combinations
 of a single operation that takes one are thousands, and would leave no time for the others. No schema can say that two
-days of a query are at most a year apart."""
+days of a query are at most a year apart, that a body is of the kind that the path names, or that one field of several
+is there."""
 
 
 SAMPLE = ("--phases", "examples,fuzzing,stateful", "--max-examples", "3")

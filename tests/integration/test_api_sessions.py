@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
+from ipaddress import IPv6Address
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -36,8 +38,8 @@ async def ada(memory: AsyncMemory) -> Person:
 
 @pytest.fixture
 async def api(memory: AsyncMemory, ada: Person) -> AsyncIterator[httpx.AsyncClient]:
-    """A client that presents nothing by itself."""
-    async with client(memory.app, None) as opened:
+    """A client that presents nothing by itself, at an address of its own: failures are limited for each."""
+    async with client(memory.app, None, address=str(IPv6Address(uuid4().int))) as opened:
         yield opened
 
 

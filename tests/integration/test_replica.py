@@ -45,6 +45,17 @@ async def found(memory: AsyncMemory, query: str) -> list[str]:
     return [hit.memory.content for hit in (await memory.search(query, user_id="u")).hits]
 
 
+async def returned_to(node: PostgresNode, memory: AsyncMemory, query: str, content: str) -> None:
+    """Wait until searches are read from a server again; what they look for is found all the while."""
+    before = reads_of(node)
+
+    async def is_read() -> bool:
+        assert content in await found(memory, query)
+        return reads_of(node) > before
+
+    await eventually(is_read)
+
+
 async def test_searches_go_to_the_replica_and_find_what_another_process_has_just_written(
     nodes: tuple[PostgresNode, PostgresNode], pair: tuple[AsyncMemory, AsyncMemory]
 ) -> None:
@@ -87,13 +98,7 @@ async def test_searches_go_on_without_the_replica_and_return_to_it(
     assert "the tent is in the attic" in await found(reader, "where is the tent")
 
     nodes[1].start()
-    before = reads_of(nodes[1])
-
-    async def is_read() -> bool:
-        assert "the tent is in the attic" in await found(reader, "where is the tent")
-        return reads_of(nodes[1]) > before
-
-    await eventually(is_read)
+    await returned_to(nodes[1], reader, "where is the tent", "the tent is in the attic")
 
 
 async def test_replica_that_hangs_holds_no_search_up(
@@ -109,13 +114,7 @@ async def test_replica_that_hangs_holds_no_search_up(
             assert "the sledge is in the cellar" in await found(reader, "where is the sledge")
     finally:
         nodes[1].resume()
-    before = reads_of(nodes[1])
-
-    async def is_read() -> bool:
-        assert "the sledge is in the cellar" in await found(reader, "where is the sledge")
-        return reads_of(nodes[1]) > before
-
-    await eventually(is_read)
+    await returned_to(nodes[1], reader, "where is the sledge", "the sledge is in the cellar")
 
 
 async def test_replica_that_is_none_is_not_believed(nodes: tuple[PostgresNode, PostgresNode], key: Path) -> None:

@@ -33,6 +33,10 @@ ORIGIN: Final = "https://console.example"
 STRANGER: Final = "https://evil.example"
 LONGEST: Final = 2 * SMALL_BYTES
 """What the server is told to take at most of a normal body."""
+ALSO_REFUSED: Final = frozenset(
+    {"delete_many", "promote", "remove_installation_network", "reset_factors", "end_session_of_account"}
+)
+"""Operations that the things of the victim may not fit: one is trusted already, another is not there."""
 WITHOUT_DATABASE: Final = frozenset({"health", "health_live", "health_ready", "metrics", "roles"})
 """Operations that answer whatever has become of the database."""
 MAILED: Final = frozenset(
@@ -44,6 +48,11 @@ MAILED: Final = frozenset(
 def by_keys(operations: dict[str, ApiOperation]) -> dict[str, ApiOperation]:
     """Give the operations that somebody with a key and the example can do; a person's own account is none of them."""
     return {name: one for name, one in operations.items() if name not in MAILED and one.permission != "account:use"}
+
+
+def without_proofs(operations: dict[str, ApiOperation]) -> dict[str, ApiOperation]:
+    """Give those of them that ask for no proof of a person: the example of one proves nothing."""
+    return {name: one for name, one in by_keys(operations).items() if not one.path.startswith("/v1/auth/")}
 
 
 @pytest.fixture(scope="session")
@@ -69,14 +78,16 @@ async def test_every_success_is_dressed_and_open_to_listed_origins_only(
         )
         ids = twins.ids | {"organization_id": created.json()["organization"]["id"]}
         ids["account_id"] = str((await account_of(app, await operator_of(app))).id)
-        for operation in in_order(by_keys(operations)):
+        for operation in in_order(without_proofs(operations)):
             name = operation.operation_id
             of_operators = operation.permission in {"platform:manage", "metrics:read", "account:manage"}
+            if name == "json_web_keys":  # may be kept, as its own headers say
+                continue
             known = {**ids, "memory_id": str(twins.foreign.deleted)} if name in {"restore", "delete"} else ids
             answered = await operation.send(
                 operator if of_operators else twins.theirs, known, headers={"Origin": origin}
             )
-            assert answered.is_success or name == "delete_many", (name, answered.text)
+            assert answered.is_success or name in ALSO_REFUSED, (name, answered.text)
             assert_dressed(answered)
             assert_open_to(answered, origin)
 
@@ -99,6 +110,7 @@ async def test_every_route_that_takes_a_body_refuses_one_that_is_too_long(
         "organization_id": ids["memory_id"],
         "webhook_id": ids["memory_id"],
         "key_id": "A" * 12,
+        "request_key_id": "A" * 12,
         "policy_kind": "password",
     }
     async with client(app, await key_of(memory)) as owner, client(app, await operator_key(app)) as operator:
@@ -149,10 +161,15 @@ async def test_every_failure_of_the_database_is_dressed_and_tells_nothing_of_it(
         "account_id",
         "invitation_id",
         "erasure_id",
+        "session_id",
+        "rule_id",
+        "passkey_id",
     )
     ids = dict.fromkeys(names, str(memory.app.caller.organization_id))
     ids |= {
         "key_id": "A" * 12,
+        "request_key_id": "A" * 12,
+        "factor_kind": "totp",
         "key": new_credential(KeyEnvironment.LIVE).text,
         "kind": "users",
         "policy_kind": "password",
@@ -160,7 +177,7 @@ async def test_every_failure_of_the_database_is_dressed_and_tells_nothing_of_it(
     }
     wrong = {}
     async with behind(memory, database) as (owner, operator):
-        for name in sorted(by_keys(operations).keys() - WITHOUT_DATABASE):
+        for name in sorted(without_proofs(operations).keys() - WITHOUT_DATABASE):
             operation = operations[name]
             caller = operator if operation.permission in {"platform:manage", "account:manage"} else owner
             answered = await operation.send(caller, ids, headers={"Origin": ORIGIN})

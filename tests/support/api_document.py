@@ -30,6 +30,10 @@ class Operation:
             return media, content["example"]
         return None
 
+    @property
+    def takes_json(self) -> bool:
+        return self.body is not None and not self.said.get("x-agentmem-form")
+
 
 def document_of(app: App) -> dict[str, Any]:
     """Write the document of a server over an application."""

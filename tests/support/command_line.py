@@ -110,11 +110,18 @@ class Terminal:
         os.write(self.descriptor, text.encode())
 
     def press_until(self, key: str, text: str) -> None:
-        """Press a key, again each second, until the terminal shows a text; for keys that may come too soon."""
-        while (found := self.seen.find(text, self.waited)) < 0:
+        """Press a key, again after each second of silence, until the terminal shows a text; for keys that may be lost.
+
+        Never sooner: between two prompts, a second interrupt rightly ends the program.
+        """
+        for _ in range(int(PATIENCE)):
             self.type(key)
-            self.seen += self._read(1.0)
-        self.waited = found + len(text)
+            while (found := self.seen.find(text, self.waited)) < 0 and (piece := self._read(1.0)):
+                self.seen += piece
+            if found >= 0:
+                self.waited = found + len(text)
+                return
+        raise AssertionError(f"{key!r} did not bring {text!r}: {self.seen[self.waited :]!r}")
 
     def end(self) -> int:
         """Read to the end and give the exit status."""

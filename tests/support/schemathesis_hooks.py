@@ -16,6 +16,8 @@ from schemathesis import Case, GenerationMode, HookContext, SerializationContext
 
 PRESENT: dict[str, object] = {
     "cursor": None,
+    "email": "ada@example.com",
+    "network": "192.0.2.0/24",
     "networks": ["192.0.2.0/24"],
     "model": "default",
     "scopes": ["memory:read"],

@@ -59,9 +59,13 @@ async def operator_key(app: App) -> str:
 
 
 @asynccontextmanager
-async def client(app: App, key: str | None, *, served: Served | None = None) -> AsyncIterator[httpx.AsyncClient]:
+async def client(
+    app: App, key: str | None, *, served: Served | None = None, address: str = "127.0.0.1"
+) -> AsyncIterator[httpx.AsyncClient]:
     """Give a client of the application that presents a key."""
-    transport = httpx.ASGITransport(create_api(served or served_by(app)), raise_app_exceptions=False)
+    transport = httpx.ASGITransport(
+        create_api(served or served_by(app)), raise_app_exceptions=False, client=(address, 123)
+    )
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
     async with httpx.AsyncClient(transport=transport, base_url=BASE_URL, headers=headers) as opened:
         yield opened

@@ -44,6 +44,7 @@ pii:read             oa
 platform:manage           p
 privacy:manage       oa
 privacy:read         oa
+sso:use              -
 usage:read           oamv p
 webhook:read         oa
 webhook:write        oa

@@ -160,7 +160,7 @@ def test_whatever_is_damaged_is_refused_and_never_breaks_the_server(data: st.Dat
         damaged = json.loads(json.dumps(answer))
         within = damaged if part is None else damaged[whole]
         old = within[part or whole]
-        cut = old[: data.draw(st.integers(0, len(old) - 1))]
+        cut = old[: data.draw(st.integers(0, 4095)) % len(old)]  # a signature is not always as long
         within[part or whole] = data.draw(values | st.just(cut) | st.binary(max_size=200).map(base64url))
         if part == "userHandle" or within[part or whole] == old:
             continue

@@ -13,7 +13,7 @@ from agentmem.schemas.organizations import Name
 
 LONGEST_PASSWORD: Final = 1024
 """Bytes of a password as UTF-8."""
-EmailAddress = Annotated[Text, Field(min_length=3, max_length=254)]
+EmailAddress = Annotated[Text, Field(min_length=3, max_length=254, json_schema_extra={"format": "email"})]
 
 
 def _check_password(value: SecretStr) -> SecretStr:

@@ -65,7 +65,7 @@ TAGS: Final = {
 RESPONSES: Final = {
     "304": "What is asked for has not changed.",
     "400": "The request is not sound HTTP or JSON, or a header is malformed.",
-    "401": "There is no valid API key or access token, or the sign-in is too long ago.",
+    "401": "There is no valid API key, access token or proof of who signs in, or the sign-in is too long ago.",
     "403": "The key may not do this, the organization is suspended, or a limit of it is reached.",
     "404": "There is no such thing, or it belongs to somebody else.",
     "405": "The path does not take this method.",
@@ -203,7 +203,7 @@ def _complete_answers(method: str, path: str, operation: Json, *, keyed: bool) -
         answer["headers"] = {**_COMMON, **(_RATE if keyed else {}), **_own_headers(method, operation, status)}
         _complete_content(operation, answer)
     refusals = set(_ALWAYS)
-    if keyed:
+    if keyed or path.startswith("/v1/auth/"):
         refusals |= {"401", "403"}
     if "{" in path or method != "get":
         refusals.add("404")
@@ -225,8 +225,6 @@ def _complete_answers(method: str, path: str, operation: Json, *, keyed: bool) -
 _REFUSALS_OF: Final = {
     "events": frozenset({"410"}),
     "report_leak": frozenset({"401"}),
-    "sign_in": frozenset({"401", "403"}),
-    "refresh": frozenset({"401", "403"}),
 }
 _DONE: Final = {
     "200": "It is done.",

@@ -131,7 +131,8 @@ class Caretaker:
         async with self._connected() as connection:
             function = "pg_try_advisory_lock_shared" if shared else "pg_try_advisory_lock"
             statement = sql.SQL("SELECT {}(%s)").format(sql.Identifier(function))
-            taken = connection.execute(statement, (_SERVING_LOCK,)).fetchone()
+            with translated():
+                taken = connection.execute(statement, (_SERVING_LOCK,)).fetchone()
             if taken is None or not taken[0]:
                 raise ConfigurationError(
                     "Another server uses this database, and the two do not share Redis.",
@@ -157,8 +158,8 @@ class Caretaker:
                     connection = await connections.enter_async_context(self._serving_connection(shared=shared))
                 except ConfigurationError as error:
                     log.error("database_is_not_ours_alone", reason=error.message)  # noqa: TRY400  # all there is to say
-                except DatabaseUnavailable:  # looked at again in a while
-                    continue
+                except DatabaseUnavailable as error:  # looked at again in a while
+                    log.warning("serving_lock_waits", code=error.code)
 
     async def erase_organization(self, organization_id: OrganizationId, now: datetime) -> int | None:
         """Remove every row of an organization for good, and say how many; the registry keeps its id and the time.
