@@ -9,6 +9,8 @@ PYTEST := $(BIN)/python -m pytest
 PARALLEL := -n 2 --dist loadfile
 # A suite that runs whole may take its time: an hour a test.
 WHOLE := --full --timeout=3600 -o faulthandler_timeout=0
+# Tests start the program some hundred times: it is compiled once, also where Python is told to write no bytecode.
+COMPILE := $(BIN)/python -m compileall -q src
 COVERAGE := --cov --cov-report=term --cov-fail-under=$$(cat tests/coverage-floor)
 
 .DEFAULT_GOAL := help
@@ -79,6 +81,7 @@ deploy-tools: ## Install what looks at the chart and the workflows; IMAGES=1 for
 
 .PHONY: test
 test: lint services foreign deploy-tools ## Lint, then every test, with coverage; slow suites run as bounded samples.
+	@$(COMPILE)
 	@$(PYTEST) $(PARALLEL) $(COVERAGE)
 
 .PHONY: test-some
@@ -88,6 +91,7 @@ test-some: setup services deploy-tools ## Some suites alone, without coverage: S
 .PHONY: test-full
 test-full: lint services foreign ## As test, with the slow suites whole, images built and run among them.
 	@$(MAKE) --no-print-directory deploy-tools IMAGES=1
+	@$(COMPILE)
 	@$(PYTEST) $(PARALLEL) $(COVERAGE) $(WHOLE)
 
 .PHONY: test-chaos

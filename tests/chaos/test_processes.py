@@ -24,7 +24,7 @@ with Memory(data_directory=sys.argv[1], organization="busy", linger=0.5, pool_si
     sys.stdin.readline()
     until = time.monotonic() + seconds
     written, count = [], 0
-    while time.monotonic() < until:
+    while time.monotonic() < until or not written:
         marker = f"mark{number}x{count}"
         scope = {} if count % 2 else {"user_id": f"user-{number}"}
         added = memory.add(f"process {number} says {marker} to everybody", **scope).memories[0]

@@ -138,7 +138,7 @@ async def test_no_request_reaches_another_organization(
     store: Store, owner: Owner, operations: dict[str, ApiOperation], name: str, walls: str, *, full: bool
 ) -> None:
     if not full and walls != "both walls" and crc32(name.encode()) % SAMPLED:
-        pytest.skip("is run by make test-full: one wall alone is tried with a sample, and in test_isolation with all")
+        pytest.skip("is run by make test-full: one wall alone is tried with a sample")
     async with standing(store, owner, walls) as app, twins_in(store, app) as twins:
         await attack_in_every_way(twins, owner, operations[name])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from uuid import uuid4
+from zlib import crc32
 
 import pytest
 from sqlalchemy.exc import IntegrityError
@@ -57,6 +58,16 @@ SHARED = frozenset({"audit_entries", "organization_usage", "scope_statistics"})
 
 
 ATTACKS = [*sorted(operations()), *sorted(DIRECT_CALLS)]
+SAMPLED = 4
+"""Of so many attacks one is made against each wall alone, unless the suite runs whole."""
+
+
+@pytest.fixture
+def in_the_sample(request: pytest.FixtureRequest, *, full: bool) -> None:
+    """Let an attack go that is not in the sample of those made against one wall."""
+    name = request.node.callspec.params["name"]
+    if not full and crc32(name.encode()) % SAMPLED:
+        pytest.skip("is run by make test-full: another attack is the sample")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +136,7 @@ async def test_no_operation_reaches_another_organization(
     await attack(neighbours, owner, name, store.app.database)
 
 
+@pytest.mark.usefixtures("in_the_sample")
 @pytest.mark.parametrize("name", ATTACKS)
 async def test_no_operation_reaches_another_organization_without_row_security(
     store: Store, neighbours: Neighbours, owner: Owner, name: str
@@ -133,6 +145,7 @@ async def test_no_operation_reaches_another_organization_without_row_security(
         await attack(neighbours, owner, name, store.app.database)
 
 
+@pytest.mark.usefixtures("in_the_sample")
 @pytest.mark.parametrize("name", ATTACKS)
 async def test_no_operation_reaches_another_organization_by_row_security_alone(
     store: Store, unfiltered: Database, neighbours: Neighbours, owner: Owner, name: str

@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.forked import run_forked
+
 PROGRAM = str(Path(sys.executable).with_name("agentmem"))
 PATIENCE = 120.0
 
@@ -36,15 +38,7 @@ class CommandLine:
 
     def run(self, *arguments: str, given: str = "", status: int = 0) -> subprocess.CompletedProcess[str]:
         """Run a command to its end with this standard input; it must end with this status."""
-        done = subprocess.run(
-            [PROGRAM, *arguments],
-            input=given,
-            env=self.environment,
-            capture_output=True,
-            encoding="utf-8",
-            timeout=PATIENCE,
-            check=False,
-        )
+        done = run_forked(PROGRAM, arguments, given=given, environment=self.environment, seconds=PATIENCE)
         assert done.returncode == status, (arguments, done.returncode, done.stdout, done.stderr)
         return done
 
