@@ -55,6 +55,7 @@ class Trusting:
                     actor=item.then.actor,
                     user_id=item.then.user_id,
                     occurred_at=item.then.occurred_at,
+                    classification=item.then.classification,
                 ),
                 thread=0,
                 on_duplicate=OnDuplicate.KEEP,
