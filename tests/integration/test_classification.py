@@ -6,9 +6,13 @@ import json
 from uuid import UUID
 
 import pytest
+from pydantic import SecretStr
 
 from agentmem import AsyncMemory
 from agentmem.features.memories.upkeep import Embedded
+from agentmem.foundation.inference.endpoint import EMBEDDER
+from agentmem.foundation.inference.remote import OpenAICompatibleEmbedder, RemoteModel
+from agentmem.foundation.resilience.guarded import Guarded
 from agentmem.kit.ids import Place
 from agentmem.pipelines.retrieval.rerank import Reranking
 from agentmem.schemas.access import Role
@@ -16,6 +20,7 @@ from agentmem.schemas.classification import Classification, embeddable
 from agentmem.schemas.health import FindingCode
 from agentmem.schemas.memories import MemoryRecord, SearchMode
 from tests.support.embedders import HashEmbedder, KeepingReranker, RemoteEmbedder
+from tests.support.embedding_vendor import DIMENSIONS, KEY, embedding_vendor
 from tests.support.served import api
 from tests.support.stores import Owner, Store
 
@@ -133,6 +138,30 @@ async def test_what_is_confidential_is_never_sent_to_a_provider_and_is_found_by_
     assert not any(CANARY in text for text in embedder.sent if text not in {"vault noon", CANARY})
     assert reranker.sent == ["vault tulips roses", "The tulips are red"]
     assert (await memory.stats()).pending_vectors == 0
+
+
+async def test_a_vendor_of_embeddings_never_sees_what_is_guarded(store: Store) -> None:
+    with embedding_vendor() as vendor:
+        remote = RemoteModel(name="words", dimensions=DIMENSIONS, base_url=vendor.url, api_key=SecretStr(KEY))
+        memory = await store.with_embedder(OpenAICompatibleEmbedder.open(remote, Guarded(EMBEDDER)))
+        await set_rules(memory, {"classification": "confidential", "detects": ["card"]})
+        given = [
+            (SAID, "restricted"),
+            (f"{CANARY} pays by 4111 1111 1111 1111", "public"),
+            ("The tulips are red", "public"),
+        ]
+        for content, classification in given:
+            (added,) = (await memory.add(content, classification=classification)).memories
+            await memory.update(added.id, content=f"{content}, she said")
+        lines = [line async for line in memory.export()]
+        twin = await store.organization(app=memory.app)
+        await twin.import_(lines)
+        await twin.app.upkeep.fill_vectors(twin.app.caller, twin.app.models.current)
+        report = await twin.doctor(repair=True)
+        seen = [text for batch in vendor.batches for text in batch]
+
+    assert report.healthy
+    assert set(seen) == {"The tulips are red", "The tulips are red, she said"}
 
 
 async def test_another_model_reads_what_it_may_alone(store: Store) -> None:

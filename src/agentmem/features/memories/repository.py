@@ -30,7 +30,7 @@ from sqlalchemy.sql import ColumnElement
 from agentmem.errors import InvalidCursor, NotFound, VersionConflict
 from agentmem.features.memories.model import INSTANT, StoredVersion
 from agentmem.features.memories.quota import Used, check_quota, usage_rows
-from agentmem.features.memories.sensitive import metadata_columns, whole_metadata
+from agentmem.features.memories.sensitive import metadata_columns, open_metadata
 from agentmem.features.memories.tables import index_entries, memories
 from agentmem.features.memories.visibility import SHAPES, Shape, View, in_scope, scope_values, visible
 from agentmem.foundation.database.bulk import Rows, as_arrays, insert_arrays, write_together
@@ -106,7 +106,7 @@ def to_record(tx: Transaction, row: RecordRow) -> MemoryRecord:
         origin=ORIGINS[row.origin],
         authority=ORIGINS[row.authority],
         classification=CLASSES[row.classification],
-        metadata=whole_metadata(tx, row),
+        metadata=open_metadata(tx, memory_id, version, row.metadata, row.sealed_metadata),
         importance=row.importance,
         pinned=row.pinned,
         occurred_at=row.occurred_at,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final, cast
+from typing import Final, cast
+from uuid import UUID
 
 from pydantic import JsonValue
-from sqlalchemy import Row
 
 from agentmem.features.memories.visibility import View
 from agentmem.foundation.database.sensitive import sensitive_keys
@@ -35,12 +35,11 @@ def metadata_columns(tx: Transaction, record: MemoryRecord, keys: frozenset[str]
     }
 
 
-def whole_metadata(tx: Transaction, row: Row[Any]) -> dict[str, JsonValue]:  # the mapper checks a row by its use
-    """Give the metadata of a row that is unlocked, with what is sealed of it."""
-    if row.sealed_metadata is None:
-        return dict(row.metadata)
-    opened = tx.ring.opener(*_SEALED)(row.memory_id, row.version, row.sealed_metadata)
-    return {**row.metadata, **json.loads(opened)}
+def open_metadata(
+    tx: Transaction, memory_id: UUID, version: int, clear: dict[str, JsonValue], sealed: bytes | None
+) -> dict[str, JsonValue]:
+    """Give the metadata of a version whose keys are at hand, with what is sealed of it."""
+    return clear if sealed is None else {**clear, **json.loads(tx.ring.opener(*_SEALED)(memory_id, version, sealed))}
 
 
 async def blinded(tx: Transaction, view: View) -> View:

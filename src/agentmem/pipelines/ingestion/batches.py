@@ -120,7 +120,8 @@ def _changes_index(patch: MemoryPatch) -> bool:
 
 def _may_classify(patch: MemoryPatch, classifier: Classifier) -> bool:
     """Tell whether the class of a memory may be another one by a patch: it says so, or a rule may."""
-    return "classification" in patch.model_fields_set or bool(classifier.policy.rules)
+    said = patch.model_fields_set & {"content", "metadata", "classification"}
+    return "classification" in said or bool(said and classifier.policy.rules)
 
 
 def _classified(change: PatchOf, record: MemoryRecord, classifier: Classifier) -> PatchOf:
