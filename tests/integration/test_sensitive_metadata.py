@@ -46,7 +46,7 @@ def in_clear(owner: Owner, memory: AsyncMemory, word: str) -> list[object]:
     ).fetchall()
     organization = memory.app.caller.organization_id
     shown = [organization, f"%{word}%", f"%{word.encode().hex()}%"]
-    query = "SELECT FROM agentmem.{} t WHERE organization_id = %s AND (t::text LIKE %s OR t::text LIKE %s) LIMIT 1"
+    query = "SELECT 1 FROM agentmem.{} t WHERE organization_id = %s AND (t::text LIKE %s OR t::text LIKE %s) LIMIT 1"
     return [name for (name,) in tables if owner.execute(SQL(query).format(Identifier(str(name))), shown).fetchone()]
 
 
