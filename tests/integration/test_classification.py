@@ -143,7 +143,8 @@ async def test_what_is_confidential_is_never_sent_to_a_provider_and_is_found_by_
 async def test_a_vendor_of_embeddings_never_sees_what_is_guarded(store: Store) -> None:
     with embedding_vendor() as vendor:
         remote = RemoteModel(name="words", dimensions=DIMENSIONS, base_url=vendor.url, api_key=SecretStr(KEY))
-        memory = await store.with_embedder(OpenAICompatibleEmbedder.open(remote, Guarded(EMBEDDER)))
+        embedder = OpenAICompatibleEmbedder.open(remote, Guarded(EMBEDDER))
+        memory = await store.with_embedder(embedder)
         await set_rules(memory, {"classification": "confidential", "detects": ["card"]})
         given = [
             (SAID, "restricted"),
@@ -158,6 +159,7 @@ async def test_a_vendor_of_embeddings_never_sees_what_is_guarded(store: Store) -
         await twin.import_(lines)
         await twin.app.upkeep.fill_vectors(twin.app.caller, twin.app.models.current)
         report = await twin.doctor(repair=True)
+        await embedder.aclose()
         seen = [text for batch in vendor.batches for text in batch]
 
     assert report.healthy
@@ -307,6 +309,19 @@ async def test_classes_are_carried_by_exports_and_kept_by_rollbacks(
     assert raised.version == 2
     assert (await memory.doctor()).healthy
     assert (await other.doctor()).healthy
+
+
+async def test_a_rollback_to_what_meets_a_rule_raises_the_memory(memory: AsyncMemory, owner: Owner) -> None:
+    await set_rules(memory, {"classification": "restricted", "detects": ["iban"]})
+    (added,) = (await memory.add(f"{CANARY} has DE89 3704 0044 0532 0130 00")).memories
+    await memory.update(added.id, content="nothing")
+    lowered = await memory.update(added.id, classification="internal", content="nothing at all")
+    await memory.rollback(added.updated_at, dry_run=False)
+    back = await memory.get(added.id)
+
+    assert (lowered.classification, back.classification, back.content) == (INTERNAL, RESTRICTED, added.content)
+    assert set(indexed(owner, memory).values()) == {0}
+    assert (await memory.doctor()).healthy
 
 
 async def test_the_doctor_takes_out_of_the_indexes_what_may_not_be_there(memory: AsyncMemory, owner: Owner) -> None:

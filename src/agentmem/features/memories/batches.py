@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Final
 from uuid import UUID
 
 from agentmem.errors import InvalidInput
 from agentmem.features.memories.binding import require_reach
-from agentmem.features.memories.classifying import Reclassified, reclassify, texts_of_memories
+from agentmem.features.memories.classifying import NO_CLASSES, Reclassified, reclassify, texts_of_memories
 from agentmem.features.memories.model import PreparedMemory, StoredVersion
 from agentmem.features.memories.revising import Revision, succeed_with
 from agentmem.features.memories.service import end, fetch_to_change
@@ -22,8 +20,6 @@ from agentmem.kit.ids import MemoryId
 from agentmem.operations import operation
 from agentmem.schemas.memories import MemoryRecord
 from agentmem.schemas.requests import IdAtVersion, PatchOf
-
-NO_CLASSES: Final[Mapping[MemoryId, Reclassified]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Final
 
 from sqlalchemy import select, update
 
@@ -28,6 +30,9 @@ class Reclassified:
 
     classification: Classification
     texts: Indexed | None = None
+
+
+NO_CLASSES: Final[Mapping[MemoryId, Reclassified]] = MappingProxyType({})
 
 
 async def texts_of_memories(tx: Transaction, ids: Sequence[MemoryId]) -> list[StoredVersion]:

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
-from uuid import UUID
 
 from agentmem.errors import VersionConflict
 from agentmem.features.memories.batches import MemoryBatches, target_of
-from agentmem.features.memories.classifying import Reclassified
-from agentmem.features.memories.model import PreparedMemory, StoredVersion
+from agentmem.features.memories.model import PreparedMemory
 from agentmem.foundation.authorization.caller import Caller
 from agentmem.foundation.masking.classifier import Classifier
 from agentmem.kit.ids import MemoryId
+from agentmem.pipelines.ingestion.classifying import ClassChange, Reclassifying, patched
 from agentmem.pipelines.ingestion.masking import masked
-from agentmem.pipelines.ingestion.pipeline import Draft, Ingestion
-from agentmem.schemas.classification import Classification, embeddable
-from agentmem.schemas.memories import MemoryPatch, MemoryRecord, NewMemory, OnDuplicate
+from agentmem.pipelines.ingestion.pipeline import Ingestion
+from agentmem.schemas.memories import MemoryPatch, MemoryRecord
 from agentmem.schemas.requests import IdAtVersion, PatchOf
 
 UPDATE_ATTEMPTS: Final = 3
@@ -39,6 +37,7 @@ class Batches:
             changes = [masked(change, rule) for change in changes]
         classifier = await self.ingestion.rules.classification(caller.organization_id)
         read = any(_changes_index(change) or _may_classify(change, classifier) for change in changes)
+        reclassifying = Reclassifying(stored=self.stored, ingestion=self.ingestion)
         for attempt in range(1, UPDATE_ATTEMPTS + 1):
             records = await self.stored.present(caller, [target_of(change) for change in changes]) if read else []
             classified = changes
@@ -46,7 +45,7 @@ class Batches:
                 pairs = zip(changes, records, strict=True)
                 classified = [_classified(change, record, classifier) for change, record in pairs]
             prepared = await self._prepare(caller, classified, records)
-            classes = await self._classes(caller, classified, records)
+            classes = await reclassifying.prepare(caller, _class_changes(classified, records))
             try:
                 return await self.stored.update(caller, _at_versions_read(classified, records), prepared, classes)
             except VersionConflict:
@@ -73,38 +72,12 @@ class Batches:
         records: Sequence[MemoryRecord],
     ) -> dict[MemoryId, PreparedMemory]:
         drafts = {
-            MemoryId(record.id): _patched(record, change)
+            MemoryId(record.id): patched(record, change)
             for change, record in zip(changes, records, strict=bool(records))
             if _changes_index(change)
         }
         prepared = await self.ingestion.prepare_or_defer(caller, list(drafts.values())) if drafts else []
         return dict(zip(drafts, prepared, strict=True))
-
-    async def _classes(
-        self, caller: Caller, changes: Sequence[PatchOf], records: Sequence[MemoryRecord]
-    ) -> dict[MemoryId, Reclassified]:
-        """Say which memories change their class, with all that they have said where that is indexed otherwise then."""
-        changed = {
-            MemoryId(record.id): (record.classification, change.classification)
-            for change, record in zip(changes, records, strict=bool(records))
-            if change.classification is not None and change.classification is not record.classification
-        }
-        anew = [memory_id for memory_id, (one, other) in changed.items() if self._indexed(one) != self._indexed(other)]
-        texts = await self.stored.texts(caller, anew) if anew else []
-        indexed: dict[UUID, list[tuple[StoredVersion, PreparedMemory]]] = {memory_id: [] for memory_id in anew}
-        drafts = [_text(text, changed[MemoryId(text.record.id)][1]) for text in texts]
-        made = await self.ingestion.prepare_or_defer(caller, drafts) if drafts else []
-        for text, prepared in zip(texts, made, strict=True):
-            indexed[text.record.id].append((text, prepared))
-        return {
-            memory_id: Reclassified(classification=wanted, texts=indexed.get(memory_id))
-            for memory_id, (_, wanted) in changed.items()
-        }
-
-    def _indexed(self, classification: Classification) -> tuple[bool, bool]:
-        """Say how a text of a class is indexed: at all, and with vectors."""
-        may = embeddable(sends_texts=self.ingestion.models.current.sends_texts)
-        return classification.is_indexed, classification in may
 
 
 def _at_versions_read(changes: Sequence[PatchOf], records: Sequence[MemoryRecord]) -> list[PatchOf]:
@@ -138,17 +111,9 @@ def _classified(change: PatchOf, record: MemoryRecord, classifier: Classifier) -
     return change.model_copy(update={"classification": ruled})
 
 
-def _text(stored: StoredVersion, classification: Classification) -> Draft:
-    return _patched(stored.record, MemoryPatch(classification=classification))
-
-
-def _patched(record: MemoryRecord, patch: MemoryPatch) -> Draft:
-    """Make the draft of a memory as the patch leaves it: what its index needs."""
-    new = NewMemory(
-        content=patch.content if patch.content is not None else record.content,
-        actor=record.actor,
-        user_id=record.user_id,
-        occurred_at=patch.occurred_at or record.occurred_at,
-        classification=patch.classification or record.classification,
-    )
-    return Draft(new=new, thread=0, on_duplicate=OnDuplicate.KEEP)
+def _class_changes(changes: Sequence[PatchOf], records: Sequence[MemoryRecord]) -> dict[MemoryId, ClassChange]:
+    return {
+        MemoryId(record.id): ClassChange(before=record.classification, after=change.classification)
+        for change, record in zip(changes, records, strict=bool(records))
+        if change.classification is not None and change.classification is not record.classification
+    }
