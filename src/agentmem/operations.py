@@ -72,7 +72,7 @@ def operation(
                 async with service.database.transaction(caller, read_only=read_only) as tx:
                     result = await body(service, tx, *args, **kwargs)
                     if audit is not None:
-                        await write_audit_entry(tx, audit, Outcome.DONE, origin_of(caller))
+                        await write_audit_entry(tx, audit, Outcome.DONE, {**tx.noted, **origin_of(caller)})
                     return result
             except AgentMemError as error:
                 if audit is not None and not error.retryable:

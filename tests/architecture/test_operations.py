@@ -38,6 +38,7 @@ READS_BY_NAME = frozenset(
         "NetworkService.page_installation",
         "FederationService.secret",
         "FederationService.account_of",
+        "MemoryService.classes",
         "SelfService.find",
         "SelfService.read",
         "SessionService.of_account",

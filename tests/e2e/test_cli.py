@@ -50,10 +50,11 @@ def test_a_memory_lives_through_every_command_that_changes_it(agentmem: CommandL
         *("add", "The key lies under the pot.", "--user", "bob", "--agent", "a", "--run", "r", "--app", "p"),
         *("--kind", "semantic", "--metadata", "place=garden", "--metadata", '{"floor": 0}', "--importance", "0.9"),
         *("--occurred-at", "2024-05-08T14:30Z", "--expires-at", "2999-01-01", "--not-pinned", "--role", "user"),
-        *("--actor", "Ann", "--on-duplicate", "keep", "--idempotency-key", "once"),
+        *("--actor", "Ann", "--on-duplicate", "keep", "--idempotency-key", "once", "--classification", "confidential"),
     )
     (memory,) = answer["memories"]
     updated: Any = agentmem.json("update", memory["id"], "--content", "It hangs at the door.", "--if-version", "1")
+    raised: Any = agentmem.json("update", memory["id"], "--classification", "restricted")
     pinned: Any = agentmem.json("pin", memory["id"])
     deleted: Any = agentmem.json("delete", memory["id"])
     gone = agentmem.run("get", memory["id"], "--json", status=1)
@@ -65,6 +66,7 @@ def test_a_memory_lives_through_every_command_that_changes_it(agentmem: CommandL
     assert memory["metadata"] == {"place": "garden", "floor": 0}
     assert (memory["occurred_at"], memory["expires_at"]) == ("2024-05-08T14:30:00Z", "2999-01-01T00:00:00Z")
     assert (memory["role"], memory["actor"]) == ("user", "Ann")
+    assert (memory["classification"], raised["classification"]) == ("confidential", "restricted")
     assert updated["content"] == restored["content"] == "It hangs at the door."
     assert (pinned["pinned"], deleted) == (True, {"deleted": 1})
     assert gone.stdout == ""

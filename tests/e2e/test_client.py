@@ -165,6 +165,23 @@ async def test_many_are_changed_and_deleted_together_or_not_at_all(client: Async
     assert (kept, gone.deleted) == (2, 2)
 
 
+async def test_classes_are_given_asked_for_and_changed(client: AsyncClient) -> None:
+    user_id = f"classes-{uuid4().hex}"
+    (one,) = (await client.add("The vault opens at noon", user_id=user_id, classification="restricted")).memories
+    (two,) = (await client.add({"content": "The vault is old", "classification": "public"}, user_id=user_id)).memories
+    await client.import_([json.dumps({"content": "The vault is red"})], user_id=user_id, classification="confidential")
+    found = (await client.search("vault", user_id=user_id)).hits
+    guarded = (await client.list(user_id=user_id, filters={"classification": "restricted"})).items
+    await client.update_many(
+        [{"id": one.id, "classification": "internal"}, {"id": two.id, "classification": "restricted"}]
+    )
+    again = (await client.search("vault", user_id=user_id)).hits
+
+    assert {hit.memory.classification.value for hit in found} == {"public", "confidential"}
+    assert [record.id for record in guarded] == [one.id]
+    assert {hit.memory.classification.value for hit in again} == {"internal", "confidential"}
+
+
 async def test_version_can_be_expected_of_every_change(client: AsyncClient) -> None:
     record = (await client.add("text", user_id=uuid4().hex)).memories[0]
 

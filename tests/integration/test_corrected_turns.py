@@ -10,8 +10,11 @@ import pytest
 
 from agentmem import AsyncMemory
 from agentmem.errors import NotFound, VersionConflict
+from agentmem.features.memories.upkeep import Embedded
 from agentmem.foundation.inference.port import Embedding
 from agentmem.kit.clock import utc_now
+from agentmem.kit.ids import Place
+from agentmem.schemas.classification import Classification
 from agentmem.schemas.memories import MemoryRecord, Scope, SearchMode
 from agentmem.schemas.requests import PatchOf
 from tests.support.embedders import HashEmbedder
@@ -153,7 +156,8 @@ async def test_vectors_made_of_a_text_that_is_corrected_meanwhile_are_not_writte
     memory = await store.with_embedder(HashEmbedder())
     turns = (await memory.add(TURNS, user_id="bo", run_id="news")).memories
     upkeep, other = memory.app.upkeep, HashEmbedder("other@1", 32)
-    lacking = await upkeep.memories.lacking(memory.app.caller, other.model, after=-1, limit=100)  # type: ignore[arg-type]
+    asked = Embedded(model=other.model, classes=tuple(Classification))
+    lacking = await upkeep.memories.lacking(memory.app.caller, asked, Place(-1), 100)
     assert lacking is not None
     made = await upkeep.prepare(memory.app.caller, lacking.versions, other)
     await memory.update(turns[2].id, content="A gallery in Bergen bought it")

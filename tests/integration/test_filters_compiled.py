@@ -17,6 +17,7 @@ from sqlalchemy.dialects import postgresql
 from agentmem.features.memories.filtering import compile_filter
 from agentmem.features.memories.tables import memories
 from agentmem.foundation.database.embedded.server import EmbeddedServer
+from agentmem.schemas.classification import Classification
 from agentmem.schemas.filters import FIELDS, parse
 from agentmem.schemas.memories import Kind, Origin, Role
 from tests.support.filter_oracle import passes
@@ -34,7 +35,7 @@ IDS = [UUID(int=n << 76 | 7) for n in (1, 2, 3)]
 KEYS = ["a", "A", "b", "0", "a.b", "\\", "x y", "'", "$", "語", "and"]
 TEXT_FIELDS = ["user_id", "agent_id", "run_id", "app_id"]
 TIME_FIELDS = ["occurred_at", "created_at", "updated_at", "expires_at", "superseded_at"]
-CHOICES = {"kind": Kind, "role": Role, "origin": Origin, "authority": Origin}
+CHOICES = {"kind": Kind, "role": Role, "origin": Origin, "authority": Origin, "classification": Classification}
 
 words = st.sampled_from(WORDS) | st.text(
     st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=4
@@ -157,7 +158,7 @@ sample = Table(
 )  # fmt: skip
 ALL_MISSING: Json = dict.fromkeys([*TEXT_FIELDS, *TIME_FIELDS[3:], "role"]) | dict.fromkeys(TIME_FIELDS[:3], START) | {
     "id": IDS[0], "kind": "core", "origin": "user", "authority": "tool", "importance": 0.5, "pinned": False,
-    "version": 1, "metadata": {},
+    "classification": "public", "version": 1, "metadata": {},
 }  # fmt: skip
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import httpx
 
 from agentmem import AsyncMemory
-from agentmem.foundation.inference.port import Embedding
 from agentmem.pipelines.retrieval.rerank import Reranking
 from agentmem.schemas.access import Role
 from agentmem.schemas.memories import SearchMode
-from tests.support.embedders import HashEmbedder
+from tests.support.embedders import KeepingReranker, RemoteEmbedder
 from tests.support.served import api
 from tests.support.stores import Owner, Store
 
@@ -113,39 +111,6 @@ async def test_what_is_redacted_before_it_is_stored_is_found_by_nobody(memory: A
     assert len(hits) == 3
     assert by_mail.hits == []
     assert (await memory.doctor()).healthy
-
-
-class RemoteEmbedder(HashEmbedder):
-    """A model of a provider: it keeps what it was sent."""
-
-    def __init__(self) -> None:
-        super().__init__("remote@1")
-        self.sends_texts = True
-        self.sent: list[str] = []
-
-    async def embed_documents(self, texts: Sequence[str]) -> list[Embedding]:
-        self.sent += texts
-        return await super().embed_documents(texts)
-
-    async def embed_query(self, text: str) -> Embedding:
-        self.sent.append(text)
-        return await super().embed_query(text)
-
-
-class KeepingReranker:
-    """A reranker that keeps what it was sent."""
-
-    model = "reranker"
-
-    def __init__(self) -> None:
-        self.sent: list[str] = []
-
-    async def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
-        self.sent += [query, *texts]
-        return [0.5] * len(texts)
-
-    async def aclose(self) -> None:
-        """Nothing is held."""
 
 
 async def test_texts_for_a_provider_are_masked_where_that_is_the_rule(store: Store) -> None:

@@ -143,7 +143,7 @@ def test_no_view_function_or_trigger_opens_a_way_around(owner: Owner) -> None:
     assert names(owner, others) == set()
     assert sorted(functions) == [
         *(("acts_as_system", False), ("current_organization", False), ("enter", False)),
-        *(("hold_subjects", False), ("subject_lock", False)),
+        *(("hold_subjects", False), ("sensitive_keys", False), ("subject_lock", False)),
     ]
     assert names(owner, triggers) == set()
 

@@ -8,15 +8,18 @@ from uuid import UUID
 from agentmem.features.memories.examination import IndexedBy
 from agentmem.features.memories.rolling_back import Changed
 from agentmem.features.memories.service import IdempotentRequest
+from agentmem.features.memories.upkeep import Embedded
 from agentmem.features.memories.visibility import View
 from agentmem.kit.ids import Place
 from agentmem.schemas.audit import AuditQuery
+from agentmem.schemas.classification import Classification
 from agentmem.schemas.entities import EntityKind
 from agentmem.schemas.memories import Order, Origin, Scope
 from agentmem.schemas.provenance import Promotion, Rollback, Taint
 from agentmem.schemas.requests import IdAtVersion, PatchOf
 from tests.support.foreign import Call, Foreign
 
+NO_MODEL = Embedded(model="no model", classes=tuple(Classification))
 BEFORE = datetime(2020, 1, 1, tzinfo=UTC)
 
 
@@ -29,6 +32,7 @@ CALLS: dict[str, Call] = {
     "MemoryService.get": lambda s, c, f: s.get(c, f.live, View()),
     "MemoryService.page": lambda s, c, f: s.page(c, View(), Order.OLDEST, None, 100),
     "MemoryService.history": lambda s, c, f: s.history(c, f.deleted),
+    "MemoryService.classes": lambda s, c, f: s.classes(c, _ids(f)),
     "MemoryService.stats": lambda s, c, f: s.stats(c, Scope()),
     "MemoryService.delete": lambda s, c, f: s.delete(c, f.live),
     "MemoryService.delete_some": lambda s, c, f: s.delete_some(c, f.scope),
@@ -46,15 +50,15 @@ CALLS: dict[str, Call] = {
     "MemoryUpkeep.active_model": lambda s, c, f: s.active_model(c, f.model),
     "MemoryUpkeep.order_model": lambda s, c, f: s.order_model(c, "model of the attacker"),
     "MemoryUpkeep.activate_model": lambda s, c, f: s.activate_model(c, "model of the attacker"),
-    "MemoryUpkeep.lacking": lambda s, c, f: s.lacking(c, "no model", Place(-1), 100),
-    "MemoryUpkeep.pending": lambda s, c, f: s.pending(c, "no model", Place(-1), 100),
+    "MemoryUpkeep.lacking": lambda s, c, f: s.lacking(c, NO_MODEL, Place(-1), 100),
+    "MemoryUpkeep.pending": lambda s, c, f: s.pending(c, NO_MODEL, Place(-1), 100),
     "MemoryUpkeep.complete": lambda s, c, f: s.complete(c, f.seen),
     "MemoryUpkeep.drop_other_models": lambda s, c, f: s.drop_other_models(c, "no model"),
     "MemoryUpkeep.pack_postings": lambda s, c, f: s.pack_postings(c, None, 0),
     "MemoryUpkeep.purge": lambda s, c, f: s.purge(c, 0),
     "MemoryUpkeep.forget_idempotency_keys": lambda s, c, f: s.forget_idempotency_keys(c),
     "MemoryChecking.examine": lambda s, c, f: s.examine(
-        c, IndexedBy(model=f.model, dimensions=len(f.vector), token_dimensions=0)
+        c, IndexedBy(model=f.model, dimensions=len(f.vector), token_dimensions=0, classes=tuple(Classification))
     ),
     "MemoryChecking.some_embedded": lambda s, c, f: s.some_embedded(c, f.model, 1000),
     "MemoryChecking.embedded": lambda s, c, f: s.embedded(c, f.model, f.places),
@@ -67,8 +71,10 @@ CALLS: dict[str, Call] = {
     "MemoryMending.mend_sessions": lambda s, c, f: s.mend_sessions(c),
     "MemoryMending.remove_orphans": lambda s, c, f: s.remove_orphans(c),
     "MemoryBatches.present": lambda s, c, f: s.present(c, [IdAtVersion(id=f.live)]),
+    "MemoryBatches.texts": lambda s, c, f: s.texts(c, [f.live, f.deleted]),
     "MemoryBatches.update": lambda s, c, f: s.update(c, [PatchOf(id=f.live, content="x")], {f.live: f.prepared}),
     "MemoryBatches.delete": lambda s, c, f: s.delete(c, [IdAtVersion(id=f.live)]),
+    "MemorySealing.seal_metadata": lambda s, c, f: s.seal_metadata(c, None),
     "MemoryTrust.provenance": lambda s, c, f: s.provenance(c, f.live),
     "MemoryTrust.promote": lambda s, c, f: s.promote(c, f.live, Promotion(authority=Origin.OPERATOR)),
     "MemoryTrust.believed": lambda s, c, f: s.believed(c, Taint(ids=_ids(f))),

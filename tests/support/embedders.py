@@ -98,3 +98,36 @@ class FlakyEmbedder:
     def _fail_if_down(self) -> None:
         if self.down:
             raise EmbedderUnavailable("The model does not answer.")
+
+
+class RemoteEmbedder(HashEmbedder):
+    """A model of a provider: it keeps what it was sent."""
+
+    def __init__(self) -> None:
+        super().__init__("remote@1")
+        self.sends_texts = True
+        self.sent: list[str] = []
+
+    async def embed_documents(self, texts: Sequence[str]) -> list[Embedding]:
+        self.sent += texts
+        return await super().embed_documents(texts)
+
+    async def embed_query(self, text: str) -> Embedding:
+        self.sent.append(text)
+        return await super().embed_query(text)
+
+
+class KeepingReranker:
+    """A reranker that keeps what it was sent."""
+
+    model = "reranker"
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+
+    async def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
+        self.sent += [query, *texts]
+        return [0.5] * len(texts)
+
+    async def aclose(self) -> None:
+        """Nothing is held."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from agentmem.errors import InvalidFilter
+from agentmem.schemas.classification import Classification
 from agentmem.schemas.filters import FIELDS, Operator, parse
 from agentmem.schemas.memories import Kind, Origin, Role
 
@@ -30,6 +31,7 @@ def documented() -> dict[str, set[str]]:
 def accepted(field: str) -> set[str]:
     """Try every operator on a field."""
     choices = {"kind": Kind.CORE, "role": Role.USER, "origin": Origin.USER, "authority": Origin.USER}
+    choices |= {"classification": Classification.PUBLIC}
     value = (VALUES | choices).get(field, "2025-03-01")
     operators = set()
     for operator in Operator:
@@ -49,8 +51,8 @@ def test_every_field_and_operator_is_documented() -> None:
     assert documented() == expected
 
 
-@pytest.mark.parametrize("choices", [Kind, Role, Origin])
-def test_every_choice_is_documented(choices: type[Kind | Role | Origin]) -> None:
+@pytest.mark.parametrize("choices", [Kind, Role, Origin, Classification])
+def test_every_choice_is_documented(choices: type[Kind | Role | Origin | Classification]) -> None:
     assert " ".join(f"`{choice.value}`" for choice in choices) in PAGE
 
 

@@ -31,6 +31,7 @@ key:read             oa   p
 key:write            oa   p
 member:read          oa   p
 member:write         oa   p
+memory:declassify    oa
 memory:delete        oam s
 memory:maintain      oa
 memory:promote       oa

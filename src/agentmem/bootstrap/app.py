@@ -9,6 +9,7 @@ from agentmem.features.audit.service import AuditService
 from agentmem.features.identity.service import ApiKeyService
 from agentmem.features.identity.usage import KeyUsage
 from agentmem.features.jobs.service import JobService
+from agentmem.features.memories.batches import MemoryBatches
 from agentmem.features.memories.entities import Entities
 from agentmem.features.memories.quota import Usage
 from agentmem.features.memories.rolling_back import MemoryRollback
@@ -142,4 +143,5 @@ class App:
     def trusting(self) -> Trusting:
         """Everything about how far memories are trusted."""
         trust, stored = MemoryTrust(database=self.database), MemoryRollback(database=self.database)
-        return Trusting(trust=trust, stored=stored, ingestion=self.ingestion)
+        batches = MemoryBatches(database=self.database)
+        return Trusting(trust=trust, stored=stored, batches=batches, ingestion=self.ingestion)

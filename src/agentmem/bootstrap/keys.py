@@ -13,6 +13,7 @@ from agentmem.bootstrap.opened import Opened
 from agentmem.bootstrap.stores import bring_schema, key_server
 from agentmem.features.encryption.service import EncryptionService
 from agentmem.features.memories.erasing import MemoryErasing
+from agentmem.features.memories.sealing import MemorySealing
 from agentmem.features.organizations.platform import PlatformService
 from agentmem.features.privacy.service import PrivacyService
 from agentmem.foundation.backup.storage import open_storage
@@ -26,6 +27,7 @@ from agentmem.foundation.jobs.upkeep import Schedule
 from agentmem.foundation.ledger.requests import IdempotentRequests
 from agentmem.pipelines.backup.backups import Backups
 from agentmem.pipelines.encryption.rotation import Rotation
+from agentmem.pipelines.encryption.sealing import MetadataSealing
 from agentmem.pipelines.health.guards import Guards
 from agentmem.pipelines.privacy.erasure import Privacy
 from agentmem.settings import Settings
@@ -33,15 +35,16 @@ from agentmem.settings import Settings
 
 @dataclass(frozen=True, kw_only=True)
 class Custody:
-    """What guards data at rest: keys are rotated, persons erased, backups made."""
+    """What guards data at rest: keys are rotated, metadata sealed, persons erased, backups made."""
 
     rotation: Rotation
+    sealing: MetadataSealing
     privacy: Privacy
     backups: Backups
 
     def works(self) -> Sequence[Work]:
         """Give their jobs."""
-        return (*self.rotation.works(), *self.privacy.works())
+        return (*self.rotation.works(), *self.sealing.works(), *self.privacy.works())
 
     def schedules(self) -> Sequence[Schedule]:
         """Give their rounds."""
@@ -52,6 +55,7 @@ def open_custody(opened: Opened, requests: IdempotentRequests) -> Custody:
     """Make it over what is open."""
     return Custody(
         rotation=_rotation(opened.settings, opened.database),
+        sealing=MetadataSealing(stored=MemorySealing(database=opened.database)),
         privacy=_privacy(opened, requests),
         backups=_backups(opened),
     )

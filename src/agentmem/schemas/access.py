@@ -21,6 +21,7 @@ class Permission(StrEnum):
     KEY_WRITE = "key:write"
     MEMBER_READ = "member:read"
     MEMBER_WRITE = "member:write"
+    MEMORY_DECLASSIFY = "memory:declassify"
     MEMORY_DELETE = "memory:delete"
     MEMORY_MAINTAIN = "memory:maintain"
     MEMORY_PROMOTE = "memory:promote"

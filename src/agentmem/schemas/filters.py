@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from agentmem.schemas.base import check_text
+from agentmem.schemas.classification import Classification
 from agentmem.schemas.filter_values import (
     MAX_TEXT,
     Scalar,
@@ -60,7 +61,8 @@ class Condition:
     """One comparison. ``keys`` is the path into the metadata, and empty for every other field.
 
     ``value`` has the type of the field: ids are :class:`UUID`, times are :class:`datetime` in UTC, kinds, roles,
-    origins and authorities are their names. It is a tuple for ``in`` and ``nin``, and for a list compared by ``eq``.
+    origins, authorities and classifications are their names. It is a tuple for ``in`` and ``nin``, and for
+    a list compared by ``eq``.
     """
 
     field: str
@@ -121,6 +123,7 @@ FIELDS: Final[Mapping[str, Shape]] = MappingProxyType(
         "role": Shape.CHOICE,
         "origin": Shape.CHOICE,
         "authority": Shape.RANK,
+        "classification": Shape.CHOICE,
         "importance": Shape.NUMBER,
         "pinned": Shape.FLAG,
         "occurred_at": Shape.TIME,
@@ -157,6 +160,7 @@ _CHOICES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "role": tuple(role.value for role in Role),
         "origin": tuple(origin.value for origin in Origin),
         "authority": tuple(origin.value for origin in Origin),
+        "classification": tuple(each.value for each in Classification),
     }
 )
 _SEALED: Final = frozenset({"content", "actor"})

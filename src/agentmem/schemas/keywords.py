@@ -9,6 +9,7 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
+from agentmem.schemas.classification import Classification
 from agentmem.schemas.memories import Kind, Message, NewMemory, Origin, Source
 
 Given = str | Message | NewMemory | Mapping[str, object]
@@ -33,6 +34,7 @@ class MemoryKeywords(ScopeKeywords, total=False):
     importance: float
     expires_at: datetime | str
     pinned: bool
+    classification: Classification | str
     source: Source | Mapping[str, object]
 
 
@@ -66,3 +68,4 @@ class PatchKeywords(TypedDict, total=False):
     pinned: bool
     occurred_at: datetime | str
     expires_at: datetime | str | None
+    classification: Classification | str

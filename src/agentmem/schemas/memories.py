@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, JsonValue, StrictBool, model_validat
 
 from agentmem.kit.paging import encode_cursor
 from agentmem.schemas.base import NOT_BLANK, Schema, Shown, Text, UtcTime, check_json, check_not_blank, check_size
+from agentmem.schemas.classification import Classification
 
 
 class Kind(StrEnum):
@@ -139,6 +140,7 @@ class MemoryAttributes(Schema):
     pinned: StrictBool = False
     occurred_at: UtcTime | None = None
     expires_at: UtcTime | None = None
+    classification: Classification = Classification.INTERNAL
     source: Source | None = None
 
 
@@ -160,6 +162,7 @@ class MemoryPatch(Schema):
     pinned: StrictBool | None = None
     occurred_at: UtcTime | None = None
     expires_at: UtcTime | None = None
+    classification: Classification | None = None
 
     @model_validator(mode="after")
     def _only_expiry_may_go(self) -> Self:
@@ -184,6 +187,7 @@ class MemoryRecord(Schema):
     actor: str | None = None
     origin: Origin
     authority: Origin
+    classification: Classification = Classification.INTERNAL
     metadata: dict[str, JsonValue]
     importance: float
     pinned: bool

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, StrictBool, model_validator
 from agentmem.schemas.access import Role
 from agentmem.schemas.audit import AuditPolicy
 from agentmem.schemas.base import Schema, Text
+from agentmem.schemas.classification_policy import ClassificationPolicy
 from agentmem.schemas.factors import FactorKind
 from agentmem.schemas.masking import MaskingPolicy
 from agentmem.schemas.policy_kinds import PolicyKind
@@ -25,6 +26,7 @@ __all__ = [
     "PRESETS",
     "AtCap",
     "AuditPolicy",
+    "ClassificationPolicy",
     "FactorPolicy",
     "GivenRole",
     "LockoutPolicy",
@@ -249,12 +251,13 @@ Policy = Annotated[
     | SsoPolicy
     | MaskingPolicy
     | AuditPolicy
-    | ProvenancePolicy,
+    | ProvenancePolicy
+    | ClassificationPolicy,
     Field(discriminator="kind"),
 ]
 _UNSET: Final[tuple[Policy, ...]] = (
     *(PasswordPolicy(), SessionPolicy(), LockoutPolicy(), FactorPolicy(), SigningPolicy(), SsoPolicy()),
-    *(MaskingPolicy(), AuditPolicy(), ProvenancePolicy()),
+    *(MaskingPolicy(), AuditPolicy(), ProvenancePolicy(), ClassificationPolicy()),
 )
 DEFAULTS: Final[Mapping[PolicyKind, Policy]] = MappingProxyType({policy.kind: policy for policy in _UNSET})
 """What holds where an organization has not said anything else."""

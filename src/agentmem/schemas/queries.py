@@ -13,6 +13,7 @@ from agentmem.errors import Fault, InvalidInput
 from agentmem.kit.clock import utc_now
 from agentmem.schemas.audit import AuditFormat, AuditQuery, SealHead
 from agentmem.schemas.base import Schema, Text, UtcTime, check_json, check_written, parse
+from agentmem.schemas.classification import Classification
 from agentmem.schemas.events import LARGEST_SEQUENCE, EventPattern
 from agentmem.schemas.jobs import JobQuery, JobState
 from agentmem.schemas.memories import Kind, Order, Origin, Scope, ScopeId
@@ -99,6 +100,7 @@ class ImportQuery(ScopeQuery):
     pinned: bool | None = None
     occurred_at: UtcTime | None = None
     expires_at: UtcTime | None = None
+    classification: Classification | None = None
 
     @property
     def attributes(self) -> dict[str, object]:

@@ -7,6 +7,7 @@ from typing import Final
 from pydantic import JsonValue
 
 from agentmem.schemas.base import NO_NUL
+from agentmem.schemas.classification import Classification
 from agentmem.schemas.filter_values import MAX_LIST, MAX_TEXT
 from agentmem.schemas.filters import FIELDS, Shape
 from agentmem.schemas.memories import Kind, Origin, Role
@@ -23,7 +24,13 @@ _VALUES: Final[dict[Shape, dict[str, JsonValue]]] = {
     Shape.FLAG: {"type": "boolean"},
     Shape.TIME: {"type": "string", "format": "date-time"},
 }
-_CHOICES: Final = {"kind": Kind, "role": Role, "origin": Origin, "authority": Origin}
+_CHOICES: Final = {
+    "kind": Kind,
+    "role": Role,
+    "origin": Origin,
+    "authority": Origin,
+    "classification": Classification,
+}
 _ORDERED: Final = ("gt", "gte", "lt", "lte")
 _TEXTUAL: Final = ("contains", "icontains", "starts_with")
 

@@ -32,6 +32,7 @@ def import_(
     expires_at: options.ExpiresAt = None,
     importance: options.Importance = None,
     pinned: options.Pinned = None,
+    classification: options.Classified = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Read JSON lines: an export, texts, messages or memories.
@@ -48,6 +49,7 @@ def import_(
         expires_at=expires_at,
         importance=importance,
         pinned=pinned,
+        classification=classification,
     )
     with invocation(context).opened() as memory:
         with progress("Importing", _count_lines(source)) as done:

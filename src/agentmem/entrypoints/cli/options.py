@@ -8,6 +8,7 @@ from typing import Annotated, cast
 
 import typer
 
+from agentmem.schemas.classification import Classification
 from agentmem.schemas.keywords import MemoryKeywords, PatchKeywords, ScopeKeywords, ViewKeywords
 from agentmem.schemas.memories import Kind, OnDuplicate, Order, Origin, Role, SearchMode
 
@@ -107,6 +108,15 @@ Importance = Annotated[
 Pinned = Annotated[
     bool | None,
     typer.Option("--pinned/--not-pinned", metavar="", help="Whether it is pinned.", rich_help_panel=_ATTRIBUTES),
+]
+Classified = Annotated[
+    Classification | None,
+    typer.Option(
+        "--classification",
+        metavar="CLASS",
+        help=f"How it may be handled: {', '.join(Classification)}.",
+        rich_help_panel=_ATTRIBUTES,
+    ),
 ]
 Speaker = Annotated[
     str | None,

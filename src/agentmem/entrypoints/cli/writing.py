@@ -34,6 +34,7 @@ def add(
     expires_at: options.ExpiresAt = None,
     importance: options.Importance = None,
     pinned: options.Pinned = None,
+    classification: options.Classified = None,
     role: options.SpeakerRole = None,
     actor: options.Speaker = None,
     on_duplicate: options.Duplicates = None,
@@ -51,6 +52,7 @@ def add(
         expires_at=expires_at,
         importance=importance,
         pinned=pinned,
+        classification=classification,
     )
     said = {name: value for name, value in (("role", role), ("actor", actor)) if value is not None}
     items = ({**said, "content": text} if said else text for text in _contents(texts, lines=lines))
@@ -80,6 +82,7 @@ def update(
     ] = False,
     importance: options.Importance = None,
     pinned: options.Pinned = None,
+    classification: options.Classified = None,
     if_version: Annotated[
         int | None, typer.Option("--if-version", metavar="N", help="Only if it is still at this version.")
     ] = None,
@@ -97,6 +100,7 @@ def update(
         expires_at=expires_at,
         importance=importance,
         pinned=pinned,
+        classification=classification,
     )
     if no_expiry:
         changes["expires_at"] = None

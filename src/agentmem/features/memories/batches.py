@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from agentmem.errors import InvalidInput
-from agentmem.features.memories.model import PreparedMemory
+from agentmem.features.memories.binding import require_reach
+from agentmem.features.memories.classifying import NO_CLASSES, Reclassified, reclassify, texts_of_memories
+from agentmem.features.memories.model import PreparedMemory, StoredVersion
 from agentmem.features.memories.revising import Revision, succeed_with
 from agentmem.features.memories.service import end, fetch_to_change
 from agentmem.foundation.authorization.caller import Permission
@@ -32,16 +34,30 @@ class MemoryBatches:
         _require_distinct([item.id for item in wanted])
         return [version.record for version in await fetch_to_change(tx, wanted, lock=False)]
 
+    @operation(Permission.MEMORY_READ, read_only=True)
+    async def texts(self, tx: Transaction, ids: Sequence[MemoryId]) -> list[StoredVersion]:
+        """Read all that memories have said, of each text the version that says it last."""
+        found = await texts_of_memories(tx, ids)
+        require_reach(tx.caller, [version.record for version in found])
+        return found
+
     @operation(Permission.MEMORY_WRITE, audit="memory.updated")
     async def update(
-        self, tx: Transaction, changes: Sequence[PatchOf], prepared: Mapping[MemoryId, PreparedMemory]
+        self,
+        tx: Transaction,
+        changes: Sequence[PatchOf],
+        prepared: Mapping[MemoryId, PreparedMemory],
+        classes: Mapping[MemoryId, Reclassified] = NO_CLASSES,
     ) -> list[MemoryRecord]:
         """Add a version to each memory; ``prepared`` carries the index of those that get new content.
 
-        Raises :class:`NotFound` and :class:`VersionConflict` for the first change that cannot be made.
+        ``classes`` are for those of which the class changes; a lower one is for callers who may declassify. Raises
+        :class:`NotFound` and :class:`VersionConflict` for the first change that cannot be made.
         """
         _require_distinct([change.id for change in changes])
         found = await fetch_to_change(tx, [target_of(change) for change in changes])
+        if classes:
+            found = await reclassify(tx, found, classes)
         revisions = [
             Revision(current=current, patch=change.patch, prepared=prepared.get(MemoryId(change.id)))
             for current, change in zip(found, changes, strict=True)

@@ -35,6 +35,11 @@ def admit_new(caller: Caller, new: NewMemory) -> NewMemory:
     return new if caller.binding.is_empty else new.model_copy(update=_filled(caller.binding, new))
 
 
+def as_bound(caller: Caller, new: NewMemory) -> NewMemory:
+    """Give a new memory the ids of the caller's binding; :func:`admit_new` refuses other ones when it is written."""
+    return new.model_copy(update=_bound_ids(caller.binding))
+
+
 def reaches(caller: Caller, record: MemoryRecord) -> bool:
     """Tell whether the caller's binding reaches a memory."""
     return all(getattr(record, name) == value for name, value in _bound_ids(caller.binding).items())

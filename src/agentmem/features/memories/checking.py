@@ -18,17 +18,29 @@ from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ARRAY, BigInteger, Float, Integer, LargeBinary, and_, bindparam, func, select, type_coerce
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Float,
+    Integer,
+    LargeBinary,
+    and_,
+    bindparam,
+    func,
+    select,
+    type_coerce,
+)
 
 from agentmem.errors import Conflict, DecryptionFailed, IntegrityError
 from agentmem.features.memories.cross_checks import cross_check
 from agentmem.features.memories.examination import Damage, Examination, IndexedBy
 from agentmem.features.memories.index_entry import IndexEntry, SealedEntry, build, decode
-from agentmem.features.memories.index_writing import NOBODY, PENDING, SHORT
+from agentmem.features.memories.index_writing import NOBODY, PENDING, SHORT, WORDS
 from agentmem.features.memories.model import StoredVersion
 from agentmem.features.memories.packing import is_any, read_rows
 from agentmem.features.memories.posting_sums import PlaceSums
-from agentmem.features.memories.repository import RECORD_COLUMNS, RecordRow, content_digest, to_record, unlock
+from agentmem.features.memories.repository import CLASSES, RECORD_COLUMNS, RecordRow, content_digest, to_record, unlock
 from agentmem.features.memories.rewriting import texts_at
 from agentmem.features.memories.tables import index_entries, index_settings, memories, vectors
 from agentmem.foundation.authorization.caller import Permission
@@ -38,6 +50,7 @@ from agentmem.foundation.database.tables import encryption_keys
 from agentmem.foundation.database.transaction import Transaction
 from agentmem.kit.ids import Place
 from agentmem.operations import operation
+from agentmem.schemas.classification import Classification
 from agentmem.schemas.health import FindingCode, KeyInfo
 from agentmem.schemas.memories import MemoryRecord
 
@@ -188,6 +201,7 @@ class _Reader:
 
     async def _check_texts(self, texts: Sequence[_Text]) -> None:
         self.seen.places += len(texts)
+        texts = [text for text in texts if CLASSES[text.row.classification].is_indexed]
         entries = await _read_entries(self.tx, self.indexed.model, [text.row.place for text in texts])
         stored = await _read_vectors(self.tx, self.indexed.model, [text.row.place for text in texts])
         for text in texts:
@@ -244,7 +258,7 @@ class _Reader:
             if entry is not None and entry.model == self.indexed.model:
                 self._found(FindingCode.VECTOR_MISSING, text.row, "Its text has no vector of the model in force.")
             else:
-                self.seen.pending += entry is not None
+                self.seen.pending += entry is not None and entry.model != WORDS
             return
         faults = [
             name
@@ -254,6 +268,7 @@ class _Reader:
                 ("user", vector.user_id == (text.row.user_id or NOBODY)),
                 ("visibility", vector.live == text.live),
                 ("graph", vector.graph in {None, vector.dimensions}),
+                ("classification", CLASSES[text.row.classification] in self.indexed.classes),
             )
             if not same
         ]
@@ -284,11 +299,11 @@ class _Reader:
 
     async def _check_foreign(self, places: NDArray[np.int64]) -> None:
         """Note those of the places that no memory has."""
-        owners = await _owners(self.tx, places.tolist())
+        owners = await _owners(self.tx, places.tolist(), memories.c.classification != Classification.RESTRICTED.value)
         for place in places.tolist():
             if place not in owners and place not in self.foreign:
                 self.foreign.add(place)
-                what = f"Postings name the place {place}, which no memory has."
+                what = f"Postings name the place {place}, which no memory has that may be indexed."
                 self.seen.found(Damage(code=FindingCode.INDEX_FOREIGN, what=what, place=place))
 
     def _found(self, code: FindingCode, row: RecordRow, what: str) -> None:
@@ -345,10 +360,10 @@ async def _read_vectors(tx: Transaction, model: str, places: Sequence[int]) -> d
     return {row.place: row for row in await tx.execute(statement)}
 
 
-async def _owners(tx: Transaction, places: Sequence[int]) -> dict[int, UUID]:
+async def _owners(tx: Transaction, places: Sequence[int], *which: ColumnElement[bool]) -> dict[int, UUID]:
     owners: dict[int, UUID] = {}
     chosen = memories.c.place == func.any(bindparam("places", type_=ARRAY(BigInteger)))
-    statement = select(memories.c.place, memories.c.memory_id).where(tx.own(memories), chosen)
+    statement = select(memories.c.place, memories.c.memory_id).where(tx.own(memories), chosen, *which)
     for start in range(0, len(places), PLACES_AT_ONCE):
         rows = await tx.execute(statement, {"places": list(places[start : start + PLACES_AT_ONCE])})
         owners.update((place, memory_id) for place, memory_id in rows)

@@ -13,6 +13,7 @@ from agentmem.features.memories.tables import index_entries, memories, scope_sta
 from agentmem.foundation.database.transaction import Transaction
 from agentmem.foundation.ledger.audit import Outcome
 from agentmem.foundation.ledger.tables import audit_entries
+from agentmem.schemas.classification import Classification
 from agentmem.schemas.health import FindingCode
 
 SESSION_NO = memories.c.place.op(">>", return_type=memories.c.place.type)(literal(POSITION_BITS))
@@ -46,7 +47,7 @@ async def cross_check(tx: Transaction, examination: Examination) -> None:
         )
         examination.found(Damage(code=FindingCode.USAGE_WRONG, what=what))
     for row in await tx.execute(orphans(tx).limit(MOST_DAMAGE)):
-        what = f"The indexes name the place {row.place}, which no memory has."
+        what = f"The indexes name the place {row.place}, which no memory has that may be indexed."
         examination.found(Damage(code=FindingCode.INDEX_FOREIGN, what=what, place=row.place))
 
 
@@ -145,9 +146,12 @@ def statistics_errors(tx: Transaction) -> Select[tuple[str, int, int]]:
 
 
 def orphans(tx: Transaction) -> Select[tuple[int]]:
-    """Find places that have an index entry or a vector, and no memory."""
+    """Find places that have an index entry or a vector, and no memory that may be indexed."""
+    indexed = memories.c.classification != Classification.RESTRICTED.value
     parts = [
-        select(table.c.place).where(tx.own(table), ~exists().where(tx.own(memories), memories.c.place == table.c.place))
+        select(table.c.place).where(
+            tx.own(table), ~exists().where(tx.own(memories), memories.c.place == table.c.place, indexed)
+        )
         for table in (index_entries, vectors)
     ]
     return select(union(*parts).subquery().c.place)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
+from agentmem.schemas.classification import Classification
 from agentmem.schemas.health import REPAIRABLE, FindingCode
 
 MOST_DAMAGE: Final = 10_000
@@ -14,11 +16,12 @@ MOST_DAMAGE: Final = 10_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IndexedBy:
-    """The embedding model in force, and the lengths of its vectors, 0 where the model is not there to say."""
+    """The embedding model in force, the lengths of its vectors (0 if it is not there to say), and what it may read."""
 
     model: str
     dimensions: int
     token_dimensions: int
+    classes: Sequence[Classification]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -83,7 +83,7 @@ def compile_filter(tree: Filter, columns: Columns) -> ColumnElement[bool]:
 def _condition(condition: Condition, column: Element) -> ColumnElement[bool]:
     """Compile one comparison; ``ne`` and ``nin`` are the negations of ``eq`` and ``in``."""
     side: _Plain | _Json
-    if condition.field == "metadata":
+    if condition.keys:
         for key in condition.keys:
             column = column.op("->", return_type=JSONB())(literal(key, Text()))
         side = _Json(column)

@@ -53,6 +53,9 @@ NOBODY = ""
 PENDING = ""
 """The ``model`` of an entry whose embedder failed: the memory is found by its words, its vector is still to come."""
 
+WORDS = "words"
+"""The ``model`` of an entry that has no vector and awaits none: its text may not be sent to the model."""
+
 SHORT = np.iinfo(np.uint16).max
 
 
@@ -133,13 +136,24 @@ async def _extend_session(tx: Transaction, new: NewMemory, turns: int) -> tuple[
 async def write_index(
     tx: Transaction, written: Sequence[tuple[StoredVersion, PreparedMemory]], versions: Sequence[Rows]
 ) -> None:
-    """Write versions and make the latest of each memory findable, all in one statement; what lacks vectors is a job."""
+    """Write versions and make the latest of each memory findable, all in one statement; what lacks vectors is a job.
+
+    What may not be indexed is not.
+    """
     hashes = TermHashes(tx)
+    written = indexable(written)
     await hold_subjects(tx, {stored.record.user_id for stored, _ in written})
     parts = [*versions, *_entry_rows(tx, written, hashes), _posting_rows(_postings_of(written, hashes))]
     await write_together(tx, [*parts, _statistics_rows(_documents_of(written))])
     if any(memory.model == PENDING for _, memory in written):
         await enqueue(tx, EMBED, once=ALL)
+
+
+def indexable(
+    written: Sequence[tuple[StoredVersion, PreparedMemory]],
+) -> list[tuple[StoredVersion, PreparedMemory]]:
+    """Give what may be indexed."""
+    return [item for item in written if item[0].record.classification.is_indexed]
 
 
 class TermHashes:
@@ -160,6 +174,7 @@ async def write_entries(
     tx: Transaction, written: Sequence[tuple[StoredVersion, PreparedMemory]], hashes: TermHashes
 ) -> None:
     """Write the sealed entry and the vector of each, under the model that made them."""
+    written = indexable(written)
     await hold_subjects(tx, {stored.record.user_id for stored, _ in written})
     await write_together(tx, _entry_rows(tx, written, hashes))
 

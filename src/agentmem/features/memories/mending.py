@@ -15,6 +15,7 @@ from agentmem.errors import DecryptionFailed
 from agentmem.features.memories.cross_checks import lost_sessions, orphans, short_sessions, statistics_errors
 from agentmem.features.memories.index_writing import (
     PENDING,
+    WORDS,
     TermHashes,
     change_statistics,
     insert_blocks,
@@ -54,7 +55,7 @@ class MemoryMending:
         kept = await lock_texts(tx, made)
         places = [stored.place for stored, _ in kept]
         for table in (index_entries, vectors):
-            old = and_(tx.own(table), table.c.model.in_([model, PENDING]), is_any(table.c.place, places))
+            old = and_(tx.own(table), table.c.model.in_([model, PENDING, WORDS]), is_any(table.c.place, places))
             await tx.execute(delete(table).where(old))
         if kept:
             await write_entries(tx, kept, TermHashes(tx))

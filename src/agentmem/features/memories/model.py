@@ -126,6 +126,13 @@ def require_standing(caller: Caller, record: MemoryRecord) -> None:
         )
 
 
+def origin_of(caller: Caller, new: NewMemory) -> Origin:
+    """Say where a new memory comes from: the least trusted of its role, its writer, and what the writer names."""
+    said_by = Origin.AGENT if new.role == "assistant" else Origin.TOOL if new.role == "tool" else Origin.OPERATOR
+    named = None if new.source is None else new.source.origin
+    return lowest_authority([said_by, caller.origin, named or said_by])
+
+
 def is_higher(one: Origin, other: Origin) -> bool:
     """Tell whether one authority is trusted further than another."""
     ranks = list(Origin)

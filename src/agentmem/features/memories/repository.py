@@ -30,13 +30,16 @@ from sqlalchemy.sql import ColumnElement
 from agentmem.errors import InvalidCursor, NotFound, VersionConflict
 from agentmem.features.memories.model import INSTANT, StoredVersion
 from agentmem.features.memories.quota import Used, check_quota, usage_rows
+from agentmem.features.memories.sensitive import metadata_columns, open_metadata
 from agentmem.features.memories.tables import index_entries, memories
 from agentmem.features.memories.visibility import SHAPES, Shape, View, in_scope, scope_values, visible
 from agentmem.foundation.database.bulk import Rows, as_arrays, insert_arrays, write_together
 from agentmem.foundation.database.holding import hold_subjects
+from agentmem.foundation.database.sensitive import sensitive_keys
 from agentmem.foundation.database.transaction import Transaction
 from agentmem.kit.ids import MemoryId, Place
 from agentmem.kit.paging import CursorValue
+from agentmem.schemas.classification import Classification
 from agentmem.schemas.memories import Kind, MemoryRecord, Order, Origin, Role, Scope, Stats
 
 RecordRow = Row[Any]  # SQLAlchemy types a row by its statement; the mapper below checks it by use
@@ -46,7 +49,9 @@ _INT63 = 2**63 - 1
 KINDS = {item.value: item for item in Kind}
 ROLES = {item.value: item for item in Role}
 ORIGINS = {item.value: item for item in Origin}
-RECORD_COLUMNS = tuple(column for column in memories.c if column.name not in {"content_digest", "known_until"})
+CLASSES = {item.value: item for item in Classification}
+_APART = frozenset({"content_digest", "known_until", "blind_index"})
+RECORD_COLUMNS = tuple(column for column in memories.c if column.name not in _APART)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +73,7 @@ SORTS = {
 async def unlock(tx: Transaction, rows: Iterable[RecordRow]) -> list[RecordRow]:
     """Give rows whose sealed columns :func:`to_record` can open: the keys of their subjects are at hand."""
     found = list(rows)
-    await tx.ring.unlock(row.content for row in found)
+    await tx.ring.unlock(blob for row in found for blob in (row.content, row.sealed_metadata))
     return found
 
 
@@ -100,7 +105,8 @@ def to_record(tx: Transaction, row: RecordRow) -> MemoryRecord:
         actor=None if row.actor is None else open_actor(memory_id, version, row.actor).decode(),
         origin=ORIGINS[row.origin],
         authority=ORIGINS[row.authority],
-        metadata=row.metadata,
+        classification=CLASSES[row.classification],
+        metadata=open_metadata(tx, memory_id, version, row.metadata, row.sealed_metadata),
         importance=row.importance,
         pinned=row.pinned,
         occurred_at=row.occurred_at,
@@ -132,7 +138,7 @@ async def version_rows(tx: Transaction, versions: Sequence[StoredVersion], *, li
         if earlier.record.id == later.record.id
     }
     await hold_subjects(tx, {stored.record.user_id for stored in versions}, writing=True)
-    rows = []
+    keys, rows = await sensitive_keys(tx), []
     for stored in versions:
         record = stored.record
         seal_content = tx.ring.sealer("memories", "content", record.user_id)
@@ -147,6 +153,7 @@ async def version_rows(tx: Transaction, versions: Sequence[StoredVersion], *, li
             "actor": None if record.actor is None else seal_actor(record.id, record.version, record.actor.encode()),
             "content_digest": content_digest(tx, record),
             "known_until": known_until.get((record.id, record.version)),
+            **metadata_columns(tx, record, keys),
         }
         rows.append(row)
     used = Used(memories=live, versions=len(rows), content_bytes=sum(len(row["content"]) for row in rows))
@@ -161,7 +168,7 @@ def content_digest(tx: Transaction, record: MemoryRecord) -> bytes:
 
 
 async def find_by_digest(tx: Transaction, digests: Sequence[bytes]) -> dict[bytes, StoredVersion]:
-    """Find visible memories by the digests of their content, the oldest for each.
+    """Find visible memories by the digests of their content: for each the oldest of those of the highest class.
 
     Holds a lock on each digest until the transaction ends, so that two parallel adds of one text see each other.
     """
@@ -169,7 +176,12 @@ async def find_by_digest(tx: Transaction, digests: Sequence[bytes]) -> dict[byte
     await tx.run(LOCKS, {"locks": locks})
     view = View()
     rows = await tx.run(_twins(view.shape(tx)), {**view.values(tx), "digests": list(digests)})
-    return {row.content_digest: to_version(tx, row) for row in await unlock(tx, rows)}
+    found: dict[bytes, StoredVersion] = {}
+    for row in await unlock(tx, rows):
+        version, known = to_version(tx, row), found.get(row.content_digest)
+        if known is None or version.record.classification.rank >= known.record.classification.rank:
+            found[row.content_digest] = version
+    return found
 
 
 @lru_cache(SHAPES)
@@ -198,6 +210,14 @@ async def fetch_current(tx: Transaction, memory_ids: Sequence[MemoryId], *, lock
         if memory_id not in found:
             raise not_found(memory_id)
     return [found[memory_id] for memory_id in memory_ids]
+
+
+async def fetch_classes(tx: Transaction, ids: Sequence[UUID]) -> dict[UUID, Classification]:
+    """Read the classes of those of the memories that are there."""
+    statement = select(memories.c.memory_id, memories.c.classification).where(
+        tx.own(memories), memories.c.memory_id.in_(ids), memories.c.known_until.is_(None)
+    )
+    return {memory_id: CLASSES[classification] for memory_id, classification in await tx.execute(statement)}
 
 
 async def lock_ids(tx: Transaction, memory_ids: Iterable[UUID]) -> None:

@@ -92,7 +92,9 @@ def _revised(tx: Transaction, revision: Revision, place: Place, moment: datetime
     told: dict[str, object] = {"version": record.version + 1, "updated_at": moment}
     if changes.keys() & SAYING:
         told["authority"] = lowest_authority([record.authority, tx.caller.origin])
-    successor = record.model_copy(update={**changes, **told})
+    # Its class has been changed before, in all its versions.
+    said = {name: value for name, value in changes.items() if name != "classification"}
+    successor = record.model_copy(update={**said, **told})
     require_standing(tx.caller, successor)
     return StoredVersion(
         record=successor, place=place, change=_name_of(changes, record), changed_by=tx.caller.principal_id

@@ -40,8 +40,10 @@ async def texts_at(tx: Transaction, places: Sequence[int]) -> list[StoredVersion
 
 
 def postings_of(tx: Transaction, stored: StoredVersion, place: Place) -> list[Block]:
-    """Make the postings that a text has at a place."""
+    """Make the postings that a text has at a place: none where it may not be indexed."""
     record = stored.record
+    if not record.classification.is_indexed:
+        return []
     entry = build(record.content, record.actor, record.occurred_at, None)
     hashes = tx.keys.index.term_hashes(entry.terms)
     length = min(entry.length, SHORT)

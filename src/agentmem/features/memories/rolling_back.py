@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import or_, select
 
 from agentmem.features.memories import repository
+from agentmem.features.memories.classifying import NO_CLASSES, Reclassified, reclassify
 from agentmem.features.memories.index_writing import set_live
 from agentmem.features.memories.model import PreparedMemory, StoredVersion
 from agentmem.features.memories.revising import Revision, succeed_with
@@ -78,13 +79,21 @@ class MemoryRollback:
 
     @operation(Permission.MEMORY_MAINTAIN, audit="memory.rolled_back")
     async def roll_back(
-        self, tx: Transaction, found: Sequence[Changed], prepared: Mapping[UUID, PreparedMemory]
+        self,
+        tx: Transaction,
+        found: Sequence[Changed],
+        prepared: Mapping[UUID, PreparedMemory],
+        classes: Mapping[MemoryId, Reclassified] = NO_CLASSES,
     ) -> list[UUID]:
-        """Take back those that are still as they were found; ``prepared`` carries the indexes of texts that return."""
+        """Take back those that are still as they were found; ``prepared`` carries the indexes of texts that return.
+
+        ``classes`` are for those of which the class changes.
+        """
         ids = [MemoryId(changed.current.record.id) for changed in found]
         now = {version.record.id: version for version in await repository.fetch_current(tx, ids, lock=True)}
         same = [item for item in found if now[item.current.record.id].record.version == item.current.record.version]
-        same = [Changed(current=now[item.current.record.id], then=item.then) for item in same]
+        current = await reclassify(tx, [now[item.current.record.id] for item in same], classes)
+        same = [Changed(current=version, then=item.then) for version, item in zip(current, same, strict=True)]
         gone = [item.current for item in same if item.then is None and item.current.record.deleted_at is None]
         if gone:
             await succeed(tx, gone, ROLLED_BACK, {"deleted_at": tx.now})
@@ -94,7 +103,7 @@ class MemoryRollback:
                 current=item.current,
                 patch=MemoryPatch(),
                 prepared=prepared.get(item.current.record.id) if item.says_otherwise else None,
-                back_to=item.then,
+                back_to=item.then.model_copy(update={"classification": item.current.record.classification}),
             )
             for item in same
             if item.then is not None

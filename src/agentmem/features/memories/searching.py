@@ -27,6 +27,7 @@ from agentmem.features.memories.index_reading import (
     read_visible_places,
 )
 from agentmem.features.memories.index_writing import POSTING
+from agentmem.features.memories.sensitive import blinded
 from agentmem.features.memories.visibility import View
 from agentmem.foundation.authorization.caller import Permission
 from agentmem.foundation.database.transaction import Transaction
@@ -107,7 +108,7 @@ class MemorySearch:
 
         Raises :class:`Conflict` when the store changes its embedding model during the search, and the vectors are gone.
         """
-        view = bound_view(tx.caller, view)
+        view = await blinded(tx, bound_view(tx.caller, view))
         hashes = tuple(tx.keys.index.term_hashes(query.terms))
         statistics, found = await read_overview(tx, view.scope, hashes)
         if query.pooled is not None and query.model != statistics.model:

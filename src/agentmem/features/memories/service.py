@@ -13,14 +13,16 @@ from uuid import UUID
 from agentmem.errors import Conflict, VersionConflict
 from agentmem.features.memories import repository
 from agentmem.features.memories.binding import admit_new, bound_scope, bound_view, request_key, require_reach
-from agentmem.features.memories.index_writing import allocate_places, set_live, write_index
+from agentmem.features.memories.index_writing import PENDING, allocate_places, set_live, write_index
 from agentmem.features.memories.model import (
     PreparedMemory,
     StoredVersion,
     lowest_authority,
+    origin_of,
     require_standing,
 )
 from agentmem.features.memories.provenance import check_caps, provenance_rows
+from agentmem.features.memories.sensitive import blinded
 from agentmem.features.memories.visibility import View
 from agentmem.foundation.authorization.caller import Permission
 from agentmem.foundation.database.database import Database
@@ -29,6 +31,7 @@ from agentmem.foundation.ledger.idempotency import KEPT, claim
 from agentmem.kit.ids import MemoryId
 from agentmem.kit.paging import decode_cursor, encode_cursor, query_fingerprint
 from agentmem.operations import operation
+from agentmem.schemas.classification import Classification, highest
 from agentmem.schemas.memories import (
     Added,
     Change,
@@ -100,7 +103,7 @@ class MemoryService:
         return Added(
             memories=[by_id[item] for item in ids],
             duplicates=[ids[n] for n in sorted({*twins, *repeats})],
-            pending=any(memory.vector is None for memory in new),
+            pending=any(memory.model == PENDING for memory in new),
         )
 
     async def _write_new(
@@ -108,7 +111,7 @@ class MemoryService:
     ) -> list[StoredVersion]:
         if not new:
             return []
-        known = await _authorities(tx, new)
+        known = await _parents(tx, new)
         records = [_derived(_record(tx, memory), memory, known) for memory in new]
         for record in records:
             require_standing(tx.caller, record)
@@ -127,7 +130,7 @@ class MemoryService:
     async def get(self, tx: Transaction, memory_id: MemoryId, view: View) -> MemoryRecord:
         """Read one memory as the view sees it."""
         # Not by the narrowed view, which would say that a scope is out of reach: what is not reached is not there.
-        record = (await repository.fetch_visible(tx, memory_id, view)).record
+        record = (await repository.fetch_visible(tx, memory_id, await blinded(tx, view))).record
         require_reach(tx.caller, [record])
         return record
 
@@ -139,7 +142,8 @@ class MemoryService:
         view = bound_view(tx.caller, view)
         fingerprint = query_fingerprint(f"{view!r} {order.value}")
         after = None if cursor is None else decode_cursor(cursor, fingerprint, 2)
-        found = [version.record for version in await repository.fetch_page(tx, view, order, after, limit + 1)]
+        seen = await blinded(tx, view)
+        found = [version.record for version in await repository.fetch_page(tx, seen, order, after, limit + 1)]
         items = found[:limit]
         last = None
         if len(found) > limit:
@@ -161,6 +165,11 @@ class MemoryService:
             )
             for version in versions
         ]
+
+    @operation(Permission.MEMORY_WRITE, read_only=True)
+    async def classes(self, tx: Transaction, ids: Sequence[UUID]) -> Mapping[UUID, Classification]:
+        """Read how memories may be handled; one that is not there is left out."""
+        return await repository.fetch_classes(tx, ids)
 
     @operation(Permission.MEMORY_READ, read_only=True)
     async def stats(self, tx: Transaction, scope: Scope) -> Stats:
@@ -205,17 +214,21 @@ async def _find_twins(
         return {}, {}
     digests = {n: repository.content_digest(tx, _record(tx, prepared[n])) for n in checked}
     known = await repository.find_by_digest(tx, sorted(set(digests.values())))
-    first: dict[bytes, int] = {}
-    repeats = {n: first[digest] for n, digest in digests.items() if first.setdefault(digest, n) != n}
-    twins = {n: known[digest] for n, digest in digests.items() if digest in known}
+    # What is to be guarded better than what is there is not there yet.
+    ranks = {n: prepared[n].new.classification.rank for n in checked}
+    first: dict[tuple[bytes, int], int] = {}
+    repeats = {n: first[key] for n, digest in digests.items() if first.setdefault(key := (digest, ranks[n]), n) != n}
+    twins = {
+        n: known[digest]
+        for n, digest in digests.items()
+        if digest in known and known[digest].record.classification.rank >= ranks[n]
+    }
     return twins, {n: earlier for n, earlier in repeats.items() if n not in twins}
 
 
 def _record(tx: Transaction, memory: PreparedMemory) -> MemoryRecord:
     new = memory.new
-    said_by = Origin.AGENT if new.role == "assistant" else Origin.TOOL if new.role == "tool" else Origin.OPERATOR
-    named = None if new.source is None else new.source.origin
-    origin = lowest_authority([said_by, tx.caller.origin, named or said_by])
+    origin = origin_of(tx.caller, new)
     return MemoryRecord.model_construct(
         **new.model_dump(exclude={"occurred_at", "source"}),
         id=memory.memory_id,
@@ -231,21 +244,25 @@ def _record(tx: Transaction, memory: PreparedMemory) -> MemoryRecord:
     )
 
 
-async def _authorities(tx: Transaction, new: Sequence[PreparedMemory]) -> Mapping[UUID, Origin]:
-    """Read how far the memories are trusted that others are made of; raises ``NotFound`` for one that is not there."""
+async def _parents(tx: Transaction, new: Sequence[PreparedMemory]) -> Mapping[UUID, MemoryRecord]:
+    """Read the memories that others are made of; raises ``NotFound`` for one that is not there."""
     parents = {parent for memory in new if memory.new.source is not None for parent in memory.new.source.parents}
     found = await repository.fetch_current(tx, [MemoryId(parent) for parent in sorted(parents)]) if parents else []
     require_reach(tx.caller, [version.record for version in found])
-    return {version.record.id: version.record.authority for version in found}
+    return {version.record.id: version.record for version in found}
 
 
-def _derived(record: MemoryRecord, memory: PreparedMemory, known: Mapping[UUID, Origin]) -> MemoryRecord:
-    """Trust what is made of other memories no further than the least trusted of them."""
+def _derived(record: MemoryRecord, memory: PreparedMemory, known: Mapping[UUID, MemoryRecord]) -> MemoryRecord:
+    """Trust what is made of other memories no further than the least trusted of them, and guard it like the best."""
     source = memory.new.source
     if source is None or not source.parents:
         return record
-    authority = lowest_authority([record.authority, *(known[parent] for parent in source.parents)])
-    return record.model_copy(update={"authority": authority})
+    made_of = [record, *(known[parent] for parent in source.parents)]
+    told = {
+        "authority": lowest_authority(each.authority for each in made_of),
+        "classification": highest(each.classification for each in made_of),
+    }
+    return record.model_copy(update=told)
 
 
 def _is_live(record: MemoryRecord) -> bool:

@@ -13,7 +13,7 @@ from sqlalchemy import Select, and_, delete, exists, func, or_, select, tuple_, 
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.sql import ColumnElement
 
-from agentmem.features.memories.index_writing import PENDING, TermHashes, change_statistics, write_entries
+from agentmem.features.memories.index_writing import PENDING, WORDS, TermHashes, change_statistics, write_entries
 from agentmem.features.memories.jobs import ALL, REEMBED
 from agentmem.features.memories.model import PreparedMemory, StoredVersion
 from agentmem.features.memories.packing import TermOfUser, hold_rewriting, is_any, pack_some, try_rewriting
@@ -22,17 +22,27 @@ from agentmem.features.memories.quota import Used, usage_rows
 from agentmem.features.memories.rewriting import remove_postings, texts_at
 from agentmem.features.memories.tables import index_entries, index_settings, memories, vectors
 from agentmem.foundation.authorization.caller import Permission
+from agentmem.foundation.database.bulk import Rows
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.transaction import Transaction
 from agentmem.foundation.jobs.queue import enqueue
 from agentmem.foundation.ledger.idempotency import KEPT, forget
 from agentmem.kit.ids import JobId, Place
 from agentmem.operations import operation
+from agentmem.schemas.classification import Classification
 
 LOOSE_ROWS: Final = 24
 """Small rows of one term and user from which on they are packed together."""
 
 PURGE_BATCH: Final = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Embedded:
+    """A model, and the classes of memories that it may read."""
+
+    model: str
+    classes: Sequence[Classification]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,18 +93,32 @@ class MemoryUpkeep:
         await tx.execute(update(index_settings).where(tx.own(index_settings)).values(in_force))
 
     @operation(Permission.MEMORY_MAINTAIN, read_only=True)
-    async def lacking(self, tx: Transaction, model: str, after: Place, limit: int) -> Lacking | None:
+    async def lacking(self, tx: Transaction, embedded: Embedded, after: Place, limit: int) -> Lacking | None:
         """Find the next texts without vectors of a model, in the order of their places; none when all have them."""
-        without = and_(tx.own(memories), memories.c.place > after, ~_has_vector(tx, model, memories.c.place))
+        without = and_(
+            tx.own(memories),
+            memories.c.place > after,
+            memories.c.classification.in_(embedded.classes),
+            ~_has_vector(tx, embedded.model, memories.c.place),
+        )
         return await _read_texts(tx, select(memories.c.place).distinct().where(without), memories.c.place, limit)
 
     @operation(Permission.MEMORY_MAINTAIN, read_only=True)
-    async def pending(self, tx: Transaction, model: str, after: Place, limit: int) -> Lacking | None:
+    async def pending(self, tx: Transaction, embedded: Embedded, after: Place, limit: int) -> Lacking | None:
         """Find the same among texts that were indexed without a model, or by another one: quick when there are none."""
         # Two ranges of the key in place of "is not": only what is sought is read.
-        other = or_(index_entries.c.model < model, index_entries.c.model > model)
+        other = or_(index_entries.c.model < embedded.model, index_entries.c.model > embedded.model)
+        may = exists().where(
+            tx.own(memories),
+            memories.c.place == index_entries.c.place,
+            memories.c.classification.in_(embedded.classes),
+        )
         without = and_(
-            tx.own(index_entries), other, index_entries.c.place > after, ~_has_vector(tx, model, index_entries.c.place)
+            tx.own(index_entries),
+            other,
+            index_entries.c.place > after,
+            ~_has_vector(tx, embedded.model, index_entries.c.place),
+            may,
         )
         places = select(index_entries.c.place).distinct().where(without)
         return await _read_texts(tx, places, index_entries.c.place, limit)
@@ -164,14 +188,17 @@ class MemoryUpkeep:
 async def lock_texts(
     tx: Transaction, seen: Sequence[tuple[StoredVersion, PreparedMemory]]
 ) -> list[tuple[StoredVersion, PreparedMemory]]:
-    """Keep the memories of texts as they are until the transaction ends, and give those that are where they were."""
+    """Keep the memories of texts as they are until the transaction ends, and give those that are as they were."""
     await _lock_memories(tx, {stored.record.id for stored, _ in seen})
-    known = tuple_(memories.c.memory_id, memories.c.version, memories.c.place)
-    asked = {(stored.record.id, stored.record.version, stored.place) for stored, _ in seen}
+    known = tuple_(memories.c.memory_id, memories.c.version, memories.c.place, memories.c.classification)
+    asked = {_seen_as(stored) for stored, _ in seen}
     there = {tuple(row) for row in await tx.execute(select(*known).where(tx.own(memories), known.in_(sorted(asked))))}
-    return [
-        (stored, memory) for stored, memory in seen if (stored.record.id, stored.record.version, stored.place) in there
-    ]
+    return [(stored, memory) for stored, memory in seen if _seen_as(stored) in there]
+
+
+def _seen_as(stored: StoredVersion) -> tuple[UUID, int, Place, str]:
+    record = stored.record
+    return record.id, record.version, stored.place, record.classification.value
 
 
 async def _lock_memories(tx: Transaction, ids: Iterable[UUID]) -> None:
@@ -220,13 +247,22 @@ async def _read_texts(
 async def _end_pending(tx: Transaction, places: Sequence[Place]) -> None:
     await tx.execute(
         delete(index_entries).where(
-            tx.own(index_entries), index_entries.c.model == PENDING, is_any(index_entries.c.place, places)
+            tx.own(index_entries), index_entries.c.model.in_([PENDING, WORDS]), is_any(index_entries.c.place, places)
         )
     )
 
 
 async def remove_index(tx: Transaction, ids: Sequence[UUID], used: Used) -> None:
-    """Remove everything by which these memories are found, and count them out."""
+    """Remove everything by which these memories are found and what is known of their origin, and count them out."""
+    await unindex(tx, ids, usage_rows(used))
+    await forget_provenance(tx, ids)
+
+
+async def unindex(tx: Transaction, ids: Sequence[UUID], *others: Rows) -> None:
+    """Remove everything by which these memories are found, and write other rows with their counts.
+
+    The caller holds the lock of those who rewrite postings.
+    """
     entries = select(index_entries.c.place, index_entries.c.user_id, index_entries.c.length).distinct()
     indexed = (await tx.execute(entries.where(tx.own(index_entries), index_entries.c.memory_id.in_(ids)))).all()
     lengths: dict[str, list[int]] = defaultdict(list)
@@ -236,7 +272,6 @@ async def remove_index(tx: Transaction, ids: Sequence[UUID], used: Used) -> None
     places = list((await tx.execute(owned)).scalars())
     await remove_postings(tx, places)
     changes = {user: (-len(found), -sum(found)) for user, found in lengths.items()}
-    await change_statistics(tx, changes, usage_rows(used))
+    await change_statistics(tx, changes, *others)
     for table in (vectors, index_entries):
         await tx.execute(delete(table).where(tx.own(table), is_any(table.c.place, places)))
-    await forget_provenance(tx, ids)

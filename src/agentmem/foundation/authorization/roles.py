@@ -35,6 +35,7 @@ _ADMIN: Final = (
     | _MANAGE
     | _TELL
     | {
+        Permission.MEMORY_DECLASSIFY,
         Permission.MEMORY_MAINTAIN,
         Permission.MEMORY_PROMOTE,
         Permission.PII_READ,

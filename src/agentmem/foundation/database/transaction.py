@@ -89,6 +89,8 @@ class Transaction(Statements):
     ring: SubjectRing
     touched: list[UUID] = field(default_factory=list)
     """Ids that the audit entry of this operation will name."""
+    noted: dict[str, str] = field(default_factory=dict)
+    """What else it will say; never content."""
 
     @property
     def organization_id(self) -> OrganizationId:
@@ -103,3 +105,7 @@ class Transaction(Statements):
     def touch(self, ids: Iterable[UUID]) -> None:
         """Name the things that this operation changed, for its audit entry."""
         self.touched.extend(ids)
+
+    def note(self, name: str, value: str) -> None:
+        """Say something more of this operation in its audit entry."""
+        self.noted[name] = value

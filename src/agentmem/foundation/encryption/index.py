@@ -24,6 +24,7 @@ _DIGEST_INFO: Final = b"agentmem/1/content-digest"
 _CREDENTIAL_INFO: Final = b"agentmem/1/credential"
 _IDENTIFIER_INFO: Final = b"agentmem/1/identifier"
 _SUBJECT_INFO: Final = b"agentmem/1/subject"
+_BLIND_INFO: Final = b"agentmem/1/blind-index"
 _ABSENT: Final = b"\x00"
 _PRESENT: Final = b"\x01"
 _pack_length: Final = struct.Struct(">I").pack
@@ -37,7 +38,7 @@ class IndexKeys:
     as the three bytes that UTF-8 would give it, so that no text is refused here and its words never reach an error.
     """
 
-    __slots__ = ("_credential", "_digest", "_identifier", "_subject", "_term", "organization_id")
+    __slots__ = ("_blind", "_credential", "_digest", "_identifier", "_subject", "_term", "organization_id")
 
     def __init__(self, *, organization_id: OrganizationId, secret: SecretKey) -> None:
         self.organization_id = organization_id
@@ -46,6 +47,7 @@ class IndexKeys:
         self._credential = _derived_hmac(organization_id, secret, _CREDENTIAL_INFO)
         self._identifier = _derived_hmac(organization_id, secret, _IDENTIFIER_INFO)
         self._subject = _derived_hmac(organization_id, secret, _SUBJECT_INFO)
+        self._blind = _derived_hmac(organization_id, secret, _BLIND_INFO)
 
     def term_hash(self, term: str) -> int:
         """Hash a term to a signed 64-bit integer: the head of HMAC-SHA256, big endian."""
@@ -86,6 +88,12 @@ class IndexKeys:
         mac = self._subject.copy()
         mac.update(user_id.encode("utf-8", "surrogatepass"))
         return mac.finalize()[:DIGEST_BYTES]
+
+    def blind(self, key: str, value: str) -> str:
+        """Hash a value of sealed metadata, bound to the key that it stands under, to 32 hexadecimal digits."""
+        mac = self._blind.copy()
+        mac.update(_framed(key) + _framed(value))
+        return mac.finalize()[:DIGEST_BYTES].hex()
 
     def __repr__(self) -> str:
         return f"IndexKeys(organization_id={self.organization_id}, keys=***)"

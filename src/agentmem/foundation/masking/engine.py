@@ -82,6 +82,17 @@ class Masker:
             return {name: self.mask_json(item, style) for name, item in value.items()}
         return value
 
+    def kinds(self, value: JsonValue) -> frozenset[str]:
+        """Name what is recognised in the texts of a JSON value."""
+        found = set[str]()
+
+        def noted(kind: str, _written: str) -> str:
+            found.add(kind)
+            return ""
+
+        self.mask_json(value, noted)
+        return frozenset(found)
+
     def _settled(self, text: str) -> list[Found]:
         taken = bytearray(len(text))
         kept: list[Found] = []

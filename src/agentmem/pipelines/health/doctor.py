@@ -26,6 +26,7 @@ from agentmem.foundation.encryption.providers.masterfile import is_open_to_other
 from agentmem.foundation.inference.loaded import Models
 from agentmem.foundation.inference.port import Embedder
 from agentmem.foundation.state.lock import Locks
+from agentmem.schemas.classification import embeddable
 from agentmem.schemas.health import REPAIRABLE, Finding, FindingCode, HealthReport
 
 Progress = Callable[[int], None]
@@ -110,7 +111,10 @@ class Doctor:
 
     async def _examine(self, caller: Caller, embedder: Embedder, progress: Progress | None) -> Examination:
         indexed = IndexedBy(
-            model=embedder.model, dimensions=embedder.dimensions, token_dimensions=embedder.token_dimensions
+            model=embedder.model,
+            dimensions=embedder.dimensions,
+            token_dimensions=embedder.token_dimensions,
+            classes=embeddable(sends_texts=embedder.sends_texts),
         )
         checking = self.checking()
         examination = await checking.examine(caller, indexed, progress)

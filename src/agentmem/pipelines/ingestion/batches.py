@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,10 +10,12 @@ from agentmem.errors import VersionConflict
 from agentmem.features.memories.batches import MemoryBatches, target_of
 from agentmem.features.memories.model import PreparedMemory
 from agentmem.foundation.authorization.caller import Caller
+from agentmem.foundation.masking.classifier import Classifier
 from agentmem.kit.ids import MemoryId
+from agentmem.pipelines.ingestion.classifying import ClassChange, Reclassifying, patched
 from agentmem.pipelines.ingestion.masking import masked
-from agentmem.pipelines.ingestion.pipeline import Draft, Ingestion
-from agentmem.schemas.memories import MemoryPatch, MemoryRecord, NewMemory, OnDuplicate
+from agentmem.pipelines.ingestion.pipeline import Ingestion
+from agentmem.schemas.memories import MemoryPatch, MemoryRecord
 from agentmem.schemas.requests import IdAtVersion, PatchOf
 
 UPDATE_ATTEMPTS: Final = 3
@@ -34,15 +35,22 @@ class Batches:
         rule = await self.ingestion.rules.masking(caller.organization_id)
         if rule.policy.stored:
             changes = [masked(change, rule) for change in changes]
-        indexed = {MemoryId(change.id) for change in changes if _changes_index(change)}
+        classifier = await self.ingestion.rules.classification(caller.organization_id)
+        read = any(_changes_index(change) or _may_classify(change, classifier) for change in changes)
+        reclassifying = Reclassifying(stored=self.stored, ingestion=self.ingestion)
         for attempt in range(1, UPDATE_ATTEMPTS + 1):
-            records = await self.stored.present(caller, [target_of(change) for change in changes]) if indexed else []
-            prepared = await self._prepare(caller, changes, records, indexed)
+            records = await self.stored.present(caller, [target_of(change) for change in changes]) if read else []
+            classified = changes
+            if records:
+                pairs = zip(changes, records, strict=True)
+                classified = [_classified(change, record, classifier) for change, record in pairs]
+            prepared = await self._prepare(caller, classified, records)
+            classes = await reclassifying.prepare(caller, _class_changes(classified, records))
             try:
-                return await self.stored.update(caller, _at_versions_read(changes, records), prepared)
+                return await self.stored.update(caller, _at_versions_read(classified, records), prepared, classes)
             except VersionConflict:
                 # Somebody else changed one while new texts were embedded: read and embed again.
-                if not indexed or attempt == UPDATE_ATTEMPTS:
+                if not read or attempt == UPDATE_ATTEMPTS:
                     raise
         raise AssertionError("unreachable")
 
@@ -62,16 +70,13 @@ class Batches:
         caller: Caller,
         changes: Sequence[PatchOf],
         records: Sequence[MemoryRecord],
-        indexed: AbstractSet[MemoryId],
     ) -> dict[MemoryId, PreparedMemory]:
-        if not indexed:
-            return {}
         drafts = {
-            MemoryId(record.id): _patched(record, change)
-            for change, record in zip(changes, records, strict=True)
-            if record.id in indexed
+            MemoryId(record.id): patched(record, change)
+            for change, record in zip(changes, records, strict=bool(records))
+            if _changes_index(change)
         }
-        prepared = await self.ingestion.prepare_or_defer(caller, list(drafts.values()))
+        prepared = await self.ingestion.prepare_or_defer(caller, list(drafts.values())) if drafts else []
         return dict(zip(drafts, prepared, strict=True))
 
 
@@ -86,12 +91,29 @@ def _changes_index(patch: MemoryPatch) -> bool:
     return bool({"content", "occurred_at"} & patch.model_fields_set)
 
 
-def _patched(record: MemoryRecord, patch: MemoryPatch) -> Draft:
-    """Make the draft of a memory as the patch leaves it: what its index needs."""
-    new = NewMemory(
-        content=patch.content if patch.content is not None else record.content,
-        actor=record.actor,
-        user_id=record.user_id,
-        occurred_at=patch.occurred_at or record.occurred_at,
-    )
-    return Draft(new=new, thread=0, on_duplicate=OnDuplicate.KEEP)
+def _may_classify(patch: MemoryPatch, classifier: Classifier) -> bool:
+    """Tell whether the class of a memory may be another one by a patch: it says so, or a rule may."""
+    said = patch.model_fields_set & {"content", "metadata", "classification"}
+    return "classification" in said or bool(said and classifier.policy.rules)
+
+
+def _classified(change: PatchOf, record: MemoryRecord, classifier: Classifier) -> PatchOf:
+    """Let a change say the class that the memory has by it: the highest of what is asked for and what the rules say."""
+    wanted = change.classification or record.classification
+    said = {
+        "content": record.content if change.content is None else change.content,
+        "metadata": record.metadata if change.metadata is None else change.metadata,
+        "classification": wanted,
+    }
+    ruled = classifier.ruled(record.model_copy(update=said), record.origin)
+    if ruled is wanted:
+        return change
+    return change.model_copy(update={"classification": ruled})
+
+
+def _class_changes(changes: Sequence[PatchOf], records: Sequence[MemoryRecord]) -> dict[MemoryId, ClassChange]:
+    return {
+        MemoryId(record.id): ClassChange(before=record.classification, after=change.classification)
+        for change, record in zip(changes, records, strict=bool(records))
+        if change.classification is not None and change.classification is not record.classification
+    }

@@ -9,13 +9,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from time import perf_counter
 from typing import Final, Protocol, TypeVar
+from uuid import UUID
 
 import structlog
 
 from agentmem.errors import ContentTooLarge, EmbedderUnavailable, EmptyScope, Fault, InvalidInput
+from agentmem.features.memories.binding import as_bound
 from agentmem.features.memories.index_entry import build, indexed_text
-from agentmem.features.memories.index_writing import PENDING
-from agentmem.features.memories.model import PreparedMemory
+from agentmem.features.memories.index_writing import PENDING, WORDS
+from agentmem.features.memories.model import PreparedMemory, origin_of
 from agentmem.features.memories.service import IdempotentRequest, MemoryService
 from agentmem.features.organizations.rules import Rules
 from agentmem.foundation.authorization.caller import Caller
@@ -25,6 +27,7 @@ from agentmem.foundation.telemetry.traces import span
 from agentmem.kit.clock import Clock
 from agentmem.kit.ids import MemoryId, uuid7
 from agentmem.pipelines.ingestion.masking import masked
+from agentmem.schemas.classification import embeddable, highest
 from agentmem.schemas.memories import (
     Added,
     AddedMany,
@@ -62,6 +65,11 @@ class Draft:
     def characters(self) -> int:
         """The length of its content."""
         return len(self.new.content)
+
+    @property
+    def parents(self) -> Sequence[UUID]:
+        """The memories that it is made of."""
+        return () if self.new.source is None else self.new.source.parents
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,9 +134,22 @@ class Ingestion:
         return Deleted(deleted=deleted)
 
     async def admitted(self, caller: Caller, drafts: Sequence[Draft]) -> list[Draft]:
-        """Give drafts as the caller's organization lets them be stored: masked, if that is its rule."""
+        """Give drafts as the caller's organization lets them be stored: masked, if that is its rule, and classified.
+
+        What is made of other memories has the highest of their classes at least.
+        """
         rule = await self.rules.masking(caller.organization_id)
-        return [replace(draft, new=masked(draft.new, rule)) for draft in drafts] if rule.policy.stored else list(drafts)
+        if rule.policy.stored:
+            drafts = [replace(draft, new=masked(draft.new, rule)) for draft in drafts]
+        classifier = await self.rules.classification(caller.organization_id)
+        parents = {parent for draft in drafts for parent in draft.parents}
+        held = await self.memories.classes(caller, sorted(parents)) if parents else {}
+        classified = []
+        for draft in drafts:
+            ruled = classifier.ruled(as_bound(caller, draft.new), origin_of(caller, draft.new))
+            wanted = highest([ruled, *(held[parent] for parent in draft.parents if parent in held)])
+            classified.append(replace(draft, new=draft.new.model_copy(update={"classification": wanted})))
+        return classified
 
     async def prepare_or_defer(self, caller: Caller, drafts: Sequence[Draft]) -> list[PreparedMemory]:
         """Analyse and embed drafts; when the embedder fails they are prepared without vectors, which come later."""
@@ -140,7 +161,7 @@ class Ingestion:
             return await self.prepare(caller, drafts, embedder)
         except EmbedderUnavailable as error:
             log.warning("embedder_failed", memories=len(drafts), reason=error.code)
-            return self._analysed(drafts, [None] * len(drafts), PENDING)
+            return self._analysed(drafts, [None] * len(drafts), embedder)
 
     def check_size(self, content: str) -> None:
         """Refuse content that is longer than the limit."""
@@ -161,23 +182,30 @@ class Ingestion:
     async def prepare(self, caller: Caller, drafts: Sequence[Draft], embedder: Embedder) -> list[PreparedMemory]:
         """Analyse and embed drafts; raises :class:`EmbedderUnavailable`.
 
-        What leaves the machine is masked where the caller's organization says so.
+        What the model may not read has no vectors. What leaves the machine is masked where the caller's organization
+        says so.
         """
-        texts = [indexed_text(draft.new.content, draft.new.actor)[:EMBEDDED_CHARACTERS] for draft in drafts]
+        may = embeddable(sends_texts=embedder.sends_texts)
+        texts = [
+            indexed_text(draft.new.content, draft.new.actor)[:EMBEDDED_CHARACTERS]
+            for draft in drafts
+            if draft.new.classification in may
+        ]
         if embedder.sends_texts:
             rule = await self.rules.masking(caller.organization_id)
             texts = [rule.sent(text) for text in texts]
         began = perf_counter()
-        embeddings = await embedder.embed_documents(texts)
+        made = iter(await embedder.embed_documents(texts) if texts else [])
         self.embedded(perf_counter() - began)
-        if sum(map(len, texts)) <= INLINE_CHARACTERS:
-            return self._analysed(drafts, embeddings, embedder.model)
-        return await asyncio.to_thread(self._analysed, drafts, embeddings, embedder.model)
+        embeddings = [next(made) if draft.new.classification in may else None for draft in drafts]
+        if sum(draft.characters for draft in drafts) <= INLINE_CHARACTERS:
+            return self._analysed(drafts, embeddings, embedder)
+        return await asyncio.to_thread(self._analysed, drafts, embeddings, embedder)
 
     def _analysed(
-        self, drafts: Sequence[Draft], embeddings: Sequence[Embedding | None], model: str
+        self, drafts: Sequence[Draft], embeddings: Sequence[Embedding | None], embedder: Embedder
     ) -> list[PreparedMemory]:
-        now = self.clock()
+        now, may = self.clock(), embeddable(sends_texts=embedder.sends_texts)
         prepared = []
         for draft, embedding in zip(drafts, embeddings, strict=True):
             # The day is indexed as words, so that the row must keep the very moment that was indexed.
@@ -189,7 +217,7 @@ class Ingestion:
                     thread=draft.thread,
                     entry=build(draft.new.content, draft.new.actor, occurred_at, embedding),
                     vector=None if embedding is None else embedding.pooled,
-                    model=model,
+                    model=embedder.model if embedding else PENDING if draft.new.classification in may else WORDS,
                     on_duplicate=draft.on_duplicate,
                 )
             )

@@ -13,12 +13,14 @@ from agentmem.errors import AgentMemError, ContentTooLarge, ImportFailed, Invali
 from agentmem.features.memories.model import texts_of
 from agentmem.features.memories.transfer import MemoryTransfer
 from agentmem.foundation.authorization.caller import Caller
+from agentmem.foundation.masking.classifier import Classifier
 from agentmem.foundation.masking.rule import MaskingRule
 from agentmem.kit.sound_json import read_json
 from agentmem.pipelines.ingestion.drafts import DraftReader
 from agentmem.pipelines.ingestion.masking import masked
 from agentmem.pipelines.ingestion.pipeline import Draft, Ingestion, batches
 from agentmem.schemas.base import check_json, parse
+from agentmem.schemas.classification import highest
 from agentmem.schemas.items import Attributes
 from agentmem.schemas.memories import ExportedMemory, Imported, MemoryRecord, NewMemory, OnDuplicate, Origin, Scope
 
@@ -86,6 +88,8 @@ class Transfer:
         rule = await self.ingestion.rules.masking(caller.organization_id)
         if rule.policy.stored:
             wanted = [_masked(memory, rule) for memory in wanted]
+        classifier = await self.ingestion.rules.classification(caller.organization_id)
+        wanted = [_classified(memory, classifier) for memory in wanted]
         texts = [_texts(memory) for memory in wanted]
         drafts = [draft for some in texts for draft in some]
         prepared = iter(await self.ingestion.prepare_or_defer(caller, drafts) if drafts else [])
@@ -125,6 +129,16 @@ class Transfer:
 
 def _masked(exported: ExportedMemory, rule: MaskingRule) -> ExportedMemory:
     versions = [version.model_copy(update={"memory": masked(version.memory, rule)}) for version in exported.versions]
+    return exported.model_copy(update={"versions": versions})
+
+
+def _classified(exported: ExportedMemory, classifier: Classifier) -> ExportedMemory:
+    """Give all versions of a memory the highest of their classes, and of what the rules say."""
+    records = [version.memory for version in exported.versions]
+    wanted = {"classification": highest(classifier.ruled(record, record.origin) for record in records)}
+    versions = [
+        version.model_copy(update={"memory": version.memory.model_copy(update=wanted)}) for version in exported.versions
+    ]
     return exported.model_copy(update={"versions": versions})
 
 

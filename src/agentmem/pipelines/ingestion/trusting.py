@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from agentmem.features.memories.batches import MemoryBatches
 from agentmem.features.memories.rolling_back import Changed, MemoryRollback
 from agentmem.features.memories.trust import MemoryTrust
 from agentmem.foundation.authorization.caller import Caller
-from agentmem.pipelines.ingestion.pipeline import Draft, Ingestion
-from agentmem.schemas.memories import NewMemory, OnDuplicate
+from agentmem.kit.ids import MemoryId
+from agentmem.pipelines.ingestion.classifying import ClassChange, Reclassifying, patched
+from agentmem.pipelines.ingestion.pipeline import Ingestion
+from agentmem.schemas.classification import Classification
+from agentmem.schemas.memories import MemoryPatch, MemoryRecord
 from agentmem.schemas.provenance import Rollback, Taint, Undone
 
 TOGETHER: Final = 200
@@ -23,6 +28,7 @@ class Trusting:
 
     trust: MemoryTrust
     stored: MemoryRollback
+    batches: MemoryBatches
     ingestion: Ingestion
 
     async def taint(self, caller: Caller, taint: Taint) -> Undone:
@@ -48,22 +54,31 @@ class Trusting:
         return _undone(done, dry_run=asked.dry_run)
 
     async def _roll_back(self, caller: Caller, changes: list[Changed]) -> list[UUID]:
+        raised = await self._raised(caller, changes)
         drafts = {
-            item.current.record.id: Draft(
-                new=NewMemory(
-                    content=item.then.content,
-                    actor=item.then.actor,
-                    user_id=item.then.user_id,
-                    occurred_at=item.then.occurred_at,
-                ),
-                thread=0,
-                on_duplicate=OnDuplicate.KEEP,
-            )
+            item.current.record.id: patched(item.then, MemoryPatch(classification=_class_of(item.then, raised)))
             for item in changes
             if item.then is not None and item.says_otherwise
         }
         prepared = await self.ingestion.prepare_or_defer(caller, list(drafts.values())) if drafts else []
-        return await self.stored.roll_back(caller, changes, dict(zip(drafts, prepared, strict=True)))
+        reclassified = await Reclassifying(stored=self.batches, ingestion=self.ingestion).prepare(caller, raised)
+        return await self.stored.roll_back(caller, changes, dict(zip(drafts, prepared, strict=True)), reclassified)
+
+    async def _raised(self, caller: Caller, changes: list[Changed]) -> dict[MemoryId, ClassChange]:
+        """Say which memories a rule gives a higher class, by what they say again."""
+        classifier = await self.ingestion.rules.classification(caller.organization_id)
+        then = [item.then for item in changes if item.then is not None]
+        ruled = [(record, classifier.ruled(record, record.origin)) for record in then]
+        return {
+            MemoryId(record.id): ClassChange(before=record.classification, after=wanted)
+            for record, wanted in ruled
+            if wanted is not record.classification
+        }
+
+
+def _class_of(record: MemoryRecord, raised: Mapping[MemoryId, ClassChange]) -> Classification:
+    change = raised.get(MemoryId(record.id))
+    return record.classification if change is None else change.after
 
 
 def _undone(ids: list[UUID], *, dry_run: bool) -> Undone:

@@ -17,7 +17,7 @@ from agentmem.errors import AgentMemError, EmbedderUnavailable
 from agentmem.features.memories.graph import VectorGraph
 from agentmem.features.memories.jobs import EMBED, REEMBED
 from agentmem.features.memories.model import PreparedMemory, StoredVersion
-from agentmem.features.memories.upkeep import Lacking, MemoryUpkeep
+from agentmem.features.memories.upkeep import Embedded, Lacking, MemoryUpkeep
 from agentmem.foundation.authorization.caller import Caller, Permission
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.inspect import Caretaker
@@ -26,11 +26,12 @@ from agentmem.foundation.inference.port import Embedder
 from agentmem.foundation.jobs.model import Job, Work
 from agentmem.kit.ids import Place
 from agentmem.pipelines.ingestion.pipeline import BATCH, Draft, Ingestion
+from agentmem.schemas.classification import embeddable
 from agentmem.schemas.health import Reembedded, Vacuumed
 from agentmem.schemas.memories import NewMemory, OnDuplicate, Scope
 
 Progress = Callable[[int], None]
-Find = Callable[[Caller, str, Place, int], Awaitable[Lacking | None]]
+Find = Callable[[Caller, Embedded, Place, int], Awaitable[Lacking | None]]
 FIRST_LOOK: Final = 1.0
 """Seconds after opening when an embedded store begins its background work: a short-lived process is spared it."""
 
@@ -108,7 +109,8 @@ class Upkeep:
     async def _fill(self, caller: Caller, embedder: Embedder, find: Find, progress: Progress | None) -> int:
         """Go through the store once, in the order of places; what is added meanwhile may come before, or after."""
         filled, after = 0, Place(-1)
-        while (found := await find(caller, embedder.model, after, BATCH)) is not None:
+        embedded = Embedded(model=embedder.model, classes=embeddable(sends_texts=embedder.sends_texts))
+        while (found := await find(caller, embedded, after, BATCH)) is not None:
             written = await self.memories.complete(caller, await self.prepare(caller, found.versions, embedder))
             filled += written
             after = found.last
@@ -208,5 +210,11 @@ class Upkeep:
 
 def _draft(version: StoredVersion) -> Draft:
     record = version.record
-    new = NewMemory(content=record.content, actor=record.actor, user_id=record.user_id, occurred_at=record.occurred_at)
+    new = NewMemory(
+        content=record.content,
+        actor=record.actor,
+        user_id=record.user_id,
+        occurred_at=record.occurred_at,
+        classification=record.classification,
+    )
     return Draft(new=new, thread=0, on_duplicate=OnDuplicate.KEEP)

@@ -51,9 +51,13 @@ class Reranking:
 
     async def _reorder(self, query: str, hits: Sequence[SearchHit], sent: Callable[[str], str]) -> list[SearchHit]:
         best, rest = hits[: self.depth], hits[self.depth :]
-        texts = [sent(indexed_text(hit.memory.content, hit.memory.actor)[:RERANKED_CHARACTERS]) for hit in best]
-        relevances = await self.reranker.rerank(sent(query), texts)
-        return [*reordered(best, relevances), *rest]
+        read = [hit for hit in best if hit.memory.classification.may_leave]
+        if not read:
+            return list(hits)
+        texts = [sent(indexed_text(hit.memory.content, hit.memory.actor)[:RERANKED_CHARACTERS]) for hit in read]
+        again = iter(reordered(read, await self.reranker.rerank(sent(query), texts)))
+        # What may not be sent keeps its place among the others.
+        return [*(next(again) if hit.memory.classification.may_leave else hit for hit in best), *rest]
 
 
 def reordered(hits: Sequence[SearchHit], relevances: Sequence[float]) -> list[SearchHit]:
