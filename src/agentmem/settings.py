@@ -77,6 +77,12 @@ class Settings(BaseSettings):
     data_key_days: int | None = Field(
         default=None, ge=1, le=3650, description="Days until an organization's data key is rotated by itself; never."
     )
+    master_key_days: int | None = Field(
+        default=None,
+        ge=1,
+        le=3650,
+        description="Days between two rotations of the master key by itself, the first at once; never.",
+    )
     key_database_url: SecretStr | None = Field(
         default=None,
         description="PostgreSQL of the keys of subjects; by default a schema of its own beside the memories.",

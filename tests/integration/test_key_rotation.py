@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 
 from agentmem import AsyncMemory
-from agentmem.errors import Conflict
+from agentmem.errors import Conflict, PermissionDenied
 from agentmem.features.identity.factors.passkey_service import PasskeyService
 from agentmem.features.identity.factors.service import FactorService
 from agentmem.features.identity.request_keys.service import RequestKeyService
@@ -27,6 +28,7 @@ from agentmem.schemas.jobs import JobState
 from agentmem.schemas.request_keys import NewRequestKey, SignatureAlgorithm
 from tests.support.foreign import foreign_of
 from tests.support.jobs import until, working
+from tests.support.patience import eventually
 from tests.support.stores import Owner, Store
 from tests.support.walls import app_over
 
@@ -230,3 +232,40 @@ def test_every_sealed_column_says_how_it_is_sealed() -> None:
 @pytest.mark.parametrize("name", ["memories", "index_entries"])
 def test_what_is_about_a_person_is_sealed_by_their_key(name: str) -> None:
     assert {bound.user_id for bound in sealed_columns(sealed_tables()[name]).values()} == {"user_id"}
+
+
+async def test_a_master_key_is_destroyed_only_once_it_wraps_nothing(tmp_path: Path) -> None:
+    async with AsyncMemory(data_directory=tmp_path / "store", linger=0) as memory:
+        added = (await memory.add("keeps bees", user_id="alice")).memories[0]
+        custody, caller = memory.app.custody, memory.app.caller
+        (old,) = await custody.master_keys.every(caller)
+        with pytest.raises(Conflict, match="still wraps 2 keys"):
+            await custody.master_keys.destroy(caller, old.id)
+        rotated = await custody.rotation.rotate_master_key(caller)
+        with pytest.raises(Conflict, match="still wraps 2 keys"):
+            await custody.master_keys.destroy(caller, old.id)
+        await custody.rotation.rewrap(caller)
+        assert {(key.id, key.active, key.wraps) for key in await custody.master_keys.every(caller)} == {
+            (old.id, False, 0),
+            (rotated.master_key_id, True, 2),
+        }
+        await custody.master_keys.destroy(caller, old.id)
+        assert [key.id for key in await custody.master_keys.every(caller)] == [rotated.master_key_id]
+        memory.app.database.forget_keys([caller.organization_id])
+        assert (await memory.get(added.id)).content == "keeps bees"
+        with pytest.raises(PermissionDenied):
+            await custody.master_keys.destroy(service_caller(caller.organization_id), old.id)
+
+
+async def test_a_worker_rotates_the_master_key_when_its_time_has_come(tmp_path: Path) -> None:
+    async with AsyncMemory(data_directory=tmp_path / "store", linger=0, master_key_days=90) as memory:
+        master_keys = memory.app.custody.master_keys
+        (old,) = await master_keys.every(memory.app.caller)
+        assert [schedule.seconds for schedule in master_keys.schedules()] == [90 * 86_400]
+
+        async def rotated() -> bool:
+            return [key.id for key in await master_keys.every(memory.app.caller) if key.active] != [old.id]
+
+        async with working(replace(memory.app.worker, schedules=master_keys.schedules(), grace=0.0)):
+            await eventually(rotated)
+        assert replace(master_keys, every_so_long=None).schedules() == ()

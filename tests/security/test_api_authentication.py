@@ -49,7 +49,7 @@ PLATFORM: Final = frozenset(
     {
         "list_organizations", "create_organization", "get_organization", "limit_organization", "erase_organization",
         "suspend_organization", "resume_organization", "revive_organization", "metrics", "list_instances",
-        "rotate_master_key",
+        "rotate_master_key", "list_master_keys", "destroy_master_key",
         "list_accounts", "view_account", "disable_account", "enable_account", "unlock_account", "delete_account",
         "list_sessions_of_account", "end_sessions_of_account", "end_session_of_account",
         "list_signing_keys", "rotate_signing_keys", "get_factors_of_account", "reset_factors",

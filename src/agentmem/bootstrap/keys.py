@@ -25,6 +25,7 @@ from agentmem.foundation.jobs.model import Work
 from agentmem.foundation.jobs.upkeep import Schedule
 from agentmem.foundation.ledger.requests import IdempotentRequests
 from agentmem.pipelines.backup.backups import Backups
+from agentmem.pipelines.encryption.master_keys import MasterKeys
 from agentmem.pipelines.encryption.rotation import Rotation
 from agentmem.pipelines.health.guards import Guards
 from agentmem.pipelines.privacy.erasure import Privacy
@@ -36,6 +37,7 @@ class Custody:
     """What guards data at rest: keys are rotated, persons erased, backups made."""
 
     rotation: Rotation
+    master_keys: MasterKeys
     privacy: Privacy
     backups: Backups
 
@@ -45,13 +47,15 @@ class Custody:
 
     def schedules(self) -> Sequence[Schedule]:
         """Give their rounds."""
-        return (*self.privacy.schedules(), *self.backups.schedules())
+        return (*self.master_keys.schedules(), *self.privacy.schedules(), *self.backups.schedules())
 
 
 def open_custody(opened: Opened, requests: IdempotentRequests) -> Custody:
     """Make it over what is open."""
+    rotation = _rotation(opened.settings, opened.database)
     return Custody(
-        rotation=_rotation(opened.settings, opened.database),
+        rotation=rotation,
+        master_keys=_master_keys(opened, rotation),
         privacy=_privacy(opened, requests),
         backups=_backups(opened),
     )
@@ -103,6 +107,16 @@ def _backups(opened: Opened) -> Backups:
         identity=None if identity is None else identity.get_secret_value(),
         kept=timedelta(days=settings.backup_days),
         interval=None if hours is None else timedelta(hours=hours),
+    )
+
+
+def _master_keys(opened: Opened, rotation: Rotation) -> MasterKeys:
+    days = opened.settings.master_key_days
+    return MasterKeys(
+        rotation=rotation,
+        platform=PlatformService(database=opened.database),
+        keeper=opened.caller,
+        every_so_long=None if days is None else timedelta(days=days),
     )
 
 

@@ -25,6 +25,7 @@ EVENT_TYPES: Final = (
     "account.sign_in_tried",
     "account.unlocked",
     "encryption.key_removed",
+    "encryption.master_key_destroyed",
     "encryption.master_key_rotated",
     "encryption.rewrapped",
     "encryption.rotated",
