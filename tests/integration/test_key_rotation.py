@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from agentmem import AsyncMemory
-from agentmem.errors import Conflict, PermissionDenied
+from agentmem.errors import Conflict, NotFound, PermissionDenied
 from agentmem.features.identity.factors.passkey_service import PasskeyService
 from agentmem.features.identity.factors.service import FactorService
 from agentmem.features.identity.request_keys.service import RequestKeyService
@@ -239,8 +239,10 @@ async def test_a_master_key_is_destroyed_only_once_it_wraps_nothing(tmp_path: Pa
         added = (await memory.add("keeps bees", user_id="alice")).memories[0]
         custody, caller = memory.app.custody, memory.app.caller
         (old,) = await custody.master_keys.every(caller)
-        with pytest.raises(Conflict, match="still wraps 2 keys"):
+        with pytest.raises(Conflict, match="is the active one"):
             await custody.master_keys.destroy(caller, old.id)
+        with pytest.raises(NotFound):
+            await custody.master_keys.destroy(caller, "none")
         rotated = await custody.rotation.rotate_master_key(caller)
         with pytest.raises(Conflict, match="still wraps 2 keys"):
             await custody.master_keys.destroy(caller, old.id)

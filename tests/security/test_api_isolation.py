@@ -54,7 +54,7 @@ OWN: Final[Mapping[str, int]] = {
     "add": 201,
     # A user is erased, held or restricted where the attacker is.
     "erase_subject": 202,
-    **dict.fromkeys(("get_subject", "mark_subject"), 200),
+    **dict.fromkeys(("get_subject", "mark_subject", "export_subject"), 200),
     # One id may name a memory in each of two organizations: the import makes one of the attacker's.
     "import_": 200,
     # What an audit trail is searched for is a condition on the attacker's own entries.

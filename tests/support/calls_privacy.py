@@ -20,6 +20,12 @@ CALLS: dict[str, Call] = {
     "PrivacyService.finish": lambda s, c, f: s.finish(c, f.erasure_id, []),
     "PrivacyService.mark": lambda s, c, f: s.mark(c, SubjectMarks(user_id=f.user_id, held=True)),
     "PrivacyService.marks": lambda s, c, f: s.marks(c, f.user_id),
+    "PrivacyService.begin_export": lambda s, c, f: s.begin_export(c, "nobody"),
+    "PrivacyService.erasures_of": lambda s, c, f: s.erasures_of(c, f.user_id),
+    "SubjectMemories.own": lambda s, c, f: s.own(c, f.user_id, -1, 100),
+    "SubjectMemories.derived": lambda s, c, f: s.derived(c, [f.live, f.deleted]),
+    "SubjectMemories.several": lambda s, c, f: s.several(c, [f.live, f.deleted]),
+    "AuditService.about": lambda s, c, f: s.about(c, [f.live, f.deleted], None, 100),
     "PrivacyService.waiting_since": lambda s, c, f: s.waiting_since(c),
     "PrivacyService.note_rewritten": lambda s, c, f: s.note_rewritten(c, s.database.clock()),
 }

@@ -11,8 +11,10 @@ from functools import partial
 
 from agentmem.bootstrap.opened import Opened
 from agentmem.bootstrap.stores import bring_schema, key_server
+from agentmem.features.audit.service import AuditService
 from agentmem.features.encryption.service import EncryptionService
 from agentmem.features.memories.erasing import MemoryErasing
+from agentmem.features.memories.subjects import SubjectMemories
 from agentmem.features.organizations.platform import PlatformService
 from agentmem.features.privacy.service import PrivacyService
 from agentmem.foundation.backup.storage import open_storage
@@ -29,6 +31,7 @@ from agentmem.pipelines.encryption.master_keys import MasterKeys
 from agentmem.pipelines.encryption.rotation import Rotation
 from agentmem.pipelines.health.guards import Guards
 from agentmem.pipelines.privacy.erasure import Privacy
+from agentmem.pipelines.privacy.exporting import SubjectExport
 from agentmem.settings import Settings
 
 
@@ -39,6 +42,7 @@ class Custody:
     rotation: Rotation
     master_keys: MasterKeys
     privacy: Privacy
+    exports: SubjectExport
     backups: Backups
 
     def works(self) -> Sequence[Work]:
@@ -52,11 +56,16 @@ class Custody:
 
 def open_custody(opened: Opened, requests: IdempotentRequests) -> Custody:
     """Make it over what is open."""
-    rotation = _rotation(opened.settings, opened.database)
+    rotation, privacy = _rotation(opened.settings, opened.database), _privacy(opened, requests)
     return Custody(
         rotation=rotation,
         master_keys=_master_keys(opened, rotation),
-        privacy=_privacy(opened, requests),
+        privacy=privacy,
+        exports=SubjectExport(
+            service=privacy.service,
+            memories=SubjectMemories(database=opened.database),
+            audit=AuditService(database=opened.database),
+        ),
         backups=_backups(opened),
     )
 

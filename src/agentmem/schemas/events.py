@@ -80,6 +80,7 @@ EVENT_TYPES: Final = (
     "policy.updated",
     "privacy.erased",
     "privacy.erasure_ordered",
+    "privacy.exported",
     "privacy.subject_marked",
     "request_key.created",
     "request_key.revoked",

@@ -9,14 +9,16 @@ import typer
 
 from agentmem.entrypoints.cli import options
 from agentmem.entrypoints.cli.administering import Organization, acting_for, administer
-from agentmem.entrypoints.cli.output import Facts, give, say
+from agentmem.entrypoints.cli.output import Facts, emit_text, give, say
 from agentmem.entrypoints.cli.views import clock
 from agentmem.schemas.privacy import Erasure, SubjectMarks, SubjectState
 
 if TYPE_CHECKING:
     from agentmem.bootstrap import App
 
-commands = typer.Typer(name="privacy", no_args_is_help=True, help="Erase, hold or restrict what is stored of a user.")
+commands = typer.Typer(
+    name="privacy", no_args_is_help=True, help="Export, erase, hold or restrict what is stored of a user."
+)
 
 User = Annotated[str, typer.Argument(metavar="USER_ID", help="Id of the user.")]
 
@@ -47,6 +49,26 @@ def certificate(
         return await app.custody.privacy.certificate(acting_for(app, organization), erasure_id)
 
     _erasure(administer(context, work), as_json=as_json)
+
+
+@commands.command()
+def export(
+    context: typer.Context,
+    user_id: User,
+    *,
+    organization: Organization = None,
+    as_json: Annotated[  # noqa: ARG001  # every command has it
+        bool, typer.Option("--json", metavar="", help="Changes nothing: an export is JSON lines.")
+    ] = False,
+) -> None:
+    """Write everything that is stored about a user as JSON lines: memories, origins, what was done with them."""
+
+    async def work(app: App) -> None:
+        caller = acting_for(app, organization)
+        async for line in app.disclosure.lines(caller, app.custody.exports.lines(caller, user_id)):
+            emit_text(line)
+
+    administer(context, work)
 
 
 @commands.command()

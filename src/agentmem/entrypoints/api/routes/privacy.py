@@ -13,6 +13,7 @@ from starlette.responses import Response
 from agentmem.entrypoints.api.access import access
 from agentmem.entrypoints.api.answers import answer
 from agentmem.entrypoints.api.gate import address_of, app_of, caller_of, router
+from agentmem.entrypoints.api.lines import streamed
 from agentmem.foundation.authorization.caller import Permission
 from agentmem.schemas.privacy import Erasure, ErasureRequest, SubjectMarks, SubjectState
 from agentmem.schemas.queries import SubjectQuery
@@ -53,3 +54,14 @@ async def get_subject(request: Request, query: Annotated[SubjectQuery, Query()])
 async def mark_subject(request: Request, marks: SubjectMarks) -> Response:
     """Hold a user, who is then not erased, or restrict one, who is then neither read nor changed; or end that."""
     return answer(await app_of(request).custody.privacy.mark(caller_of(request), marks))
+
+
+@privacy.get("/privacy/export", openapi_extra=access(Permission.PRIVACY_READ, cost=100, untimed=True))
+async def export_subject(request: Request, query: Annotated[SubjectQuery, Query()]) -> Response:
+    """Write everything that is stored about a user, one JSON object a line.
+
+    These are their memories with histories and origins, what was derived from them, the agents, runs and apps that they
+    name, earlier erasures, and what was done with them by whom. Users under restriction have this right too.
+    """
+    app, caller = app_of(request), caller_of(request)
+    return await streamed(app.disclosure.lines(caller, app.custody.exports.lines(caller, query.user_id)))
