@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from agentmem.features.privacy import repository
 from agentmem.foundation.database.transaction import Transaction
 from agentmem.schemas.privacy import SubjectMarks
+from agentmem.schemas.retention import RetentionRule
 from tests.support.foreign import Call, Foreign
 
 CALLS: dict[str, Call] = {
@@ -25,6 +26,9 @@ CALLS: dict[str, Call] = {
     "SubjectMemories.own": lambda s, c, f: s.own(c, f.user_id, -1, 100),
     "SubjectMemories.derived": lambda s, c, f: s.derived(c, [f.live, f.deleted]),
     "SubjectMemories.several": lambda s, c, f: s.several(c, [f.live, f.deleted]),
+    "MemoryRetention.due": lambda s, c, f: s.due(c, RetentionRule(days=1, scope=f.scope)),
+    "MemoryRetention.remove": lambda s, c, f: s.remove(c, RetentionRule(days=1, scope=f.scope)),
+    "MemoryRetention.order": lambda s, c, f: s.order(c),
     "AuditService.about": lambda s, c, f: s.about(c, [f.live, f.deleted], None, 100),
     "PrivacyService.waiting_since": lambda s, c, f: s.waiting_since(c),
     "PrivacyService.note_rewritten": lambda s, c, f: s.note_rewritten(c, s.database.clock()),

@@ -14,8 +14,10 @@ from agentmem.bootstrap.stores import bring_schema, key_server
 from agentmem.features.audit.service import AuditService
 from agentmem.features.encryption.service import EncryptionService
 from agentmem.features.memories.erasing import MemoryErasing
+from agentmem.features.memories.retention import MemoryRetention
 from agentmem.features.memories.subjects import SubjectMemories
 from agentmem.features.organizations.platform import PlatformService
+from agentmem.features.organizations.policies import PolicyService
 from agentmem.features.privacy.service import PrivacyService
 from agentmem.foundation.backup.storage import open_storage
 from agentmem.foundation.database.connect import Server
@@ -32,6 +34,7 @@ from agentmem.pipelines.encryption.rotation import Rotation
 from agentmem.pipelines.health.guards import Guards
 from agentmem.pipelines.privacy.erasure import Privacy
 from agentmem.pipelines.privacy.exporting import SubjectExport
+from agentmem.pipelines.privacy.retention import Retention
 from agentmem.settings import Settings
 
 
@@ -43,15 +46,17 @@ class Custody:
     master_keys: MasterKeys
     privacy: Privacy
     exports: SubjectExport
+    retention: Retention
     backups: Backups
 
     def works(self) -> Sequence[Work]:
         """Give their jobs."""
-        return (*self.rotation.works(), *self.privacy.works())
+        return (*self.rotation.works(), *self.privacy.works(), *self.retention.works())
 
     def schedules(self) -> Sequence[Schedule]:
         """Give their rounds."""
-        return (*self.master_keys.schedules(), *self.privacy.schedules(), *self.backups.schedules())
+        kept = (*self.privacy.schedules(), *self.retention.schedules())
+        return (*self.master_keys.schedules(), *kept, *self.backups.schedules())
 
 
 def open_custody(opened: Opened, requests: IdempotentRequests) -> Custody:
@@ -65,6 +70,11 @@ def open_custody(opened: Opened, requests: IdempotentRequests) -> Custody:
             service=privacy.service,
             memories=SubjectMemories(database=opened.database),
             audit=AuditService(database=opened.database),
+        ),
+        retention=Retention(
+            memories=MemoryRetention(database=opened.database),
+            policies=PolicyService(database=opened.database),
+            platform=PlatformService(database=opened.database),
         ),
         backups=_backups(opened),
     )

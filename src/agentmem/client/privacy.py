@@ -10,6 +10,7 @@ from agentmem.client.calls import Call, get_from, post_to
 from agentmem.client.encoding import body_of, path_of, query_of
 from agentmem.schemas.base import parse
 from agentmem.schemas.privacy import Erasure, ErasureRequest, SubjectMarks, SubjectState
+from agentmem.schemas.retention import RetentionReport, RetentionRequest
 
 SUBJECTS: Final = ("privacy", "subjects")
 
@@ -33,6 +34,12 @@ def mark(user_id: str, *, held: bool, restricted: bool) -> Call[SubjectState]:
     """Hold or restrict a user, or end that."""
     marks = parse(SubjectMarks, {"user_id": user_id, "held": held, "restricted": restricted})
     return post_to(path_of(*SUBJECTS), one(SubjectState), body_of(marks))
+
+
+def retention(*, dry_run: bool) -> Call[RetentionReport]:
+    """Say what the rules of retention would remove, or have it removed."""
+    body = body_of(parse(RetentionRequest, {"dry_run": dry_run}))
+    return post_to(path_of("privacy", "retention"), one(RetentionReport), body)
 
 
 def export(user_id: str) -> Call[None]:

@@ -8,6 +8,7 @@ from agentmem.client import privacy as calls
 from agentmem.client.administration import Identifier
 from agentmem.client.connection import AsyncConnection
 from agentmem.schemas.privacy import Erasure, SubjectState
+from agentmem.schemas.retention import RetentionReport
 
 
 class AsyncPrivacy:
@@ -35,3 +36,7 @@ class AsyncPrivacy:
     async def mark(self, user_id: str, *, held: bool = False, restricted: bool = False) -> SubjectState:
         """Hold a user, who is then not erased, or restrict one, who is then not read; what is not named ends."""
         return await self._connection.send(calls.mark(user_id, held=held, restricted=restricted))
+
+    async def retention(self, *, dry_run: bool = True) -> RetentionReport:
+        """Say what the rules of the policy ``retention`` would remove now; without a dry run a job removes it."""
+        return await self._connection.send(calls.retention(dry_run=dry_run))

@@ -8,6 +8,7 @@ from agentmem.client import privacy as calls
 from agentmem.client.administration import Identifier
 from agentmem.client.connection import Connection
 from agentmem.schemas.privacy import Erasure, SubjectState
+from agentmem.schemas.retention import RetentionReport
 
 
 class Privacy:
@@ -35,3 +36,7 @@ class Privacy:
     def mark(self, user_id: str, *, held: bool = False, restricted: bool = False) -> SubjectState:
         """See :meth:`AsyncPrivacy.mark`."""
         return self._connection.send(calls.mark(user_id, held=held, restricted=restricted))
+
+    def retention(self, *, dry_run: bool = True) -> RetentionReport:
+        """See :meth:`AsyncPrivacy.retention`."""
+        return self._connection.send(calls.retention(dry_run=dry_run))

@@ -61,6 +61,8 @@ EVENT_TYPES: Final = (
     "memory.read",
     "memory.repaired",
     "memory.restored",
+    "memory.retention_ordered",
+    "memory.retired",
     "memory.rolled_back",
     "memory.tainted",
     "memory.updated",

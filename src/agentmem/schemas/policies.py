@@ -18,6 +18,7 @@ from agentmem.schemas.factors import FactorKind
 from agentmem.schemas.masking import MaskingPolicy
 from agentmem.schemas.policy_kinds import PolicyKind
 from agentmem.schemas.provenance import ProvenancePolicy
+from agentmem.schemas.retention import RetentionPolicy
 
 __all__ = [
     "DAY",
@@ -37,6 +38,7 @@ __all__ = [
     "PolicyInForce",
     "PolicyKind",
     "ProvenancePolicy",
+    "RetentionPolicy",
     "SessionPolicy",
     "SigningPolicy",
     "SsoPolicy",
@@ -249,12 +251,13 @@ Policy = Annotated[
     | SsoPolicy
     | MaskingPolicy
     | AuditPolicy
-    | ProvenancePolicy,
+    | ProvenancePolicy
+    | RetentionPolicy,
     Field(discriminator="kind"),
 ]
 _UNSET: Final[tuple[Policy, ...]] = (
     *(PasswordPolicy(), SessionPolicy(), LockoutPolicy(), FactorPolicy(), SigningPolicy(), SsoPolicy()),
-    *(MaskingPolicy(), AuditPolicy(), ProvenancePolicy()),
+    *(MaskingPolicy(), AuditPolicy(), ProvenancePolicy(), RetentionPolicy()),
 )
 DEFAULTS: Final[Mapping[PolicyKind, Policy]] = MappingProxyType({policy.kind: policy for policy in _UNSET})
 """What holds where an organization has not said anything else."""

@@ -17,3 +17,4 @@ class PolicyKind(StrEnum):
     MASKING = "masking"
     AUDIT = "audit"
     PROVENANCE = "provenance"
+    RETENTION = "retention"

@@ -42,6 +42,11 @@ CUSTODY_EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
     "MasterKeyName": {"master_key_id": "9a4c1a3e-3a52-4a58-9df4-fd0f8c5f0f61"},
     "MasterKeyState": MASTER_KEY,
     "MasterKeyRotation": {"master_key_id": "9a4c1a3e-3a52-4a58-9df4-fd0f8c5f0f61"},
+    "RetentionReport": {
+        "rules": [{"rule": {"days": 90, "kind": "working", "scope": {}}, "memories": 120, "kept": 3}],
+        "job_id": None,
+    },
+    "RetentionRequest": {"dry_run": True},
     "SubjectMarks": {"user_id": "ada", "held": False, "restricted": False},
     "SubjectState": {"held": True, "restricted": False},
 }

@@ -9,9 +9,10 @@ import typer
 
 from agentmem.entrypoints.cli import options
 from agentmem.entrypoints.cli.administering import Organization, acting_for, administer
-from agentmem.entrypoints.cli.output import Facts, emit_text, give, say
+from agentmem.entrypoints.cli.output import Column, Facts, Sheet, emit_text, give, say
 from agentmem.entrypoints.cli.views import clock
 from agentmem.schemas.privacy import Erasure, SubjectMarks, SubjectState
+from agentmem.schemas.retention import RetentionReport
 
 if TYPE_CHECKING:
     from agentmem.bootstrap import App
@@ -95,6 +96,25 @@ def mark(
 
 
 @commands.command()
+def retention(
+    context: typer.Context,
+    *,
+    do: Annotated[
+        bool, typer.Option("--do", metavar="", help="Have a job remove it; else it is only counted.")
+    ] = False,
+    organization: Organization = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Say what the rules of the policy `retention` would remove now, or have it removed."""
+
+    async def work(app: App) -> RetentionReport:
+        return await app.custody.retention.report(acting_for(app, organization), dry_run=not do)
+
+    found = administer(context, work)
+    give(found, _retention(found), as_json=as_json)
+
+
+@commands.command()
 def rewrite(context: typer.Context) -> None:
     """Write the tables anew now, so that no bytes of what was erased are left; who uses them waits meanwhile."""
 
@@ -103,6 +123,29 @@ def rewrite(context: typer.Context) -> None:
 
     administer(context, work)
     say("The tables are written anew.")
+
+
+def _retention(found: RetentionReport) -> Sheet:
+    return Sheet(
+        columns=[
+            Column(name="Days", right=True),
+            Column(name="Kind"),
+            Column(name="Scope", grows=True),
+            Column(name="Would go" if found.job_id is None else "Go", right=True),
+            Column(name="Held or restricted", right=True),
+        ],
+        rows=[
+            (
+                f"{one.rule.days:,}",
+                "any" if one.rule.kind is None else one.rule.kind.value,
+                ", ".join(f"{name} {value}" for name, value in one.rule.scope.model_dump(exclude_none=True).items()),
+                f"{one.memories:,}",
+                f"{one.kept:,}",
+            )
+            for one in found.rules
+        ],
+        nothing='No rules: agentmem policies set retention \'{"rules": [{"days": 90, "kind": "working"}]}\'',
+    )
 
 
 def _erasure(found: Erasure, *, as_json: bool) -> None:

@@ -17,6 +17,7 @@ from agentmem.entrypoints.api.lines import streamed
 from agentmem.foundation.authorization.caller import Permission
 from agentmem.schemas.privacy import Erasure, ErasureRequest, SubjectMarks, SubjectState
 from agentmem.schemas.queries import SubjectQuery
+from agentmem.schemas.retention import RetentionReport, RetentionRequest
 
 privacy = router("privacy")
 SUBJECTS = "/privacy/subjects"
@@ -65,3 +66,21 @@ async def export_subject(request: Request, query: Annotated[SubjectQuery, Query(
     """
     app, caller = app_of(request), caller_of(request)
     return await streamed(app.disclosure.lines(caller, app.custody.exports.lines(caller, query.user_id)))
+
+
+@privacy.post(
+    "/privacy/retention",
+    response_model=RetentionReport,
+    responses={202: {"model": RetentionReport, "description": "A job removes it in the background."}},
+    openapi_extra=access(Permission.MEMORY_MAINTAIN, cost=20),
+)
+async def apply_retention(request: Request, asked: RetentionRequest) -> Response:
+    """Say what the rules of the policy `retention` would remove now or, without `dry_run`, have a job remove it.
+
+    A server does so by itself every day. Users who are held or restricted are spared.
+    """
+    report = await app_of(request).custody.retention.report(caller_of(request), dry_run=asked.dry_run)
+    if report.job_id is None:
+        return answer(report)
+    headers = {"Location": address_of(request, f"/v1/jobs/{report.job_id}")}
+    return answer(report, HTTPStatus.ACCEPTED, headers=headers)
