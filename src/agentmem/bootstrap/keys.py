@@ -13,6 +13,7 @@ from agentmem.bootstrap.opened import Opened
 from agentmem.bootstrap.stores import bring_schema, key_server
 from agentmem.features.audit.service import AuditService
 from agentmem.features.encryption.service import EncryptionService
+from agentmem.features.identity.service import ApiKeyService
 from agentmem.features.memories.erasing import MemoryErasing
 from agentmem.features.memories.retention import MemoryRetention
 from agentmem.features.memories.subjects import SubjectMemories
@@ -143,6 +144,7 @@ def _rotation(settings: Settings, database: Database) -> Rotation:
     days = settings.data_key_days
     return Rotation(
         service=EncryptionService(database=database),
+        api_keys=ApiKeyService(database=database),
         database=database,
         data_key_age=None if days is None else timedelta(days=days),
     )
