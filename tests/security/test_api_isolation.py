@@ -43,8 +43,8 @@ LISTS: Final = (
     ),
 )
 """Every list that an organization has, each of which gives cursors; those of one webhook are not found by others."""
-PASSING: Final = re.compile(r"req_[0-9a-f]{32}|\"timings\":{[^}]*}")
-"""What a response says of the request alone: its id, and how long it took."""
+PASSING: Final = re.compile(r"req_[0-9a-f]{32}|\"timings\":{[^}]*}|\"exported_at\":\"[^\"]*\"")
+"""What a response says of the request alone: its id, when it was and how long it took."""
 CREATED: Final = frozenset({"add", "create_member", "erase_subject", "invite", "set_policy"})
 """What these answer is new, and so differs from one call to the next."""
 OWN: Final[Mapping[str, int]] = {

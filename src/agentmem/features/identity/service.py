@@ -153,7 +153,7 @@ class ApiKeyService:
         tx.touch(map(key_number, ended))
         return ended
 
-    @operation(Permission.ENCRYPTION_ROTATE)
+    @operation(Permission.MEMORY_MAINTAIN)
     async def seal_macs(self, tx: Transaction, limit: int) -> int:
         """Seal what is stored of the secrets of the next keys that were made before it was sealed; say how many."""
         return await repository.seal_macs(tx, limit)

@@ -50,12 +50,12 @@ class MasterKeys:
         Raises :class:`NotFound` for one that is not there, and :class:`Conflict` for one that is active or wraps a key.
         """
         caller.require(Permission.PLATFORM_MANAGE)
+        wraps = (await self._wraps())[master_key_id]
         described = await self.rotation.database.provider.describe()
         if master_key_id not in described.key_ids:
             raise NotFound(f"There is no master key {master_key_id}.")
         if master_key_id == described.active_key_id:
             raise Conflict(f"The master key {master_key_id} is the active one.", hint="Rotate first.")
-        wraps = (await self._wraps())[master_key_id]
         if wraps:
             raise Conflict(
                 f"The master key {master_key_id} still wraps {wraps} keys.",
