@@ -122,6 +122,7 @@ bench: ## Run all benchmarks; each takes JSON= when called by its own name.
 	@$(MAKE) --no-print-directory bench-instances JSON=
 	@$(MAKE) --no-print-directory bench-key
 	@$(MAKE) --no-print-directory bench-enumeration
+	@$(MAKE) --no-print-directory bench-sealing
 
 .PHONY: bench-retrieval
 bench-retrieval: setup ## Measure the quality of retrieval; DATA=path of the questions, JSON=path for the figures.
@@ -146,6 +147,10 @@ bench-key: setup ## Measure the processor time of checking an API key, and an ac
 .PHONY: bench-enumeration
 bench-enumeration: setup ## Measure whether time tells who has an account, and what a sign-in costs beside its hash.
 	@$(BIN)/python -m benchmarks.enumeration
+
+.PHONY: bench-sealing
+bench-sealing: setup ## Measure what sealing costs adding and searching; SIZE= of the store, ROUNDS= of turns.
+	@$(BIN)/python -m benchmarks.sealing $(if $(SIZE),--size "$(SIZE)") $(if $(ROUNDS),--rounds "$(ROUNDS)")
 
 ##@ Maintain
 

@@ -47,10 +47,7 @@ class Settings(BaseSettings):
         default=None, description="Read replica of that PostgreSQL, which takes searches while it has caught up."
     )
     erasure_hours: int = Field(
-        default=720,
-        ge=1,
-        le=8760,
-        description="Hours within which the bytes of an erased person leave the files: tables are rewritten at half.",
+        default=720, ge=1, le=8760, description="Hours until an erased person has left all files; rewritten at half."
     )
     backup_location: str | None = Field(
         default=None,
@@ -76,6 +73,9 @@ class Settings(BaseSettings):
     backup_days: int = Field(default=30, ge=1, le=3650, description="Days that a backup is kept.")
     data_key_days: int | None = Field(
         default=None, ge=1, le=3650, description="Days until an organization's data key is rotated by itself; never."
+    )
+    master_key_days: int | None = Field(
+        default=None, ge=1, le=3650, description="Days between rotations of the master key by itself; never."
     )
     key_database_url: SecretStr | None = Field(
         default=None,

@@ -48,7 +48,7 @@ READS_BY_NAME = frozenset(
         "SigningKeyService.signing",
     }
 )
-WRITES_OF_READS = frozenset({"AuditService.note_read"})
+WRITES_OF_READS = frozenset({"AuditService.note_read", "PrivacyService.begin_export"})
 """Operations that whoever may read may, and that write down what was read."""
 READS = frozenset(
     {

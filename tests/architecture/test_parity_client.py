@@ -14,6 +14,8 @@ from agentmem.client import (
     namespaces_sync,
     networks_async,
     networks_sync,
+    privacy_async,
+    privacy_sync,
     webhooks_async,
     webhooks_sync,
 )
@@ -27,6 +29,7 @@ NAMESPACES = (namespaces_async, namespaces_sync)
 PARTS = {
     **dict.fromkeys(("Audit", "Jobs", "Keys", "Members", "OwnOrganization", "Platform"), NAMESPACES),
     "Networks": (networks_async, networks_sync),
+    "Privacy": (privacy_async, privacy_sync),
     "Webhooks": (webhooks_async, webhooks_sync),
 }
 FACES = [

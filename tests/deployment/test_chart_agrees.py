@@ -29,8 +29,6 @@ from tests.support.servers import servers
 ALERTS = CHART / "files" / "alerts.yaml"
 DASHBOARDS = sorted((CHART / "files" / "dashboards").glob("*.json"))
 RUNBOOKS = ROOT / "docs" / "how-to" / "answer-an-alert.md"
-# Commands that the chart may schedule and that are still to come; each leaves this list when it is there.
-AWAITED = {("backup",)}
 # Labels that Prometheus itself gives.
 GIVEN = {"le", "namespace", "pod"}
 
@@ -89,17 +87,10 @@ def commands_of(made: Rendered) -> Iterator[tuple[str, ...]]:
 
 def test_every_command_of_the_chart_is_one_of_the_program() -> None:
     known = set(command_names(get_command(app)))
-    awaited = {name for name in AWAITED if name not in known}
-    used = set(commands_of(rendered(EVERYTHING)))
+    used = {tuple(arg for arg in args if not arg.startswith("--")) for args in commands_of(rendered(EVERYTHING))}
 
-    assert awaited == AWAITED, "it is there now: take it off the list"
-    assert {args for args in used if args not in known and args[:1] not in AWAITED} == set()
-    assert {("serve",), ("worker",), ("migrate",), ("health",)} <= used
-
-
-def test_no_command_that_is_still_to_come_is_scheduled_by_default() -> None:
-    for name in ("dev", "staging", "prod"):
-        assert {args[:1] for args in commands_of(environment(name))} & AWAITED == set()
+    assert used - known == set()
+    assert {("serve",), ("worker",), ("migrate",), ("health",), ("backup", "create"), ("backup", "drill")} <= used
 
 
 def test_chart_has_the_version_of_the_package() -> None:

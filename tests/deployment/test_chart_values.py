@@ -93,6 +93,19 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         "The chart writes no Secret beside one of yours",
     ),
     ("a route without a gateway", {"httpRoute": {"enabled": True}}, "parentRefs"),
+    ("backups that nobody could open", {"cronJobs": {"backup": {"enabled": True}}}, "config.backup_location"),
+    (
+        "a drill without the key that opens",
+        {
+            "cronJobs": {"drill": {"enabled": True}},
+            "config": {
+                "backup_location": "s3://b/p",
+                "backup_recipients": ["age1"],
+                "backup_signing_key": "/etc/s.pem",
+            },
+        },
+        "backup_identity",
+    ),
     ("a certificate without an issuer", {"certificate": {"enabled": True}}, "issuer"),
     (
         "a secret that the store does not have",

@@ -97,7 +97,7 @@ async def test_scheme_is_read_in_any_case(memory: AsyncMemory, desk: Desk) -> No
 async def test_key_with_the_secret_of_another_is_unknown(memory: AsyncMemory, desk: Desk, owner: Owner) -> None:
     one, other = [await desk.make(memory.app.caller) for _ in range(2)]
     owner.execute(
-        "UPDATE agentmem.api_keys SET secret_mac = (SELECT secret_mac FROM agentmem.api_keys WHERE key_id = %s) "
+        "UPDATE agentmem.api_keys SET sealed_mac = (SELECT sealed_mac FROM agentmem.api_keys WHERE key_id = %s) "
         "WHERE key_id = %s",
         [one.api_key.id, other.api_key.id],
     )

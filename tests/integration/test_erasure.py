@@ -60,8 +60,11 @@ async def test_an_erased_person_is_nowhere_and_others_are_whole(memory: AsyncMem
         "SELECT table_name FROM information_schema.columns WHERE table_schema = 'agentmem' AND column_name = 'user_id'"
     ).fetchall()
     for (table,) in columns:
-        left = owner.execute(f"SELECT count(*) FROM agentmem.{table} WHERE user_id = 'alice'".encode()).fetchone()
-        assert left == (0,), table
+        left = owner.execute(
+            f"SELECT count(*) FROM agentmem.{table} WHERE user_id = 'alice' AND organization_id = %s".encode(),
+            [memory.app.caller.organization_id],
+        )
+        assert left.fetchone() == (0,), table
     keys = owner.execute(
         "SELECT count(*) FROM agentmem_keys.subject_keys WHERE organization_id = %s",
         [memory.app.caller.organization_id],

@@ -6,27 +6,30 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 
 from agentmem import AsyncMemory
-from agentmem.errors import Conflict
+from agentmem.errors import Conflict, NotFound, PermissionDenied
 from agentmem.features.identity.factors.passkey_service import PasskeyService
 from agentmem.features.identity.factors.service import FactorService
 from agentmem.features.identity.request_keys.service import RequestKeyService
 from agentmem.features.identity.sessions.service import SessionService
 from agentmem.features.identity.signing.service import SigningKeyService
-from agentmem.foundation.authorization.caller import service_caller
+from agentmem.foundation.authorization.caller import Permission, service_caller
 from agentmem.foundation.database.known_keys import KnownKeys
 from agentmem.foundation.database.resealing import sealed_columns, sealed_tables
 from agentmem.kit.ids import JobId
 from agentmem.schemas.encryption import KeyInventory
 from agentmem.schemas.factors import FactorKind
 from agentmem.schemas.jobs import JobState
+from agentmem.schemas.keys import NewApiKey
 from agentmem.schemas.request_keys import NewRequestKey, SignatureAlgorithm
 from tests.support.foreign import foreign_of
 from tests.support.jobs import until, working
+from tests.support.patience import eventually
 from tests.support.stores import Owner, Store
 from tests.support.walls import app_over
 
@@ -143,19 +146,44 @@ async def test_what_people_and_clients_prove_themselves_by_opens_in_a_process_th
 
     people = {"accounts.sealed", "passkeys.sealed", "factor_codes.sealed", "totp_factors.sealed", "signing_keys.sealed"}
     people |= {"invitations.sealed", "account_mails.sealed", "account_sessions.device", "request_keys.sealed"}
-    assert people | {"sso_secrets.sealed"} <= before.keys()
+    assert people | {"sso_secrets.sealed", "api_keys.sealed_mac"} <= before.keys()
 
 
-async def test_rotation_under_load_of_64_at_once_disturbs_nobody(
+async def test_a_key_from_before_its_mac_was_sealed_is_good_before_and_after_the_rotation_that_seals_it(
+    memory: AsyncMemory, owner: Owner
+) -> None:
+    app, caller = memory.app, memory.app.caller
+    issued = await app.issuing.create(caller, NewApiKey(name="old", scopes=[Permission.MEMORY_READ]))
+    keys = await app.database.keys(caller.organization_id)
+    owner.execute(
+        "UPDATE agentmem.api_keys SET sealed_mac = NULL, mac_version = 1, secret_mac = %s WHERE key_id = %s",
+        [keys.index.credential_mac(str(issued.key)), issued.api_key.id],
+    )
+    assert await app.admission.recognize(str(issued.key)) is not None
+    await rotate(memory, owner)
+    stored = "SELECT secret_mac, sealed_mac IS NULL FROM agentmem.api_keys WHERE key_id = %s"
+    assert owner.execute(stored, [issued.api_key.id]).fetchone() == (b"", False)
+    assert await app.admission.recognize(str(issued.key)) is not None
+    assert await app.admission.recognize(str(issued.key)[:-7] + "0000000") is None
+
+
+async def test_rotation_of_every_key_under_load_of_64_at_once_disturbs_nobody(
     store: Store, memory: AsyncMemory, owner: Owner, full: bool
 ) -> None:
-    rounds, ended = (40 if full else 4), asyncio.Event()
+    rounds, ended, app = (40 if full else 4), asyncio.Event(), memory.app
+    api_key = str((await app.issuing.create(app.caller, NewApiKey(name="k", scopes=[Permission.MEMORY_READ]))).key)
+    signing = SigningKeyService(database=app.database)
+    await signing.ensure(app.caller)
     kept = [(await memory.add(f"fact {number}")).memories[0] for number in range(8)]
 
     async def work(number: int) -> int:
         done = 0
         while not ended.is_set() or not done:
-            if number % 4 == 0:
+            if number % 16 == 3:
+                assert await app.admission.recognize(api_key) is not None
+            elif number % 16 == 7:
+                assert await signing.signing(app.caller) is not None
+            elif number % 4 == 0:
                 await memory.add(f"news {number} {done}", user_id=f"user {number}" if number % 8 else None)
             elif number % 4 == 1:
                 await memory.search("which facts are there?", limit=5)
@@ -171,6 +199,7 @@ async def test_rotation_under_load_of_64_at_once_disturbs_nobody(
                 await rotate(memory, owner)
                 await memory.app.custody.rotation.rotate_master_key(memory.app.caller)
                 await memory.app.custody.rotation.rewrap(memory.app.caller)
+                await signing.rotate(app.caller, at_once=True)
         finally:
             ended.set()
 
@@ -230,3 +259,42 @@ def test_every_sealed_column_says_how_it_is_sealed() -> None:
 @pytest.mark.parametrize("name", ["memories", "index_entries"])
 def test_what_is_about_a_person_is_sealed_by_their_key(name: str) -> None:
     assert {bound.user_id for bound in sealed_columns(sealed_tables()[name]).values()} == {"user_id"}
+
+
+async def test_a_master_key_is_destroyed_only_once_it_wraps_nothing(tmp_path: Path) -> None:
+    async with AsyncMemory(data_directory=tmp_path / "store", linger=0) as memory:
+        added = (await memory.add("keeps bees", user_id="alice")).memories[0]
+        custody, caller = memory.app.custody, memory.app.caller
+        (old,) = await custody.master_keys.every(caller)
+        with pytest.raises(Conflict, match="is the active one"):
+            await custody.master_keys.destroy(caller, old.id)
+        with pytest.raises(NotFound):
+            await custody.master_keys.destroy(caller, "none")
+        rotated = await custody.rotation.rotate_master_key(caller)
+        with pytest.raises(Conflict, match="still wraps 2 keys"):
+            await custody.master_keys.destroy(caller, old.id)
+        await custody.rotation.rewrap(caller)
+        assert {(key.id, key.active, key.wraps) for key in await custody.master_keys.every(caller)} == {
+            (old.id, False, 0),
+            (rotated.master_key_id, True, 2),
+        }
+        await custody.master_keys.destroy(caller, old.id)
+        assert [key.id for key in await custody.master_keys.every(caller)] == [rotated.master_key_id]
+        memory.app.database.forget_keys([caller.organization_id])
+        assert (await memory.get(added.id)).content == "keeps bees"
+        with pytest.raises(PermissionDenied):
+            await custody.master_keys.destroy(service_caller(caller.organization_id), old.id)
+
+
+async def test_a_worker_rotates_the_master_key_when_its_time_has_come(tmp_path: Path) -> None:
+    async with AsyncMemory(data_directory=tmp_path / "store", linger=0, master_key_days=90) as memory:
+        master_keys = memory.app.custody.master_keys
+        (old,) = await master_keys.every(memory.app.caller)
+        assert [schedule.seconds for schedule in master_keys.schedules()] == [90 * 86_400]
+
+        async def rotated() -> bool:
+            return [key.id for key in await master_keys.every(memory.app.caller) if key.active] != [old.id]
+
+        async with working(replace(memory.app.worker, schedules=master_keys.schedules(), grace=0.0)):
+            await eventually(rotated)
+        assert replace(master_keys, every_so_long=None).schedules() == ()

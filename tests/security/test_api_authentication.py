@@ -49,7 +49,7 @@ PLATFORM: Final = frozenset(
     {
         "list_organizations", "create_organization", "get_organization", "limit_organization", "erase_organization",
         "suspend_organization", "resume_organization", "revive_organization", "metrics", "list_instances",
-        "rotate_master_key",
+        "rotate_master_key", "list_master_keys", "destroy_master_key",
         "list_accounts", "view_account", "disable_account", "enable_account", "unlock_account", "delete_account",
         "list_sessions_of_account", "end_sessions_of_account", "end_session_of_account",
         "list_signing_keys", "rotate_signing_keys", "get_factors_of_account", "reset_factors",
@@ -80,6 +80,7 @@ OWN: Final = frozenset(
     {
         "search", "query", "context", "add", "list", "delete_all", "duplicates", "stats", "import_", "export",
         "list_encryption_keys", "rotate_data_key", "erase_subject", "get_subject", "mark_subject",
+        "export_subject", "apply_retention",
         "taint", "rollback",
         "entities", "usage", "organization", "update_organization", "delete_organization", "restore_organization",
         "list_members", "create_member", "list_api_keys", "create_api_key", "list_jobs",
@@ -96,7 +97,9 @@ BOUND: Final[Mapping[str, int]] = {
     **dict.fromkeys(("stats", "import_", "export", "entities"), 403),
 }
 """What a key that is bound to another user is told about memories; everything but memories is refused by 403."""
-MAINTAINING: Final = frozenset({"doctor", "vacuum", "reembed", "info", "promote", "taint", "rollback"})
+MAINTAINING: Final = frozenset(
+    {"doctor", "vacuum", "reembed", "info", "promote", "taint", "rollback", "apply_retention"}
+)
 """Operations of whoever looks after memories; no key that is bound to a user may."""
 UNLISTED: Final = frozenset({"/docs", "/docs/errors", "/docs/assets/{name}", "/openapi.json"})
 """Routes that are not in the description: the description itself and its pages, which everybody may read."""

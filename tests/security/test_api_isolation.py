@@ -43,8 +43,8 @@ LISTS: Final = (
     ),
 )
 """Every list that an organization has, each of which gives cursors; those of one webhook are not found by others."""
-PASSING: Final = re.compile(r"req_[0-9a-f]{32}|\"timings\":{[^}]*}")
-"""What a response says of the request alone: its id, and how long it took."""
+PASSING: Final = re.compile(r"req_[0-9a-f]{32}|\"timings\":{[^}]*}|\"exported_at\":\"[^\"]*\"")
+"""What a response says of the request alone: its id, when it was and how long it took."""
 CREATED: Final = frozenset({"add", "create_member", "erase_subject", "invite", "set_policy"})
 """What these answer is new, and so differs from one call to the next."""
 OWN: Final[Mapping[str, int]] = {
@@ -54,7 +54,7 @@ OWN: Final[Mapping[str, int]] = {
     "add": 201,
     # A user is erased, held or restricted where the attacker is.
     "erase_subject": 202,
-    **dict.fromkeys(("get_subject", "mark_subject"), 200),
+    **dict.fromkeys(("get_subject", "mark_subject", "export_subject"), 200),
     # One id may name a memory in each of two organizations: the import makes one of the attacker's.
     "import_": 200,
     # What an audit trail is searched for is a condition on the attacker's own entries.

@@ -34,7 +34,10 @@ STRANGER: Final = "https://evil.example"
 LONGEST: Final = 2 * SMALL_BYTES
 """What the server is told to take at most of a normal body."""
 ALSO_REFUSED: Final = frozenset(
-    {"delete_many", "promote", "remove_installation_network", "reset_factors", "end_session_of_account"}
+    {
+        *("delete_many", "promote", "remove_installation_network", "reset_factors", "end_session_of_account"),
+        "destroy_master_key",
+    }
 )
 """Operations that the things of the victim may not fit: one is trusted already, another is not there."""
 WITHOUT_DATABASE: Final = frozenset({"health", "health_live", "health_ready", "metrics", "roles"})

@@ -36,6 +36,7 @@ CALLS: dict[str, Call] = {
         c, FOREIGN_KEY, replace(FOREIGN_KEY, wrapped=b"anew")
     ),
     "EncryptionService.note_master_rotation": lambda s, c, f: s.note_master_rotation(c),
+    "EncryptionService.note_master_destruction": lambda s, c, f: s.note_master_destruction(c),
     "EncryptionService.reseal": lambda s, c, f: s.reseal(c, "memories", None),
     "EncryptionService.remove_unused": lambda s, c, f: s.remove_unused(c),
     "EncryptionService.rotate": lambda s, c, f: _rotate(s, c),

@@ -39,6 +39,7 @@ _NEW = NewApiKey(name="new")
 CALLS: dict[str, Call] = {
     "ApiKeyService.create": lambda s, c, f: s.create(c, _NEW, _ceiling(f)),
     "ApiKeyService.create_first": lambda s, c, f: s.create_first(c, _NEW, _ceiling(f)),
+    "ApiKeyService.seal_macs": lambda s, c, f: s.seal_macs(c, 100),
     "ApiKeyService.page": lambda s, c, f: s.page(c, None, 100),
     "ApiKeyService.get": lambda s, c, f: s.get(c, f.key_id),
     "ApiKeyService.update": lambda s, c, f: s.update(c, f.key_id, ApiKeyPatch(name="renamed"), None, _ceiling(f)),

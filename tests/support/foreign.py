@@ -24,7 +24,7 @@ from agentmem.features.memories.searching import Query, Ranking, Words
 from agentmem.features.memories.transfer import StoredMemory
 from agentmem.foundation.authorization.caller import Caller, Permission
 from agentmem.foundation.jobs.queue import enqueue
-from agentmem.kit.ids import AccountId, MemoryId, OrganizationId, Place, SessionId, uuid7
+from agentmem.kit.ids import AccountId, MemoryId, OrganizationId, Place, PrincipalId, SessionId, uuid7
 from agentmem.pipelines.ingestion.pipeline import Draft
 from agentmem.pipelines.retrieval.query import parse_query
 from agentmem.schemas.accounts import Account
@@ -156,6 +156,8 @@ async def foreign_of(memory: AsyncMemory, *, user_id: str, content: str, key: st
     async with app.database.transaction(app.caller) as tx:
         await enqueue(tx, EMBED, {"text": content})
     webhook_id, delivery_id = await _tested_webhook(app, content)
+    # The trail is searched by a member and a memory together: something that the one did to the other is to be found.
+    await app.audit.note_read(replace(app.caller, principal_id=PrincipalId(f"member:{member.id}")), [live])
     account, device = await member_with_account(app, content)
     invitation_id, invitation_secret = await invitation_of(app, app.caller, address())
     return Foreign(

@@ -33,8 +33,10 @@ def everything(_table: FromClause) -> ColumnElement[bool]:
 async def unfiltered_database(app: App) -> AsyncIterator[Database]:
     """Give the database without the first wall: statements ask for the rows of everybody."""
     database = Database.open(app.server, app.database.provider, pool_size=2, tenant_filter=everything)
-    yield database
-    await database.close()
+    try:
+        yield database
+    finally:
+        await database.close()
 
 
 @asynccontextmanager
@@ -100,9 +102,11 @@ async def app_over(app: App, database: Database, state: State | None = None) -> 
         guards=app.guards,
     )
     made = _assemble(opened)
-    yield made
-    await made.admission.aclose()
-    await embeddings.aclose()
+    try:
+        yield made
+    finally:
+        await made.admission.aclose()
+        await embeddings.aclose()
 
 
 def stored_of(owner: Owner, organization_id: UUID) -> dict[str, object]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agentmem import AsyncClient, AsyncMemory
 from agentmem.client import namespaces_async as parts
+from agentmem.client.privacy_async import AsyncPrivacy
 from agentmem.client.webhooks_async import AsyncWebhooks
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "client.md"
@@ -19,6 +20,7 @@ PARTS = {
     "members": parts.AsyncMembers,
     "organization": parts.AsyncOwnOrganization,
     "platform": parts.AsyncPlatform,
+    "privacy": AsyncPrivacy,
     "webhooks": AsyncWebhooks,
 }
 

@@ -11,10 +11,15 @@ from functools import partial
 
 from agentmem.bootstrap.opened import Opened
 from agentmem.bootstrap.stores import bring_schema, key_server
+from agentmem.features.audit.service import AuditService
 from agentmem.features.encryption.service import EncryptionService
+from agentmem.features.identity.service import ApiKeyService
 from agentmem.features.memories.erasing import MemoryErasing
+from agentmem.features.memories.retention import MemoryRetention
 from agentmem.features.memories.sealing import MemorySealing
+from agentmem.features.memories.subjects import SubjectMemories
 from agentmem.features.organizations.platform import PlatformService
+from agentmem.features.organizations.policies import PolicyService
 from agentmem.features.privacy.service import PrivacyService
 from agentmem.foundation.backup.storage import open_storage
 from agentmem.foundation.database.connect import Server
@@ -26,10 +31,13 @@ from agentmem.foundation.jobs.model import Work
 from agentmem.foundation.jobs.upkeep import Schedule
 from agentmem.foundation.ledger.requests import IdempotentRequests
 from agentmem.pipelines.backup.backups import Backups
+from agentmem.pipelines.encryption.master_keys import MasterKeys
 from agentmem.pipelines.encryption.rotation import Rotation
 from agentmem.pipelines.encryption.sealing import MetadataSealing
 from agentmem.pipelines.health.guards import Guards
 from agentmem.pipelines.privacy.erasure import Privacy
+from agentmem.pipelines.privacy.exporting import SubjectExport
+from agentmem.pipelines.privacy.retention import Retention
 from agentmem.settings import Settings
 
 
@@ -39,24 +47,41 @@ class Custody:
 
     rotation: Rotation
     sealing: MetadataSealing
+    master_keys: MasterKeys
     privacy: Privacy
+    exports: SubjectExport
+    retention: Retention
     backups: Backups
 
     def works(self) -> Sequence[Work]:
         """Give their jobs."""
-        return (*self.rotation.works(), *self.sealing.works(), *self.privacy.works())
+        works = (*self.rotation.works(), *self.sealing.works(), *self.privacy.works())
+        return (*works, *self.retention.works())
 
     def schedules(self) -> Sequence[Schedule]:
         """Give their rounds."""
-        return (*self.privacy.schedules(), *self.backups.schedules())
+        kept = (*self.privacy.schedules(), *self.retention.schedules())
+        return (*self.master_keys.schedules(), *kept, *self.backups.schedules())
 
 
 def open_custody(opened: Opened, requests: IdempotentRequests) -> Custody:
     """Make it over what is open."""
+    rotation, privacy = _rotation(opened.settings, opened.database), _privacy(opened, requests)
     return Custody(
-        rotation=_rotation(opened.settings, opened.database),
+        rotation=rotation,
         sealing=MetadataSealing(stored=MemorySealing(database=opened.database)),
-        privacy=_privacy(opened, requests),
+        master_keys=_master_keys(opened, rotation),
+        privacy=privacy,
+        exports=SubjectExport(
+            service=privacy.service,
+            memories=SubjectMemories(database=opened.database),
+            audit=AuditService(database=opened.database),
+        ),
+        retention=Retention(
+            memories=MemoryRetention(database=opened.database),
+            policies=PolicyService(database=opened.database),
+            platform=PlatformService(database=opened.database),
+        ),
         backups=_backups(opened),
     )
 
@@ -110,10 +135,21 @@ def _backups(opened: Opened) -> Backups:
     )
 
 
+def _master_keys(opened: Opened, rotation: Rotation) -> MasterKeys:
+    days = opened.settings.master_key_days
+    return MasterKeys(
+        rotation=rotation,
+        platform=PlatformService(database=opened.database),
+        keeper=opened.caller,
+        every_so_long=None if days is None else timedelta(days=days),
+    )
+
+
 def _rotation(settings: Settings, database: Database) -> Rotation:
     days = settings.data_key_days
     return Rotation(
         service=EncryptionService(database=database),
+        api_keys=ApiKeyService(database=database),
         database=database,
         data_key_age=None if days is None else timedelta(days=days),
     )

@@ -24,6 +24,7 @@ from agentmem.client.namespaces_async import (
 from agentmem.client.networks_async import AsyncNetworks
 from agentmem.client.paging import async_items
 from agentmem.client.person import Person
+from agentmem.client.privacy_async import AsyncPrivacy
 from agentmem.client.streams import LineSender, Progress, async_pieces, stream
 from agentmem.client.transport import DEFAULT_URL, starred
 from agentmem.client.webhooks_async import AsyncWebhooks
@@ -96,6 +97,7 @@ class AsyncClient:
         self.networks = AsyncNetworks(self._connection)
         self.organization = AsyncOwnOrganization(self._connection)
         self.platform = AsyncPlatform(self._connection)
+        self.privacy = AsyncPrivacy(self._connection)
         self.webhooks = AsyncWebhooks(self._connection)
 
     def __repr__(self) -> str:

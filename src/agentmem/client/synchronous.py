@@ -16,6 +16,7 @@ from agentmem.client.following import Follower
 from agentmem.client.namespaces_sync import Audit, Jobs, Keys, Members, OwnOrganization, Platform
 from agentmem.client.networks_sync import Networks
 from agentmem.client.person import Person
+from agentmem.client.privacy_sync import Privacy
 from agentmem.client.streams import LineSender, Progress, checked, pieces
 from agentmem.client.transport import DEFAULT_URL, starred
 from agentmem.client.webhooks_sync import Webhooks
@@ -89,6 +90,7 @@ class Client:
         self.networks = Networks(self._connection)
         self.organization = OwnOrganization(self._connection)
         self.platform = Platform(self._connection)
+        self.privacy = Privacy(self._connection)
         self.webhooks = Webhooks(self._connection)
 
     def __repr__(self) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 from uuid import UUID
 
-from agentmem.schemas.base import Schema
+from pydantic import Field
+
+from agentmem.schemas.base import Schema, Text
 
 
 class KeyState(Schema):
@@ -31,6 +34,20 @@ class KeyInventory(Schema):
     subject_keys: int
     subject_values: dict[str, int]
     active_master_key_id: str
+
+
+class MasterKeyState(Schema):
+    """A master key: ``wraps`` counts the keys of organizations that it wraps. One that wraps none can be destroyed."""
+
+    id: str
+    active: bool
+    wraps: int
+
+
+class MasterKeyName(Schema):
+    """Which master key."""
+
+    master_key_id: Annotated[Text, Field(min_length=1, max_length=2048)]
 
 
 class MasterKeyRotation(Schema):

@@ -19,6 +19,7 @@ from agentmem.schemas.factors import FactorKind
 from agentmem.schemas.masking import MaskingPolicy
 from agentmem.schemas.policy_kinds import PolicyKind
 from agentmem.schemas.provenance import ProvenancePolicy
+from agentmem.schemas.retention import RetentionPolicy
 
 __all__ = [
     "DAY",
@@ -39,6 +40,7 @@ __all__ = [
     "PolicyInForce",
     "PolicyKind",
     "ProvenancePolicy",
+    "RetentionPolicy",
     "SessionPolicy",
     "SigningPolicy",
     "SsoPolicy",
@@ -252,12 +254,13 @@ Policy = Annotated[
     | MaskingPolicy
     | AuditPolicy
     | ProvenancePolicy
-    | ClassificationPolicy,
+    | ClassificationPolicy
+    | RetentionPolicy,
     Field(discriminator="kind"),
 ]
 _UNSET: Final[tuple[Policy, ...]] = (
     *(PasswordPolicy(), SessionPolicy(), LockoutPolicy(), FactorPolicy(), SigningPolicy(), SsoPolicy()),
-    *(MaskingPolicy(), AuditPolicy(), ProvenancePolicy(), ClassificationPolicy()),
+    *(MaskingPolicy(), AuditPolicy(), ProvenancePolicy(), ClassificationPolicy(), RetentionPolicy()),
 )
 DEFAULTS: Final[Mapping[PolicyKind, Policy]] = MappingProxyType({policy.kind: policy for policy in _UNSET})
 """What holds where an organization has not said anything else."""

@@ -18,3 +18,4 @@ class PolicyKind(StrEnum):
     AUDIT = "audit"
     PROVENANCE = "provenance"
     CLASSIFICATION = "classification"
+    RETENTION = "retention"

@@ -29,6 +29,16 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- if or (dig "backup" "enabled" false .Values.cronJobs) (dig "backupKeys" "enabled" false .Values.cronJobs) (dig "drill" "enabled" false .Values.cronJobs) -}}
+{{- range list "backup_location" "backup_recipients" "backup_signing_key" -}}
+{{- if not (index $.Values.config .) -}}
+{{- fail (printf "Backups by cronJobs need config.%s: a pod keeps neither files nor keys of its own." .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and (dig "drill" "enabled" false .Values.cronJobs) (not (has "backup_identity" $names)) -}}
+{{- fail "cronJobs.drill opens what it restores: secrets has no backup_identity." -}}
+{{- end -}}
 {{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) -}}
 {{- fail "httpRoute.enabled needs httpRoute.parentRefs: the gateway it belongs to." -}}
 {{- end -}}

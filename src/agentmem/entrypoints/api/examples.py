@@ -372,6 +372,7 @@ EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
 LINES: Final = {
     "events": 'id: 42\nevent: memory.added\ndata: {"id":"01936a5e-8c2d-7e4f-8a31-5b6c7d8e9fa0","sequence":42}\n\n',
     "export": '{"format":1,"thread":1,"versions":[...]}\n',
+    "export_subject": '{"line":"subject","format":1,"user_id":"ada"}\n{"line":"memory","memory":{...}}\n',
     "export_audit": '{"id":"01936a5e-8c2d-7e4f-8a31-5b6c7d8e9fa0","action":"memory.added"}\n',
     "import_": '"Ada likes green tea"\n{"role":"user","content":"I like tea","name":"Ada"}\n',
     "metrics": "agentmem_http_in_flight 1.0\n",

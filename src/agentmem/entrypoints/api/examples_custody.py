@@ -8,6 +8,7 @@ from pydantic import JsonValue
 
 from agentmem.entrypoints.api.examples_common import ID, NOW, OTHER_ID
 
+MASTER_KEY: Final[dict[str, JsonValue]] = {"id": "9a4c1a3e-3a52-4a58-9df4-fd0f8c5f0f61", "active": True, "wraps": 24}
 CUSTODY_EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
     "Erasure": {
         "id": ID,
@@ -37,7 +38,15 @@ CUSTODY_EXAMPLES: Final[dict[str, dict[str, JsonValue]]] = {
         "subject_values": {"memories": 4000, "index_entries": 3600},
         "active_master_key_id": "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
     },
+    "Items_MasterKeyState_": {"items": [MASTER_KEY]},
+    "MasterKeyName": {"master_key_id": "9a4c1a3e-3a52-4a58-9df4-fd0f8c5f0f61"},
+    "MasterKeyState": MASTER_KEY,
     "MasterKeyRotation": {"master_key_id": "9a4c1a3e-3a52-4a58-9df4-fd0f8c5f0f61"},
+    "RetentionReport": {
+        "rules": [{"rule": {"days": 90, "kind": "working", "scope": {}}, "memories": 120, "kept": 3}],
+        "job_id": None,
+    },
+    "RetentionRequest": {"dry_run": True},
     "SubjectMarks": {"user_id": "ada", "held": False, "restricted": False},
     "SubjectState": {"held": True, "restricted": False},
 }

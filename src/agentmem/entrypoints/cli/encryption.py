@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agentmem.entrypoints.cli import options
 from agentmem.entrypoints.cli.administering import Organization, acting_for, administer
-from agentmem.entrypoints.cli.output import Column, Facts, Sheet, counted, give
+from agentmem.entrypoints.cli.output import Column, Facts, Sheet, counted, give, say
 from agentmem.entrypoints.cli.views import clock
-from agentmem.schemas.encryption import KeyInventory, MasterKeyRotation
+from agentmem.schemas.encryption import KeyInventory, MasterKeyRotation, MasterKeyState
 from agentmem.schemas.jobs import OrderedJob
 
 if TYPE_CHECKING:
@@ -54,6 +54,36 @@ def rotate_master(context: typer.Context, *, as_json: options.AsJson = False) ->
 
     rotated = administer(context, work)
     give(rotated, Facts(pairs=[("master key", rotated.master_key_id)]), as_json=as_json)
+
+
+@commands.command(name="master-keys")
+def master_keys(context: typer.Context, *, as_json: options.AsJson = False) -> None:
+    """List the master keys, and how many keys of organizations each wraps."""
+
+    async def work(app: App) -> list[MasterKeyState]:
+        return await app.custody.master_keys.every(app.caller)
+
+    found = administer(context, work)
+    sheet = Sheet(
+        columns=[Column(name="Id", style="green", grows=True), Column(name="State"), Column(name="Wraps", right=True)],
+        rows=[(key.id, "active" if key.active else "retired", counted(key.wraps, "key")) for key in found],
+        nothing="No master keys.",
+    )
+    give(found, sheet, as_json=as_json)
+
+
+@commands.command(name="destroy-master")
+def destroy_master(
+    context: typer.Context,
+    master_key_id: Annotated[str, typer.Argument(metavar="MASTER_KEY_ID", help="A retired one that wraps nothing.")],
+) -> None:
+    """Destroy a retired master key for good; a backup from before its rotation can then be restored by nobody."""
+
+    async def work(app: App) -> None:
+        await app.custody.master_keys.destroy(app.caller, master_key_id)
+
+    administer(context, work)
+    say(f"The master key {master_key_id} is destroyed.")
 
 
 def _sheet(found: KeyInventory) -> Sheet:

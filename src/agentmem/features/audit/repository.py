@@ -8,6 +8,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     ColumnElement,
     Row,
@@ -78,6 +79,15 @@ async def search_entries(
 async def entries_after(tx: Transaction, after: UUID | None, limit: int) -> list[StoredEntry]:
     """Read up to ``limit`` entries in the order of their ids, which is that of their making."""
     statement = select(audit_entries).where(tx.own(audit_entries))
+    if after is not None:
+        statement = statement.where(audit_entries.c.entry_id > after)
+    return await _entries(tx, statement.order_by(audit_entries.c.entry_id).limit(limit))
+
+
+async def entries_about(tx: Transaction, targets: Sequence[UUID], after: UUID | None, limit: int) -> list[StoredEntry]:
+    """Read up to ``limit`` entries that name one of these ids, in the order of their making."""
+    named = audit_entries.c.targets.bool_op("&&")(literal(list(targets), ARRAY(Uuid())))
+    statement = select(audit_entries).where(tx.own(audit_entries), named)
     if after is not None:
         statement = statement.where(audit_entries.c.entry_id > after)
     return await _entries(tx, statement.order_by(audit_entries.c.entry_id).limit(limit))

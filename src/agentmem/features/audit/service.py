@@ -49,6 +49,16 @@ class AuditService:
         """Read up to ``limit`` entries after the one with this id, in the order of their making: an export's step."""
         return [entry.view() for entry in await repository.entries_after(tx, after, limit)]
 
+    @operation(Permission.PRIVACY_READ, read_only=True)
+    async def about(self, tx: Transaction, targets: Sequence[UUID], after: UUID | None, limit: int) -> list[AuditEntry]:
+        """Read up to ``limit`` entries after another that name one of these ids, and of what they name those alone."""
+        known = set(targets)
+        found = [entry.view() for entry in await repository.entries_about(tx, targets, after, limit)]
+        return [
+            entry.model_copy(update={"targets": [target for target in entry.targets if target in known]})
+            for entry in found
+        ]
+
     @operation(Permission.MEMORY_READ, audit="memory.read")
     async def note_read(self, tx: Transaction, memory_ids: Sequence[UUID]) -> None:
         """Write down which memories the caller is given, before they are."""

@@ -84,6 +84,10 @@ class EncryptionService:
     async def note_master_rotation(self, tx: Transaction) -> None:
         """Write into the audit trail that a new master key is asked for."""
 
+    @operation(Permission.PLATFORM_MANAGE, audit="encryption.master_key_destroyed")
+    async def note_master_destruction(self, tx: Transaction) -> None:
+        """Write into the audit trail that a master key is to be destroyed."""
+
     @operation(Permission.MEMORY_MAINTAIN)
     async def reseal(self, tx: Transaction, table: str, after: Key | None) -> tuple[Key | None, int]:
         """Seal anew the next rows of a table; gives where to go on, nowhere at the end, and how many rows changed."""

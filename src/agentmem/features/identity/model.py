@@ -12,6 +12,7 @@ from uuid import UUID
 from agentmem.errors import Conflict, Fault, InvalidInput, PermissionDenied
 from agentmem.foundation.authorization.caller import BOUND_PERMISSIONS, Binding, Caller
 from agentmem.foundation.authorization.roles import ROLES
+from agentmem.foundation.encryption.seal import Keyring
 from agentmem.kit.base62 import decode_base62
 from agentmem.kit.ids import OrganizationId, PrincipalId
 from agentmem.kit.networks import Address, Network, all_within, holds, parse_network
@@ -21,7 +22,10 @@ from agentmem.schemas.memories import Scope
 
 LONGEST_CHAIN: Final = 8
 """Keys from one to the first that had no parent; a longer chain is never made, and never believed."""
-MAC_VERSION: Final = 1
+SEALED_MAC_VERSION: Final = 2
+"""Of a MAC that is sealed; 1 is in clear, as keys have it that were made before."""
+SEALED_MAC: Final = ("api_keys", "sealed_mac")
+"""Where the MAC of a secret is sealed: by the data key, which is its pepper and is rotated."""
 _MEMBER: Final = "member:"
 
 
@@ -35,12 +39,20 @@ class StoredKey:
     created_by: UUID
     parent_key_id: str | None
     secret_mac: bytes = field(repr=False)
+    """In clear, of a key from before MACs were sealed; empty where ``sealed_mac`` is."""
+    sealed_mac: bytes | None = field(default=None, repr=False)
     scopes: frozenset[Permission]
     binding: Binding
     networks: tuple[Network, ...]
     requests_per_minute: int | None
     expires_at: datetime
     revoked_at: datetime | None
+
+    def mac(self, keyring: Keyring) -> bytes:
+        """Give the MAC of the secret; raises :class:`DecryptionFailed` if it was sealed for another row."""
+        if self.sealed_mac is None:
+            return self.secret_mac
+        return keyring.opener(*SEALED_MAC)(key_number(self.key_id), 1, self.sealed_mac)
 
     def is_good_at(self, moment: datetime) -> bool:
         """Tell whether the key itself is neither revoked nor expired."""

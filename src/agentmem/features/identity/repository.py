@@ -11,7 +11,7 @@ from sqlalchemy import Row, and_, any_, func, insert, literal, or_, select, upda
 from sqlalchemy.exc import IntegrityError
 
 from agentmem.errors import Conflict, InvalidCursor, NotFound
-from agentmem.features.identity.model import LONGEST_CHAIN, StoredKey
+from agentmem.features.identity.model import LONGEST_CHAIN, SEALED_MAC, SEALED_MAC_VERSION, StoredKey, key_number
 from agentmem.features.identity.tables import api_key_directory, api_keys
 from agentmem.foundation.authorization.caller import Binding
 from agentmem.foundation.database.system import SystemTransaction
@@ -26,11 +26,14 @@ from agentmem.schemas.memories import Scope
 KeyRow = Row[Any]  # SQLAlchemy types a row by its statement; the mappers below check it by use
 _FOREIGN_KEY_VIOLATION: Final = "23503"
 PERMISSIONS = {item.value: item for item in Permission}
-SHOWN = tuple(column for column in api_keys.c if column.name not in {"secret_mac", "mac_version", "made_with"})
+SHOWN = tuple(
+    column for column in api_keys.c if column.name not in {"secret_mac", "sealed_mac", "mac_version", "made_with"}
+)
 CHECKED = tuple(
     api_keys.c[name]
     for name in (
         *("organization_id", "key_id", "member_id", "created_by", "parent_key_id", "secret_mac", "scopes"),
+        "sealed_mac",
         *("bound_user_id", "bound_agent_id", "bound_run_id", "bound_app_id", "networks"),
         *("requests_per_minute", "expires_at", "revoked_at"),
     )
@@ -194,6 +197,7 @@ def to_stored(row: KeyRow) -> StoredKey:
         created_by=row.created_by,
         parent_key_id=row.parent_key_id,
         secret_mac=bytes(row.secret_mac),
+        sealed_mac=None if row.sealed_mac is None else bytes(row.sealed_mac),
         scopes=_known(row.scopes),
         binding=Binding(
             user_id=row.bound_user_id, agent_id=row.bound_agent_id, run_id=row.bound_run_id, app_id=row.bound_app_id
@@ -219,3 +223,15 @@ def _position(after: Sequence[CursorValue]) -> tuple[datetime, str]:
         return datetime.fromisoformat(str(after[0])), str(after[1])
     except ValueError:
         raise InvalidCursor("The cursor is damaged.", hint="Start again without a cursor.") from None
+
+
+async def seal_macs(tx: Transaction, limit: int) -> int:
+    """Seal the MACs of the next keys that have theirs in clear, and say how many."""
+    clear = select(api_keys.c.key_id, api_keys.c.secret_mac).where(tx.own(api_keys), api_keys.c.sealed_mac.is_(None))
+    rows = (await tx.execute(clear.order_by(api_keys.c.key_id).limit(limit).with_for_update())).all()
+    seal = tx.keys.keyring.sealer(*SEALED_MAC)
+    for row in rows:
+        sealed = seal(key_number(row.key_id), 1, bytes(row.secret_mac))
+        new = {"sealed_mac": sealed, "secret_mac": b"", "mac_version": SEALED_MAC_VERSION}
+        await tx.execute(update(api_keys).where(tx.own(api_keys), api_keys.c.key_id == row.key_id).values(new))
+    return len(rows)

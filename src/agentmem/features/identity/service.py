@@ -10,9 +10,10 @@ from uuid import UUID
 
 from agentmem.errors import Conflict, VersionConflict
 from agentmem.features.identity import repository
-from agentmem.features.identity.credential import new_credential
+from agentmem.features.identity.credential import Credential, new_credential
 from agentmem.features.identity.model import (
-    MAC_VERSION,
+    SEALED_MAC,
+    SEALED_MAC_VERSION,
     Ceiling,
     StoredKey,
     Terms,
@@ -152,6 +153,11 @@ class ApiKeyService:
         tx.touch(map(key_number, ended))
         return ended
 
+    @operation(Permission.MEMORY_MAINTAIN)
+    async def seal_macs(self, tx: Transaction, limit: int) -> int:
+        """Seal what is stored of the secrets of the next keys that were made before it was sealed; say how many."""
+        return await repository.seal_macs(tx, limit)
+
     @system_operation(SystemPurpose.AUTHENTICATE, read_only=True)
     async def find(self, tx: SystemTransaction, key_id: str) -> list[StoredKey]:
         """Look up a key of any organization and the keys above it, in this order; nothing if it is unknown."""
@@ -160,6 +166,11 @@ class ApiKeyService:
             return []
         await tx.bind(organization_id)
         return await repository.fetch_chain(tx, key_id)
+
+
+def _sealed_mac(tx: Transaction, credential: Credential) -> bytes:
+    mac = tx.keys.index.credential_mac(credential.text)
+    return tx.keys.keyring.sealer(*SEALED_MAC)(key_number(credential.key_id), 1, mac)
 
 
 async def _write(tx: Transaction, environment: KeyEnvironment, terms: Terms) -> IssuedKey:
@@ -173,8 +184,9 @@ async def _write(tx: Transaction, environment: KeyEnvironment, terms: Terms) -> 
             "parent_key_id": terms.parent_key_id,
             "name": terms.name,
             "environment": environment.value,
-            "secret_mac": tx.keys.index.credential_mac(credential.text),
-            "mac_version": MAC_VERSION,
+            "secret_mac": b"",
+            "mac_version": SEALED_MAC_VERSION,
+            "sealed_mac": _sealed_mac(tx, credential),
             "last_four": credential.last_four,
             "scopes": sorted(terms.scopes),
             "bound_user_id": terms.binding.user_id,

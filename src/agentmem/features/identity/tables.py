@@ -18,7 +18,8 @@ from sqlalchemy import (
     Uuid,
 )
 
-from agentmem.foundation.database.tables import metadata
+from agentmem.features.identity.model import key_number
+from agentmem.foundation.database.tables import SEALED, Sealed, metadata
 
 api_keys = Table(
     "api_keys",
@@ -32,6 +33,7 @@ api_keys = Table(
     Column("environment", Text, nullable=False),
     Column("secret_mac", LargeBinary, nullable=False),
     Column("mac_version", SmallInteger, nullable=False),
+    Column("sealed_mac", LargeBinary, info={SEALED: Sealed(row_id="key_id", version=1, as_id=key_number)}),
     Column("last_four", Text, nullable=False),
     Column("scopes", ARRAY(Text), nullable=False),
     Column("bound_user_id", Text),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 from sqlalchemy import and_, delete, func, select
 
@@ -48,25 +49,9 @@ class MemoryErasing:
         ids = list((await tx.execute(of_user.order_by(memories.c.memory_id).limit(ERASED_AT_ONCE))).scalars())
         if not ids:
             return {}
-        await hold_rewriting(tx)
-        await lock_ids(tx, ids)
-        every = and_(tx.own(memories), memories.c.memory_id.in_(ids))
-        live = and_(memories.c.known_until.is_(None), memories.c.deleted_at.is_(None))
-        sizes = (
-            await tx.execute(
-                select(
-                    func.count().filter(live).label("live"),
-                    func.count().label("versions"),
-                    func.sum(func.octet_length(memories.c.content)).label("bytes"),
-                ).where(every)
-            )
-        ).one()
-        used = Used(memories=-sizes.live, versions=-sizes.versions, content_bytes=-sizes.bytes)
-        await remove_index(tx, ids, used)
-        await forget_provenance(tx, ids)
-        await tx.execute(delete(memories).where(every))
+        versions = await remove_for_good(tx, ids)
         tx.touch(ids)
-        return {"memories": len(ids), "memory_versions": sizes.versions}
+        return {"memories": len(ids), "memory_versions": versions}
 
     @operation(Permission.MEMORY_MAINTAIN, read_only=True)
     async def written_before(self, tx: Transaction, erased: Mapping[bytes, datetime]) -> list[str]:
@@ -89,3 +74,25 @@ class MemoryErasing:
             gone = await tx.execute(delete(table).where(tx.own(table), table.c.user_id == user_id))
             removed[table.name] += gone.rowcount
         return dict(removed)
+
+
+async def remove_for_good(tx: Transaction, ids: Sequence[UUID]) -> int:
+    """Remove memories with all their versions and whatever finds them, and say how many versions that were."""
+    await hold_rewriting(tx)
+    await lock_ids(tx, ids)
+    every = and_(tx.own(memories), memories.c.memory_id.in_(ids))
+    live = and_(memories.c.known_until.is_(None), memories.c.deleted_at.is_(None))
+    sizes = (
+        await tx.execute(
+            select(
+                func.count().filter(live).label("live"),
+                func.count().label("versions"),
+                func.coalesce(func.sum(func.octet_length(memories.c.content)), 0).label("bytes"),
+            ).where(every)
+        )
+    ).one()
+    used = Used(memories=-sizes.live, versions=-sizes.versions, content_bytes=-int(sizes.bytes))
+    await remove_index(tx, ids, used)
+    await forget_provenance(tx, ids)
+    await tx.execute(delete(memories).where(every))
+    return int(sizes.versions)

@@ -13,5 +13,8 @@ EMBED: Final = JobKind(name="memory.embed")
 REEMBED: Final = JobKind(name="memory.reembed", permissions=frozenset({Permission.MEMORY_MAINTAIN}))
 """Puts another embedding model in force; its argument is the ``model``."""
 
+RETAIN: Final = JobKind(name="memory.retain")
+"""Removes for good what the organization's rules keep no longer."""
+
 ALL: Final = "all"
 """The ``once`` of a job that does whatever is to be done: a second one would find nothing."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from uuid import UUID
@@ -22,7 +22,7 @@ from agentmem.features.memories.model import (
     rising,
     texts_of,
 )
-from agentmem.features.memories.provenance import provenance_rows
+from agentmem.features.memories.provenance import is_one_of, provenance_rows
 from agentmem.features.memories.tables import memories
 from agentmem.features.memories.visibility import in_scope, scope_values
 from agentmem.foundation.authorization.caller import Permission
@@ -50,22 +50,7 @@ class MemoryTransfer:
     @operation(Permission.MEMORY_READ, read_only=True)
     async def read(self, tx: Transaction, scope: Scope, after: int, limit: int) -> list[StoredMemory]:
         """Read memories of a scope with all their versions, deleted ones too, in the order of their places."""
-        values = scope_values(bound_scope(tx.caller, scope))
-        current = (
-            select(memories.c.memory_id)
-            .where(
-                tx.own(memories), in_scope(tuple(values)), memories.c.known_until.is_(None), memories.c.place > after
-            )
-            .order_by(memories.c.place)
-            .limit(limit)
-        )
-        statement = select(*repository.RECORD_COLUMNS).where(tx.own(memories), memories.c.memory_id.in_(current))
-        versions: dict[UUID, list[StoredVersion]] = defaultdict(list)
-        for stored in await repository.to_versions(
-            tx, await tx.execute(statement.order_by(memories.c.version), values)
-        ):
-            versions[stored.record.id].append(stored)
-        return sorted((_stored(found) for found in versions.values()), key=lambda memory: memory.place)
+        return await read_whole(tx, bound_scope(tx.caller, scope), after, limit)
 
     @operation(Permission.MEMORY_READ, read_only=True)
     async def unknown(self, tx: Transaction, ids: Sequence[UUID]) -> set[UUID]:
@@ -111,6 +96,32 @@ class MemoryTransfer:
         await set_live(tx, hidden, live=False)
         tx.touch(exported.versions[-1].memory.id for exported, _ in imported)
         return len(imported)
+
+
+async def read_whole(tx: Transaction, scope: Scope, after: int, limit: int) -> list[StoredMemory]:
+    """Read up to ``limit`` memories of a scope whole, deleted ones too, after a place and in the order of places."""
+    values = scope_values(scope)
+    current = (
+        select(memories.c.memory_id)
+        .where(tx.own(memories), in_scope(tuple(values)), memories.c.known_until.is_(None), memories.c.place > after)
+        .order_by(memories.c.place)
+        .limit(limit)
+    )
+    statement = select(*repository.RECORD_COLUMNS).where(tx.own(memories), memories.c.memory_id.in_(current))
+    return _whole(await repository.to_versions(tx, await tx.execute(statement.order_by(memories.c.version), values)))
+
+
+async def read_by_id(tx: Transaction, ids: Iterable[UUID]) -> list[StoredMemory]:
+    """Read those of these memories that are there, whole, in the order of their places."""
+    statement = select(*repository.RECORD_COLUMNS).where(tx.own(memories), is_one_of(memories.c.memory_id, ids))
+    return _whole(await repository.to_versions(tx, await tx.execute(statement.order_by(memories.c.version))))
+
+
+def _whole(every: Iterable[StoredVersion]) -> list[StoredMemory]:
+    versions: dict[UUID, list[StoredVersion]] = defaultdict(list)
+    for stored in every:
+        versions[stored.record.id].append(stored)
+    return sorted((_stored(found) for found in versions.values()), key=lambda memory: memory.place)
 
 
 def _placed(tx: Transaction, exported: ExportedMemory, places: Sequence[Place]) -> list[StoredVersion]:

@@ -21,6 +21,7 @@ from agentmem.features.memories.provenance import forget_provenance
 from agentmem.features.memories.quota import Used, usage_rows
 from agentmem.features.memories.rewriting import remove_postings, texts_at
 from agentmem.features.memories.tables import index_entries, index_settings, memories, vectors
+from agentmem.features.memories.visibility import unheld
 from agentmem.foundation.authorization.caller import Permission
 from agentmem.foundation.database.bulk import Rows
 from agentmem.foundation.database.database import Database
@@ -162,10 +163,13 @@ class MemoryUpkeep:
 
     @operation(Permission.MEMORY_MAINTAIN, audit="memory.purged")
     async def purge(self, tx: Transaction, older_than_days: int) -> int:
-        """Remove for good up to ``PURGE_BATCH`` memories that were deleted so many days ago, and say how many."""
+        """Remove for good up to ``PURGE_BATCH`` memories that were deleted so many days ago, and say how many.
+
+        What is about users who are held or restricted stays.
+        """
         expired = tx.now - timedelta(days=older_than_days)
         gone = select(memories.c.memory_id).where(
-            tx.own(memories), memories.c.known_until.is_(None), memories.c.deleted_at <= expired
+            tx.own(memories), memories.c.known_until.is_(None), memories.c.deleted_at <= expired, unheld(tx)
         )
         # The lock makes a parallel restore win or wait: what is not deleted any more does not come back from here.
         chosen = gone.order_by(memories.c.memory_id).limit(PURGE_BATCH).with_for_update()

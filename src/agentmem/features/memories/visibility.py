@@ -103,6 +103,13 @@ def _unrestricted(shape: Shape) -> ColumnElement[bool]:
     return or_(memories.c.user_id.is_(None), memories.c.user_id != func.all(users))
 
 
+def unheld(tx: Transaction) -> ColumnElement[bool]:
+    """Build the condition that nothing keeps a row from being removed: its user is neither held nor restricted."""
+    kept = or_(subjects.c.held, subjects.c.restricted)
+    users = select(subjects.c.user_id).where(tx.own(subjects), kept, subjects.c.user_id.is_not(None))
+    return or_(memories.c.user_id.is_(None), memories.c.user_id.not_in(users))
+
+
 def _moment(name: str) -> ColumnElement[datetime]:
     return bindparam(name, type_=DateTime(timezone=True))
 

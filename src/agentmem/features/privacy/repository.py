@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import func, insert, literal, select, update
+from sqlalchemy import Row, func, insert, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from agentmem.errors import NotFound
@@ -69,8 +69,17 @@ async def fetch_erasure(tx: Transaction, erasure_id: UUID) -> StoredErasure:
     found = (await tx.execute(select(erasures).where(tx.own(erasures), erasures.c.erasure_id == erasure_id))).first()
     if found is None:
         raise NotFound(f"There is no erasure {erasure_id}.")
-    values = {name: value for name, value in found._mapping.items() if name != "organization_id"}
-    return StoredErasure(**values)
+    return _to_erasure(found)
+
+
+async def fetch_erasures(tx: Transaction, subject: bytes) -> list[StoredErasure]:
+    """Read the erasures of a subject, the oldest first."""
+    statement = select(erasures).where(tx.own(erasures), erasures.c.subject == subject)
+    return [_to_erasure(row) for row in await tx.execute(statement.order_by(erasures.c.requested_at))]
+
+
+def _to_erasure(row: Row[Any]) -> StoredErasure:
+    return StoredErasure(**{name: value for name, value in row._mapping.items() if name != "organization_id"})
 
 
 async def unfinished(tx: Transaction, subject: bytes) -> UUID | None:

@@ -17,7 +17,7 @@ from agentmem.foundation.database.transaction import Transaction
 from agentmem.foundation.jobs.queue import enqueue
 from agentmem.kit.ids import uuid7
 from agentmem.operations import operation
-from agentmem.schemas.privacy import Erasure, SubjectMarks
+from agentmem.schemas.privacy import Erasure, ExportedSubject, SubjectMarks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +88,17 @@ class PrivacyService:
     async def marks(self, tx: Transaction, user_id: str) -> Marks:
         """Read whether a user is held or restricted."""
         return await repository.fetch_marks(tx, tx.keys.index.subject(user_id))
+
+    @operation(Permission.PRIVACY_READ, audit="privacy.exported")
+    async def begin_export(self, tx: Transaction, user_id: str) -> ExportedSubject:
+        """Write down that all that is stored about a user is given away, and say what holds for them."""
+        marks = await repository.fetch_marks(tx, tx.keys.index.subject(user_id))
+        return ExportedSubject(user_id=user_id, exported_at=tx.now, held=marks.held, restricted=marks.restricted)
+
+    @operation(Permission.PRIVACY_READ, read_only=True)
+    async def erasures_of(self, tx: Transaction, user_id: str) -> list[Erasure]:
+        """Read the erasures of a user, the oldest first."""
+        return [self._view(row) for row in await repository.fetch_erasures(tx, tx.keys.index.subject(user_id))]
 
     @operation(Permission.MEMORY_MAINTAIN, read_only=True)
     async def waiting_since(self, tx: Transaction) -> datetime | None:

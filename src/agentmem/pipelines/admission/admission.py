@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Final, NoReturn
 from uuid import UUID, uuid4
 
-from agentmem.errors import NetworkRefused, NotFound, Unauthenticated
+from agentmem.errors import DecryptionFailed, NetworkRefused, NotFound, Unauthenticated
 from agentmem.features.identity.accounts.model import ENDED as ACCOUNTS_ENDED
 from agentmem.features.identity.credential import Credential, read_credential
 from agentmem.features.identity.model import StoredKey
@@ -216,10 +216,11 @@ class Admission:
         if not chain:
             return None
         try:
-            index = (await self._database.keys(chain[0].organization_id)).index
-        except NotFound:
+            keys = await self._database.keys_of(chain[0].organization_id, [chain[0].sealed_mac])
+            expected = chain[0].mac(keys.keyring)
+        except (NotFound, DecryptionFailed):
             return None
-        return chain[0] if hmac.compare_digest(index.credential_mac(text), chain[0].secret_mac) else None
+        return chain[0] if hmac.compare_digest(keys.index.credential_mac(text), expected) else None
 
     async def follow_revocations(self) -> None:
         """Drop what others revoke, until the state is closed; a gap in the messages drops all."""
@@ -279,7 +280,7 @@ class Admission:
     async def _check(self, credential: Credential) -> KeyHolder | None:
         """Look a key up and compare its secret; an unknown one takes as long."""
         holder = await self._known.find(credential.key_id)
-        index, expected = (self._nobody, b"") if holder is None else (holder.index, holder.chain[0].secret_mac)
+        index, expected = (self._nobody, b"") if holder is None else (holder.index, holder.secret_mac)
         good = hmac.compare_digest(index.credential_mac(credential.text), expected)
         return holder if good else None
 
@@ -309,8 +310,9 @@ class Admission:
         organization_id = chain[0].organization_id
         try:
             signers = await self._signers.of_key(organization_id, chain[0].key_id)
-            keys = await self._database.keys_of(organization_id, (signer.sealed for signer in signers))
+            sealed = (chain[0].sealed_mac, *(signer.sealed for signer in signers))
+            keys = await self._database.keys_of(organization_id, sealed)
             standing = await self._members.standing(organization_id, members_of(chain))
-        except NotFound:
+            return holder_of(chain, standing, keys, signers)
+        except (NotFound, DecryptionFailed):  # no such key is good: its row was moved, or changed
             return None
-        return holder_of(chain, standing, keys, signers)

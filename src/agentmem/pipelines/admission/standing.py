@@ -72,6 +72,7 @@ class KeyHolder(Holder):
 
     chain: Sequence[StoredKey]
     index: IndexKeys
+    secret_mac: bytes = field(repr=False)
 
     def why_not(self, address: Address, moment: datetime) -> str | None:
         """Say in a word why the key is not good now and from there, if it is not."""
@@ -138,6 +139,7 @@ def holder_of(
     return KeyHolder(
         chain=chain,
         index=keys.index,
+        secret_mac=key.mac(keys.keyring),
         networks=NetworkLists.of(standing.networks),
         signing=Signing(keys=opened, demanded=standing.signing_required),
         role=role,

@@ -15,7 +15,7 @@ from agentmem.features.organizations.rules import Rules
 from agentmem.foundation.authorization.caller import Caller, Permission
 from agentmem.foundation.masking.engine import partial_view
 from agentmem.foundation.masking.rule import MaskingRule
-from agentmem.schemas.memories import Citation, ExportedMemory, MemoryRecord, PackedContext
+from agentmem.schemas.memories import Citation, MemoryRecord, PackedContext
 
 View = TypeVar("View", bound=BaseModel)
 
@@ -40,10 +40,10 @@ class Disclosure:
             await self.audit.note_read(caller, list(dict.fromkeys(_ids(view))))
         return await self.show(caller, view)
 
-    async def lines(self, caller: Caller, memories: AsyncIterator[ExportedMemory]) -> AsyncIterator[str]:
-        """Write an export, a memory a line."""
-        async for memory in memories:
-            yield (await self.tell(caller, memory)).model_dump_json(exclude_none=True)
+    async def lines(self, caller: Caller, views: AsyncIterator[BaseModel]) -> AsyncIterator[str]:
+        """Write an export, a view a line."""
+        async for view in views:
+            yield (await self.tell(caller, view)).model_dump_json(exclude_none=True)
 
 
 def _masked(rule: MaskingRule, view: BaseModel) -> BaseModel | None:

@@ -12,6 +12,7 @@ from typing import Final
 
 from agentmem.features.encryption.jobs import RESEAL
 from agentmem.features.encryption.service import RESEALED_AT_ONCE, EncryptionService
+from agentmem.features.identity.service import ApiKeyService
 from agentmem.foundation.authorization.caller import Caller, Permission
 from agentmem.foundation.database.database import Database
 from agentmem.foundation.database.resealing import sealed_tables
@@ -31,6 +32,7 @@ class Rotation:
     """Rotates the keys of organizations; data keys by themselves once they are older than ``data_key_age``."""
 
     service: EncryptionService
+    api_keys: ApiKeyService
     database: Database
     data_key_age: timedelta | None = None
     _active: Cache[str, str] = field(default_factory=lambda: Cache(capacity=1, seconds=DESCRIBED_SECONDS))
@@ -89,6 +91,8 @@ class Rotation:
             while after is not None:
                 after, resealed = await self.service.reseal(caller, table, after)
                 job.progress.done += resealed
+        while sealed := await self.api_keys.seal_macs(caller, RESEALED_AT_ONCE):
+            job.progress.done += sealed
         await self._rewrap_subjects(caller, job)
         await self.service.remove_unused(caller)
 
