@@ -24,6 +24,8 @@ from agentmem.features.identity.sessions import repository as sign_ins
 from agentmem.features.identity.sessions.model import Family
 from agentmem.features.identity.sessions.service import end_all
 from agentmem.features.memories import (
+    classifying,
+    erasing,
     index_reading,
     packing,
     provenance,
@@ -39,7 +41,9 @@ from agentmem.features.organizations import invitation_rows, member_rows, member
 from agentmem.features.organizations import repository as organizations
 from agentmem.foundation.authorization.caller import Limits
 from agentmem.foundation.database.transaction import Transaction
+from agentmem.kit.ids import MemoryId
 from agentmem.schemas.access import Role
+from agentmem.schemas.classification import Classification
 from agentmem.schemas.memories import MemoryPatch
 from agentmem.schemas.policies import SessionPolicy
 from tests.support import calls_events, calls_jobs, calls_privacy, calls_proofs
@@ -65,6 +69,12 @@ async def _move(tx: Transaction, foreign: Foreign) -> object:
 
 async def _strip(tx: Transaction, foreign: Foreign) -> object:
     return await packing.strip(tx, np.array(foreign.places, np.int64))
+
+
+async def _reclassify(tx: Transaction, foreign: Foreign) -> None:
+    restricted = classifying.Reclassified(classification=Classification.RESTRICTED)
+    # What it gives is what it was called with.
+    await classifying.reclassify(tx, foreign.latest, {MemoryId(foreign.live): restricted})
 
 
 async def _places(tx: Transaction, foreign: Foreign) -> object:
@@ -104,6 +114,8 @@ DIRECT_CALLS: dict[str, DirectCall] = {
         tx, _family(f), b"", keep_previous=False
     ),
     "identity.sessions.service.end_all": lambda tx, f: end_all(tx, f.account_id, "a test"),
+    "memories.classifying.reclassify": _reclassify,
+    "memories.erasing.remove_for_good": lambda tx, f: erasing.remove_for_good(tx, [f.live, f.deleted]),
     "memories.index_reading.read_visible_places": _places,
     "memories.index_writing.set_live": lambda tx, f: set_live(tx, f.places, live=False),
     "memories.index_writing.write_entries": lambda tx, f: write_entries(tx, f.seen, TermHashes(tx)),
