@@ -62,7 +62,7 @@ async def test_failing_embedder_is_named_and_the_server_stays_ready(store: Store
         assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
         assert {"name": "embedder", "status": "degraded", "problem": "embedder_unavailable"} in ready.json()["parts"]
         assert ready.json()["breakers"] == dict.fromkeys(
-            ["database", "replica", "redis", "embedder", "reranker", "smtp"], "closed"
+            ["database", "key_database", "key_provider", "replica", "redis", "embedder", "reranker", "smtp"], "closed"
         )
         assert (await opened.get("/health/live")).status_code == 200
 

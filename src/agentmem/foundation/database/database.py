@@ -38,6 +38,8 @@ from agentmem.kit.clock import utc_now
 from agentmem.kit.ids import OrganizationId
 
 KEY_CONNECTIONS: Final = 4
+_ROTATIONS: Final = 8
+"""How many rotations of its data key a transaction may meet, one after the other, while it begins."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,14 +101,14 @@ class Database:
 
         One that writes holds the organization, which is not erased meanwhile; raises :class:`NotFound` if it was.
         """
-        for again in (False, True):
+        for left in reversed(range(_ROTATIONS)):
             keys = await self.keys(caller.organization_id)
             bind = set_organization(caller.organization_id) if read_only else enter(keys)
             async with self.connection(bind, read_only=read_only) as begun:
                 if begun.value is False:
                     # The data key was rotated, and its successor seals from now on; or there is none any more.
                     self.forget_keys([caller.organization_id])
-                    if again:
+                    if not left:
                         raise NotFound(f"The organization {caller.organization_id} was erased.")
                     continue
                 tx = self.bound(begun, caller, keys)
