@@ -80,7 +80,10 @@ async def goes_on(child: Child) -> str:
     assert child.stdin is not None
     child.stdin.write("go on\n")
     child.stdin.flush()
-    return await to_thread(next_line, child)
+    told = await to_thread(next_line, child)
+    while told and not told.isidentifier():  # what is logged meanwhile
+        told = await to_thread(next_line, child)
+    return told
 
 
 def locks_of(memory: AsyncMemory) -> Locks:
