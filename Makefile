@@ -6,7 +6,8 @@ export AGENTMEM_SHARED_DATA ?= $(abspath ../shared/data)
 
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
-PARALLEL := -n 2 --dist loadfile
+# More than two: what starts and stops programs waits for them half of the time.
+PARALLEL := -n 3 --dist loadfile
 # A suite that runs whole may take its time: an hour a test.
 WHOLE := --full --timeout=3600 -o faulthandler_timeout=0
 # Tests start the program some hundred times: it is compiled once, also where Python is told to write no bytecode.
