@@ -37,8 +37,10 @@ def run_forked(
             process.kill()
             process.join()
         out, err = ((folder / stream).read_text(encoding="utf-8") for stream in ("out", "err"))
-    assert process.exitcode is not None
-    return CompletedProcess(command, process.exitcode, out, err)
+        status = process.exitcode
+        process.close()
+    assert status is not None
+    return CompletedProcess(command, status, out, err)
 
 
 def _command(folder: Path, command: list[str], environment: dict[str, str]) -> None:

@@ -23,6 +23,7 @@ from agentmem.foundation.resilience.breaker import BreakerRules, BreakerState
 from agentmem.foundation.resilience.guarded import Guard, Guarded
 from agentmem.foundation.resilience.retry import RetryPolicy
 from agentmem.kit.ids import OrganizationId
+from agentmem.kit.tasks import hear
 
 PATIENCE: Final = 0.05
 """Seconds a read waits for the replica to catch up; the primary takes it then."""
@@ -115,7 +116,7 @@ class Replica:
         entered = AsyncExitStack()
         connected = self.primary.connection(check, read_only=True, pool=self.pool)
         beginning = asyncio.create_task(entered.enter_async_context(connected))
-        beginning.add_done_callback(_hear)
+        beginning.add_done_callback(hear)
         try:
             begun = await asyncio.shield(beginning)
         except asyncio.CancelledError:
@@ -146,9 +147,3 @@ def _bind_and_compare(organization_id: OrganizationId, position: str) -> str:
     """
     bound = f"set_config('agentmem.organization_id', '{organization_id!s}', true) IS NOT NULL"
     return f"SELECT CASE WHEN {bound} THEN pg_last_wal_replay_lsn() >= '{position}'::pg_lsn END"
-
-
-def _hear(task: asyncio.Task[Begun]) -> None:
-    """Take note of how a beginning ended that nobody waits for any more."""
-    if not task.cancelled():
-        task.exception()

@@ -12,6 +12,7 @@ from agentmem.errors import Overloaded
 from agentmem.foundation.resilience.bulkhead import Bulkhead
 from agentmem.foundation.resilience.deadline import deadline
 from agentmem.kit.cache import Cache
+from agentmem.kit.tasks import hear
 
 FRESH_SECONDS: Final = 0.75
 """How long what was looked up is believed, from before the look: the bound on a revocation whose message was lost."""
@@ -66,7 +67,7 @@ class Belief(Generic[Key, Found]):
         # Whoever begins a look believes it however long it took: it began after the request came.
         with deadline(None):  # others wait for it too, for longer than this request perhaps
             looking = self._looking[key] = asyncio.create_task(self._look_up(key))
-        looking.add_done_callback(_hear)
+        looking.add_done_callback(hear)
         return (await asyncio.shield(looking)).found
 
     def forget(self, keys: Iterable[Key]) -> None:
@@ -93,9 +94,3 @@ class Belief(Generic[Key, Found]):
             raise Overloaded("The server looks up as many credentials as it can.", retry_after=1.0)
         async with self._lookups.turn():
             return await self._read(key)
-
-
-def _hear(task: asyncio.Task[_Known[Found]]) -> None:
-    """Take note of how a look ended, for those who asked may all have gone away."""
-    if not task.cancelled():
-        task.exception()

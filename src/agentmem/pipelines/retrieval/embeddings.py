@@ -14,6 +14,7 @@ from agentmem.foundation.inference.shared import KEPT_SECONDS, SharedQueries
 from agentmem.foundation.resilience.deadline import deadline, within
 from agentmem.kit.cache import Cache
 from agentmem.kit.ids import OrganizationId
+from agentmem.kit.tasks import hear
 
 KEPT_QUERIES: Final = 1024
 """Query embeddings that a process keeps: about 4 MB, and immutable, so that processes cannot disagree."""
@@ -57,7 +58,7 @@ class QueryEmbeddings:
             with deadline(None):  # others may wait for it too, for longer than this request
                 task = asyncio.create_task(self._find(key, embedder))
             self._running[key] = task
-            task.add_done_callback(_seen)
+            task.add_done_callback(hear)
         try:
             async with asyncio.timeout(within(_LONGEST)):
                 return await asyncio.shield(task)
@@ -97,9 +98,3 @@ class QueryEmbeddings:
         embedding = await embedder.embed_query(text)
         self._embedded(perf_counter() - began)
         return embedding
-
-
-def _seen(task: asyncio.Task[Embedding]) -> None:
-    """Mark a failure as seen, for the case that every caller has given up."""
-    if not task.cancelled():
-        task.exception()
