@@ -50,7 +50,8 @@ def test_examples_of_the_page_run_from_top_to_bottom(page: Path, home: Path) -> 
     environment = {
         **os.environ,
         "AGENTMEM_DATA_DIRECTORY": str(home / "store"),
-        "AGENTMEM_LINGER": "0",
+        # Long enough for the next command to find the database up.
+        "AGENTMEM_LINGER": "2",
         "HOME": str(home),
         "NO_COLOR": "1",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

@@ -7,7 +7,7 @@ sent past both walls, past row security alone, and past the conditions of the st
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 from zlib import crc32
@@ -24,7 +24,7 @@ from tests.support.foreign import rule
 from tests.support.people import invitation_of
 from tests.support.served import client
 from tests.support.stores import Owner, Store
-from tests.support.twins import CANARY, PLACES, WALLS, Twins, of_nobody, standing, twins_in
+from tests.support.twins import CANARY, PLACES, WALLS, Twins, Victim, of_nobody, standing, twins_in, victim_in
 from tests.support.walls import row_security_off, rows_of
 
 NAMES: Final = sorted(route.name for router in routers() for route in router.routes if isinstance(route, APIRoute))
@@ -131,16 +131,33 @@ async def attack_in_every_way(twins: Twins, owner: Owner, operation: ApiOperatio
             assert told(answered, ids) == told(without, nobody)
 
 
-@pytest.mark.parametrize("walls", WALLS)
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.usefixtures("silent_logs")
-async def test_no_request_reaches_another_organization(
-    store: Store, owner: Owner, operations: dict[str, ApiOperation], name: str, walls: str, *, full: bool
-) -> None:
+@pytest.fixture(scope="module")
+async def victim(store: Store) -> Victim:
+    """The organization that all requests attack: after each attack it must be as it was before."""
+    return await victim_in(store)
+
+
+@pytest.fixture
+def in_the_sample(name: str, walls: str, *, full: bool) -> None:
+    """Let a request go that is not in the sample of those made with one wall alone."""
     if not full and walls != "both walls" and crc32(name.encode()) % SAMPLED:
         pytest.skip("is run by make test-full: one wall alone is tried with a sample")
-    async with standing(store, owner, walls) as app, twins_in(store, app) as twins:
-        await attack_in_every_way(twins, owner, operations[name])
+
+
+@pytest.fixture
+async def twins(store: Store, owner: Owner, victim: Victim, walls: str) -> AsyncIterator[Twins]:
+    """A new attacker beside the victim, with the walls that are to stand."""
+    async with standing(store, owner, walls) as app, twins_in(store, app, victim=victim) as twins:
+        yield twins
+
+
+@pytest.mark.parametrize("walls", WALLS)
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.usefixtures("in_the_sample", "silent_logs")
+async def test_no_request_reaches_another_organization(
+    twins: Twins, owner: Owner, operations: dict[str, ApiOperation], name: str
+) -> None:
+    await attack_in_every_way(twins, owner, operations[name])
 
 
 def test_every_operation_of_the_document_is_attacked(operations: dict[str, ApiOperation]) -> None:

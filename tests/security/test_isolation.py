@@ -14,7 +14,7 @@ from agentmem import AsyncMemory
 from agentmem.errors import AgentMemError, Conflict, KeyUnavailable, NotFound, PermissionDenied, Unauthenticated
 from agentmem.foundation.authorization.caller import BOUND_PERMISSIONS, Binding
 from agentmem.foundation.database.database import Database
-from agentmem.kit.ids import OrganizationId
+from agentmem.kit.ids import MemoryId, OrganizationId, uuid7
 from agentmem.schemas.memories import Scope
 from tests.support import (
     calls_accounts,
@@ -79,11 +79,22 @@ class Neighbours:
     attacker: AsyncMemory
 
 
+@pytest.fixture(scope="module")
+async def attacked(store: Store) -> tuple[AsyncMemory, Foreign]:
+    """The organization that all are to attack: after each attack it must be as it was before."""
+    return await filled(store)
+
+
 @pytest.fixture
-async def neighbours(store: Store) -> Neighbours:
-    victim = await store.organization()
-    foreign = await foreign_of(victim, user_id=f"{CANARY}-user", content=f"the {CANARY} sings", key="shared-key")
+async def neighbours(store: Store, attacked: tuple[AsyncMemory, Foreign]) -> Neighbours:
+    victim, foreign = attacked
     return Neighbours(victim=victim, foreign=foreign, attacker=await store.organization())
+
+
+async def filled(store: Store) -> tuple[AsyncMemory, Foreign]:
+    """Make an organization full of a canary, and give what could be known of it."""
+    victim = await store.organization()
+    return victim, await foreign_of(victim, user_id=f"{CANARY}-user", content=f"the {CANARY} sings", key="shared-key")
 
 
 GIVEN_BACK = frozenset({"MemoryTransfer.unknown", "memories.provenance.fetch_provenance"})
@@ -159,49 +170,21 @@ async def unfiltered(store: Store) -> AsyncIterator[Database]:
         yield database
 
 
-async def attack_often(neighbours: Neighbours, owner: Owner, name: str, database: Database) -> None:
-    """Attack again and again: batches of what other tests have left may come before what these neighbours have."""
-    for _ in range(100):
-        await attack(neighbours, owner, name, database)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "MemoryService.history",
-        "MemoryService.delete_some",
-        "MemoryUpkeep.purge",
-        "memories.index_writing.set_live",
-        "memories.repository.close_versions",
-        "memories.rewriting.move_texts",
-    ],
-)
-async def test_without_both_walls_the_attack_would_be_noticed(
-    store: Store, unfiltered: Database, neighbours: Neighbours, owner: Owner, name: str
-) -> None:
-    # With its keys known: without walls they would not be found among those of everybody, and nothing would be tried.
-    bare = replace(unfiltered, _keys=store.app.database._keys)
-    async with row_security_off(owner):
-        with pytest.raises(AssertionError):
-            await attack_often(neighbours, owner, name, bare)
-        _, error = await attempt(neighbours, name, bare)
-
-    assert not isinstance(error, KeyUnavailable)
-
-
 @pytest.mark.parametrize("bound", ["user_id", "agent_id", "run_id", "app_id"])
 @pytest.mark.parametrize("name", sorted(name for name in operations() if needed(name)[0] in BOUND_PERMISSIONS))
 async def test_no_operation_of_a_bound_caller_reaches_the_rest_of_its_organization(
     store: Store, neighbours: Neighbours, owner: Owner, name: str, bound: str
 ) -> None:
-    caller = replace(
-        neighbours.victim.app.caller, permissions=BOUND_PERMISSIONS, binding=Binding(**{bound: "of-the-attacker"})
-    )
+    # Nobody else's: what another test has made as one that is bound stays in the victim's organization.
+    binding = Binding(**{bound: f"attacker-{uuid4()}"})
+    caller = replace(neighbours.victim.app.caller, permissions=BOUND_PERMISSIONS, binding=binding)
+    prepared = replace(neighbours.foreign.prepared, memory_id=MemoryId(uuid7()))
+    foreign = replace(neighbours.foreign, prepared=prepared)
     before = rows_of(owner, caller.organization_id)
     given: object = None
     error: AgentMemError | None = None
     try:
-        given = await CALLS[name](service_of(name, store.app.database), caller, neighbours.foreign)
+        given = await CALLS[name](service_of(name, store.app.database), caller, foreign)
     except (NotFound, PermissionDenied, Unauthenticated) as caught:
         error = caught
     after = rows_of(owner, caller.organization_id)
@@ -265,3 +248,36 @@ async def test_caller_of_an_organization_that_does_not_exist_finds_nothing(store
         await store.app.memories.stats(caller, Scope())
     with pytest.raises(NotFound, match="organization"):
         await store.app.memories.delete_some(caller, Scope(user_id="anybody"))
+
+
+# What follows harms everybody in the store, and so comes last.
+async def attack_often(neighbours: Neighbours, owner: Owner, name: str, database: Database) -> None:
+    """Attack again and again: batches of what other tests have left may come before what these neighbours have."""
+    for _ in range(100):
+        await attack(neighbours, owner, name, database)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "MemoryService.history",
+        "MemoryService.delete_some",
+        "MemoryUpkeep.purge",
+        "memories.index_writing.set_live",
+        "memories.repository.close_versions",
+        "memories.rewriting.move_texts",
+    ],
+)
+async def test_without_both_walls_the_attack_would_be_noticed(
+    store: Store, unfiltered: Database, owner: Owner, name: str
+) -> None:
+    victim, foreign = await filled(store)
+    neighbours = Neighbours(victim=victim, foreign=foreign, attacker=await store.organization())
+    # With its keys known: without walls they would not be found among those of everybody, and nothing would be tried.
+    bare = replace(unfiltered, _keys=store.app.database._keys)
+    async with row_security_off(owner):
+        with pytest.raises(AssertionError):
+            await attack_often(neighbours, owner, name, bare)
+        _, error = await attempt(neighbours, name, bare)
+
+    assert not isinstance(error, KeyUnavailable)

@@ -48,11 +48,18 @@ async def filled(memory: AsyncMemory) -> tuple[AsyncMemory, Foreign]:
     return memory, await foreign_of(memory, user_id="u", content="own words", key="own-key")
 
 
+@pytest.fixture(scope="module")
+async def untouched(store: Store) -> tuple[AsyncMemory, Foreign]:
+    """An organization for callers who are denied: nothing is changed in it but its audit trail."""
+    memory = await store.organization()
+    return memory, await foreign_of(memory, user_id="u", content="own words", key="own-key")
+
+
 @pytest.mark.parametrize("name", sorted(operations()))
 async def test_caller_without_the_permission_is_denied_and_written_down(
-    filled: tuple[AsyncMemory, Foreign], owner: Owner, name: str
+    untouched: tuple[AsyncMemory, Foreign], owner: Owner, name: str
 ) -> None:
-    memory, own = filled
+    memory, own = untouched
     permission, audited = needed(name)
     caller = replace(memory.app.caller, permissions=frozenset(Permission) - {permission})
     real = memory.app.database

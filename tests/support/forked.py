@@ -1,25 +1,29 @@
-"""The command line in processes that are forked from one which has read the program: the same processes, sooner there.
+"""The program in processes that are forked from one which has read it: the same processes, sooner there.
 
 Reading a few hundred modules takes a process longer than most commands do. The standard library's fork server reads
-them once for each worker of the tests; what a command sees of its input, output and environment is its own.
+them once for each worker of the tests; what a process sees of its input, output and environment is its own.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
-from subprocess import CompletedProcess
+from subprocess import CompletedProcess, TimeoutExpired
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import IO, Final
 
 import coverage
 
 _STREAMS: Final = {"in": os.O_RDONLY, "out": os.O_WRONLY | os.O_APPEND, "err": os.O_WRONLY | os.O_APPEND}
 _FORKING: Final = multiprocessing.get_context("forkserver")
-_FORKING.set_forkserver_preload(["agentmem.bootstrap", "agentmem.entrypoints.cli.main"])
+_FORKING.set_forkserver_preload(
+    ["agentmem.bootstrap", "agentmem.entrypoints.cli.main", "agentmem.entrypoints.api.server"]
+)
 
 
 def run_forked(
@@ -43,11 +47,68 @@ def run_forked(
     return CompletedProcess(command, status, out, err)
 
 
+class ForkedProgram:
+    """The program at work until it is told to end, as :class:`subprocess.Popen` gives it, without an input."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        (out, its_out), (err, its_err) = (_FORKING.Pipe(duplex=False) for _ in range(2))
+        self._process = _FORKING.Process(
+            target=_serving, args=(list(command), dict(environment), its_out, its_err), daemon=True
+        )
+        self._process.start()
+        its_out.close()
+        its_err.close()
+        self.stdout, self.stderr = _lines_of(out), _lines_of(err)
+        assert self._process.pid is not None
+        self.pid = self._process.pid
+
+    def poll(self) -> int | None:
+        """Give its exit status, or nothing while it runs."""
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end and give its exit status; raises :class:`subprocess.TimeoutExpired`."""
+        self._process.join(timeout)
+        status = self._process.exitcode
+        if status is None:
+            raise TimeoutExpired("agentmem", timeout or 0)
+        return status
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send it a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Kill it, unless it has ended."""
+        self.send_signal(signal.SIGKILL)
+
+
+def _lines_of(pipe: Connection) -> IO[str]:
+    lines = os.fdopen(os.dup(pipe.fileno()), encoding="utf-8", errors="replace")
+    pipe.close()
+    return lines
+
+
+def _serving(command: list[str], environment: dict[str, str], out: Connection, err: Connection) -> None:
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for number, descriptor in enumerate((nothing, out.fileno(), err.fileno())):
+        os.dup2(descriptor, number)
+    os.close(nothing)
+    out.close()
+    err.close()
+    _run(command, environment)
+
+
 def _command(folder: Path, command: list[str], environment: dict[str, str]) -> None:
     for number, (stream, flags) in enumerate(_STREAMS.items()):
         descriptor = os.open(folder / stream, flags)
         os.dup2(descriptor, number)
         os.close(descriptor)
+    _run(command, environment)
+
+
+def _run(command: list[str], environment: dict[str, str]) -> None:
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115  # as the interpreter opens them
     sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115

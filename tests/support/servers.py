@@ -16,9 +16,12 @@ import httpx
 
 from tests.support.command_line import PROGRAM
 from tests.support.embedded_server import wait_until
+from tests.support.forked import ForkedProgram
 from tests.support.redis_server import free_port
 
 KEY = re.compile(r"amk_(?:live|test)_[0-9A-Za-z]{12}_[0-9A-Za-z]{49}")
+_READ_AT_THE_START = frozenset({"LD_PRELOAD", "PYTHONPATH"})
+"""What is too late for a process that is forked from a running one."""
 STOPPING = 60.0
 """Seconds that a server may take to stop."""
 
@@ -42,7 +45,7 @@ class ServerProcess:
         self._began = 0
         self.said = ""
         self._readers: list[threading.Thread] = []
-        self._process: subprocess.Popen[str] | None = None
+        self._process: ForkedProgram | subprocess.Popen[str] | None = None
         self._environment = {
             **os.environ,
             "AGENTMEM_DATA_DIRECTORY": str(directory),
@@ -87,15 +90,8 @@ class ServerProcess:
 
     def start(self, *, wait: bool = True) -> None:
         """Start it, and wait until it takes requests."""
-        pipe, self._began = subprocess.PIPE, self.printed.count("works in the background")
-        self._process = subprocess.Popen(
-            [PROGRAM, self.command],
-            stdin=subprocess.DEVNULL,
-            stdout=pipe,
-            stderr=pipe,
-            env=self._environment,
-            text=True,
-        )
+        self._began = self.printed.count("works in the background")
+        self._process = self._program()
         # Daemons: whoever inherited a pipe and lives on must not keep the tests from ending.
         self._readers = [threading.Thread(target=read, daemon=True) for read in (self._read_output, self._read_errors)]
         for reader in self._readers:
@@ -103,6 +99,14 @@ class ServerProcess:
         if wait:
             wait_until(lambda: self.is_ready() or self.has_ended())
             assert not self.has_ended(), self.said
+
+    def _program(self) -> ForkedProgram | subprocess.Popen[str]:
+        command, pipe = [PROGRAM, self.command], subprocess.PIPE
+        if _READ_AT_THE_START.isdisjoint(self._environment):
+            return ForkedProgram(command, self._environment)
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, env=self._environment, text=True
+        )
 
     def is_ready(self) -> bool:
         """Whether it takes requests, or jobs."""

@@ -18,7 +18,7 @@ from agentmem.foundation.state.port import State
 from agentmem.schemas.memories import NewMemory
 from tests.support.api_matrix import ApiOperation
 from tests.support.foreign import Foreign, foreign_of
-from tests.support.served import client, key_of
+from tests.support.served import client, key_of, served_by
 from tests.support.stores import Owner, Store
 from tests.support.walls import app_over, row_security_off, unfiltered_database
 
@@ -120,16 +120,38 @@ async def standing(store: Store, owner: Owner, walls: str, state: State | None =
         yield await stack.enter_async_context(app_over(store.app, database, state))
 
 
-@asynccontextmanager
-async def twins_in(store: Store, app: App, served: Served | None = None) -> AsyncIterator[Twins]:
-    """Fill two organizations, and open a client of each; the attacker knows all ids but those of the hidden memory."""
+@dataclass(frozen=True, kw_only=True)
+class Victim:
+    """An organization full of a canary, what could be known of it, and a key to it."""
+
+    memory: AsyncMemory
+    foreign: Foreign
+    key: str
+
+
+async def victim_in(store: Store) -> Victim:
+    """Fill an organization that is to be attacked; of one memory no id is known."""
     victim = await store.organization(f"{CANARY}-{uuid4().hex}")
     foreign = await foreign_of(victim, user_id="user-of-the-victim", content=f"the {CANARY} sings", key="shared-key")
     places = {name: f"{CANARY}-{name}" for name in PLACES}
     said = {"actor": f"{CANARY}-actor", "content": f"the {CANARY} hides", "metadata": {CANARY: CANARY}}
     await victim.add(NewMemory.model_validate(places | said))
+    return Victim(memory=victim, foreign=foreign, key=await key_of(victim))
+
+
+@asynccontextmanager
+async def twins_in(
+    store: Store, app: App, served: Served | None = None, victim: Victim | None = None
+) -> AsyncIterator[Twins]:
+    """Set an attacker beside a victim, which is a new one unless it is given, and open a client of each."""
+    victim = victim or await victim_in(store)
     attacker = await store.organization()
     await attacker.add("nothing of interest", user_id="attacker")
-    keys = await key_of(victim), await key_of(attacker)
-    async with client(app, keys[0], served=served) as theirs, client(app, keys[1], served=served) as mine:
-        yield Twins(victim=victim, foreign=foreign, theirs=theirs, mine=mine, attacker=attacker)
+    key, served = await key_of(attacker), served or served_by(app)
+    # Each from an address of its own: what others have asked for counts against nobody here.
+    near, far = (f"2001:db8:{uuid4().hex[:4]}:{uuid4().hex[:4]}::{last}" for last in (1, 2))
+    async with (
+        client(app, victim.key, served=served, address=near) as theirs,
+        client(app, key, served=served, address=far) as mine,
+    ):
+        yield Twins(victim=victim.memory, foreign=victim.foreign, theirs=theirs, mine=mine, attacker=attacker)
