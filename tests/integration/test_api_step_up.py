@@ -25,7 +25,7 @@ ASKING = {
     *("enrol_totp", "confirm_totp", "enrol_receiver", "confirm_receiver", "remove_factor", "make_recovery_codes"),
     *("ask_for_passkey", "add_passkey", "remove_passkey", "reset_factors"),
     *("disable_account", "enable_account", "unlock_account", "delete_account", "rotate_signing_keys"),
-    *("delete_organization", "suspend_organization", "erase_organization"),
+    *("delete_organization", "suspend_organization", "erase_organization", "destroy_master_key"),
 }
 OF_OPERATORS = {"account:manage", "platform:manage"}
 
