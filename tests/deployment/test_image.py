@@ -127,9 +127,9 @@ def test_container_without_any_setting_serves_offline_and_keeps_memories_over_a_
         podman("volume", "rm", "--force", volume)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def database(image: str) -> Iterator[str]:
-    """A PostgreSQL in a container, on this machine's network."""
+    """A PostgreSQL in a container, on this machine's network; one master key opens what a database holds."""
     local("stand-ins")
     port = str(free_port())
     names = {"POSTGRES_USER": "agentmem", "POSTGRES_DB": "agentmem", "POSTGRES_PASSWORD": "a-password", "PGPORT": port}

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import IO, BinaryIO, Final
-
-import pyrage
+from types import ModuleType
+from typing import IO, TYPE_CHECKING, BinaryIO, Final
 
 from agentmem.errors import ConfigurationError, DecryptionFailed, IntegrityError
+
+if TYPE_CHECKING:
+    import pyrage
 
 _CHUNK: Final = 1 << 20
 
@@ -56,7 +59,7 @@ def check_recipients(recipients: Sequence[str]) -> None:
 
 def encrypt(source: IO[bytes], target: Measured, recipients: Sequence[str]) -> None:
     """Encrypt a stream to every recipient."""
-    pyrage.encrypt_io(source, target, _recipients(recipients))
+    _age().encrypt_io(source, target, _recipients(recipients))
 
 
 def decrypt(source: IO[bytes] | Measured, target: IO[bytes], identity: str) -> None:
@@ -64,13 +67,14 @@ def decrypt(source: IO[bytes] | Measured, target: IO[bytes], identity: str) -> N
 
     What was decrypted before a changed byte has been written by then.
     """
+    age = _age()
     try:
-        opened = pyrage.x25519.Identity.from_str(identity.strip())
-    except pyrage.IdentityError:
+        opened = age.x25519.Identity.from_str(identity.strip())
+    except age.IdentityError:
         raise ConfigurationError("AGENTMEM_BACKUP_IDENTITY is no secret key of age.") from None
     try:
-        pyrage.decrypt_io(source, target, [opened])
-    except pyrage.DecryptError as error:
+        age.decrypt_io(source, target, [opened])
+    except age.DecryptError as error:
         raise DecryptionFailed(
             f"The backup does not open: {error}.", hint="Use the key of one of its recipients."
         ) from None
@@ -98,7 +102,18 @@ def _recipients(recipients: Sequence[str]) -> list[pyrage.x25519.Recipient]:
         raise ConfigurationError(
             "Backups have no recipient.", hint="Make a key with age-keygen, and set AGENTMEM_BACKUP_RECIPIENTS."
         )
+    age = _age()
     try:
-        return [pyrage.x25519.Recipient.from_str(recipient) for recipient in recipients]
-    except pyrage.RecipientError:
+        return [age.x25519.Recipient.from_str(recipient) for recipient in recipients]
+    except age.RecipientError:
         raise ConfigurationError("A recipient of backups is no public key of age (age1…).") from None
+
+
+def _age() -> ModuleType:
+    """Load age only where a backup is made or opened: some systems have no library of it."""
+    try:
+        return import_module("pyrage")
+    except ModuleNotFoundError:
+        raise ConfigurationError(
+            "Backups need pyrage, which is not installed here.", hint="Make and open them with the slim image."
+        ) from None
