@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from agentmem.errors import ConfigurationError, NotFound, StorageFull
-from agentmem.foundation.backup.s3 import S3Storage
 
 
 class BackupStorage(Protocol):
@@ -87,4 +86,7 @@ def open_storage(location: str, endpoint: str | None) -> BackupStorage:
     bucket, _, prefix = location.removeprefix("s3://").partition("/")
     if not bucket:
         raise ConfigurationError("The location of backups names no bucket.", hint="Write s3://bucket/prefix.")
+    # Read where a bucket is named: what speaks to it takes a start longer than most commands.
+    from agentmem.foundation.backup.s3 import S3Storage  # noqa: PLC0415
+
     return S3Storage.open(bucket, prefix.strip("/"), endpoint)

@@ -8,7 +8,6 @@ from agentmem.foundation.resilience.guarded import Guarded
 from agentmem.foundation.state.fallback import FallbackState
 from agentmem.foundation.state.memory import MemoryState
 from agentmem.foundation.state.port import State
-from agentmem.foundation.state.redis import RedisState
 from agentmem.foundation.telemetry.watchers import unheard
 from agentmem.settings import Settings
 
@@ -21,5 +20,7 @@ def open_state(settings: Settings, guarded: Guarded, *, fell_back: Callable[[], 
     """
     if settings.redis_url is None:
         return MemoryState()
+    from agentmem.foundation.state.redis import RedisState  # noqa: PLC0415  # a single process starts without
+
     shared = RedisState(settings.redis_url.get_secret_value())
     return FallbackState(shared, MemoryState(), guarded=guarded, fell_back=fell_back)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import TypeVar
 
 from agentmem.errors import ConfigurationError
-from agentmem.foundation.encryption.providers.aws import AwsKeyProvider
 from agentmem.foundation.encryption.providers.file import FileKeyProvider
 from agentmem.foundation.encryption.providers.guarded import GuardedProvider
-from agentmem.foundation.encryption.providers.pkcs11 import HsmKeyProvider
 from agentmem.foundation.encryption.providers.port import KeyProvider
 from agentmem.foundation.encryption.providers.vault import VaultKeyProvider
 from agentmem.foundation.resilience.guarded import Guarded
@@ -34,7 +32,10 @@ async def open_key_provider(settings: Settings, guarded: Guarded) -> KeyProvider
 
 
 def _elsewhere(settings: Settings) -> KeyProvider:
+    # Read where one is asked for: what speaks to AWS takes a start longer than most commands.
     if settings.key_provider == "aws":
+        from agentmem.foundation.encryption.providers.aws import AwsKeyProvider  # noqa: PLC0415
+
         return AwsKeyProvider.open(
             _needed(settings.aws_key, "aws_key"),
             earlier=settings.aws_earlier_keys,
@@ -48,6 +49,8 @@ def _elsewhere(settings: Settings) -> KeyProvider:
             key=settings.vault_key,
             mount=settings.vault_mount,
         )
+    from agentmem.foundation.encryption.providers.pkcs11 import HsmKeyProvider  # noqa: PLC0415
+
     return HsmKeyProvider.open(
         _needed(settings.pkcs11_module, "pkcs11_module"),
         token=_needed(settings.pkcs11_token, "pkcs11_token"),
