@@ -77,6 +77,7 @@ async def test_an_asynchronous_standby_loses_no_more_than_what_it_had_not_receiv
         primary, (standby,) = installation.primary, installation.standbys
         async with load(installation.url, installation.key, clients=AT_ONCE) as book:
             await book.grows(20)
+            book.may_lose = True
             await to_thread(primary.kill)
             promised = book.written
             await to_thread(standby.promote)
