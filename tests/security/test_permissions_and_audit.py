@@ -45,13 +45,17 @@ class WatchedDatabase(Database):
 
 @pytest.fixture
 async def filled(memory: AsyncMemory) -> tuple[AsyncMemory, Foreign]:
-    return memory, await foreign_of(memory, user_id="u", content="own words", key="own-key")
+    return await with_own_words(memory)
 
 
 @pytest.fixture(scope="module")
 async def untouched(store: Store) -> tuple[AsyncMemory, Foreign]:
     """An organization for callers who are denied: nothing is changed in it but its audit trail."""
-    memory = await store.organization()
+    return await with_own_words(await store.organization())
+
+
+async def with_own_words(memory: AsyncMemory) -> tuple[AsyncMemory, Foreign]:
+    """Fill an organization, and give it with what there is in it."""
     return memory, await foreign_of(memory, user_id="u", content="own words", key="own-key")
 
 

@@ -91,24 +91,16 @@ def _lines_of(pipe: Connection) -> IO[str]:
 
 
 def _serving(command: list[str], environment: dict[str, str], out: Connection, err: Connection) -> None:
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    for number, descriptor in enumerate((nothing, out.fileno(), err.fileno())):
-        os.dup2(descriptor, number)
-    os.close(nothing)
-    out.close()
-    err.close()
-    _run(command, environment)
+    _run(command, environment, [os.open(os.devnull, os.O_RDONLY), out.fileno(), err.fileno()])
 
 
 def _command(folder: Path, command: list[str], environment: dict[str, str]) -> None:
-    for number, (stream, flags) in enumerate(_STREAMS.items()):
-        descriptor = os.open(folder / stream, flags)
+    _run(command, environment, [os.open(folder / stream, flags) for stream, flags in _STREAMS.items()])
+
+
+def _run(command: list[str], environment: dict[str, str], streams: Sequence[int]) -> None:
+    for number, descriptor in enumerate(streams):
         os.dup2(descriptor, number)
-        os.close(descriptor)
-    _run(command, environment)
-
-
-def _run(command: list[str], environment: dict[str, str]) -> None:
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115  # as the interpreter opens them
     sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115

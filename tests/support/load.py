@@ -35,8 +35,8 @@ class Book:
     """Connections that ended without an answer."""
     faults: list[str] = field(default_factory=list)
     """What no installation may answer, whatever has died."""
-    may_lose: bool = False
-    """Whether what was acknowledged may be gone; the audit alone counts it then."""
+    may_be_lost: frozenset[str] = frozenset()
+    """The contents that may be gone although they were acknowledged: the audit counts them."""
 
     @property
     def written(self) -> int:
@@ -75,7 +75,7 @@ class Client:
         """Look for a note whose write was acknowledged: it is found at once, through whichever server."""
         body: dict[str, object] = {"query": content, "scope": {"user_id": self._user}, "limit": 5}
         answer = await self._persist("/v1/memories/search", body, {})
-        if answer is None or self._book.may_lose:
+        if answer is None or content in self._book.may_be_lost:
             return
         if content not in {hit["memory"]["content"] for hit in answer.json()["hits"]}:
             self._book.faults.append(f"{content!r} was acknowledged and not found")

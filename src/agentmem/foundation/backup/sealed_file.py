@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
-from typing import IO, TYPE_CHECKING, BinaryIO, Final
+from typing import IO, BinaryIO, Final
 
 from agentmem.errors import ConfigurationError, DecryptionFailed, IntegrityError
 
-if TYPE_CHECKING:
+try:
     import pyrage
+
+    _INSTALLED = True
+except ModuleNotFoundError:  # no build for this C library: said when a backup is made or opened
+    _INSTALLED = False
 
 _CHUNK: Final = 1 << 20
 
@@ -59,7 +61,7 @@ def check_recipients(recipients: Sequence[str]) -> None:
 
 def encrypt(source: IO[bytes], target: Measured, recipients: Sequence[str]) -> None:
     """Encrypt a stream to every recipient."""
-    _age().encrypt_io(source, target, _recipients(recipients))
+    pyrage.encrypt_io(source, target, _recipients(recipients))
 
 
 def decrypt(source: IO[bytes] | Measured, target: IO[bytes], identity: str) -> None:
@@ -67,14 +69,14 @@ def decrypt(source: IO[bytes] | Measured, target: IO[bytes], identity: str) -> N
 
     What was decrypted before a changed byte has been written by then.
     """
-    age = _age()
+    _need_age()
     try:
-        opened = age.x25519.Identity.from_str(identity.strip())
-    except age.IdentityError:
+        opened = pyrage.x25519.Identity.from_str(identity.strip())
+    except pyrage.IdentityError:
         raise ConfigurationError("AGENTMEM_BACKUP_IDENTITY is no secret key of age.") from None
     try:
-        age.decrypt_io(source, target, [opened])
-    except age.DecryptError as error:
+        pyrage.decrypt_io(source, target, [opened])
+    except pyrage.DecryptError as error:
         raise DecryptionFailed(
             f"The backup does not open: {error}.", hint="Use the key of one of its recipients."
         ) from None
@@ -102,18 +104,15 @@ def _recipients(recipients: Sequence[str]) -> list[pyrage.x25519.Recipient]:
         raise ConfigurationError(
             "Backups have no recipient.", hint="Make a key with age-keygen, and set AGENTMEM_BACKUP_RECIPIENTS."
         )
-    age = _age()
+    _need_age()
     try:
-        return [age.x25519.Recipient.from_str(recipient) for recipient in recipients]
-    except age.RecipientError:
+        return [pyrage.x25519.Recipient.from_str(recipient) for recipient in recipients]
+    except pyrage.RecipientError:
         raise ConfigurationError("A recipient of backups is no public key of age (age1…).") from None
 
 
-def _age() -> ModuleType:
-    """Load age only where a backup is made or opened: some systems have no library of it."""
-    try:
-        return import_module("pyrage")
-    except ModuleNotFoundError:
+def _need_age() -> None:
+    if not _INSTALLED:
         raise ConfigurationError(
             "Backups need pyrage, which is not installed here.", hint="Make and open them with the slim image."
-        ) from None
+        )
